@@ -1,0 +1,1 @@
+"""MDETR in PyTorch: network, losses, trainer and exporter."""

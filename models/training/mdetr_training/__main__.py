@@ -1,0 +1,121 @@
+"""Command line: `python -m mdetr_training {tokenizer,train,export,reference}`."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import torch
+
+from . import config as configs
+from . import reference, weights
+from . import tokenizer as tokenizers
+from .data import Data
+from .export import export
+from .network import MDETR
+from .train import Trainer, restore
+
+
+def run_tokenizer(args: argparse.Namespace) -> None:
+    captions = []
+    for folder in args.dataset:
+        images = json.loads((folder / "annotations.json").read_text())["images"]
+        captions += [image["caption"] for image in images]
+    tokenizers.train(captions, args.vocab_size).save(str(args.out))
+
+
+def run_train(args: argparse.Namespace) -> None:
+    args.out.mkdir(parents=True, exist_ok=True)
+    if "WORLD_SIZE" in os.environ:
+        torch.distributed.init_process_group("gloo")
+    config = configs.load(args.config)
+    tokenizer = tokenizers.load(args.tokenizer)
+    trainer = Trainer(config, tokenizer, args.out)
+    checkpoint = args.out / "checkpoint.pth"
+    if checkpoint.exists():
+        trainer.resume(checkpoint)
+        print(f"resuming {checkpoint} at stage {trainer.stage}, step {trainer.step}")
+    stride = trainer.network.stride
+    if trainer.rank > 0:
+        torch.distributed.barrier()
+    train = Data(config.data.train, tokenizer, config.input, stride)
+    val = Data(config.data.val, tokenizer, config.input, stride) if config.data.val else None
+    if trainer.world > 1 and trainer.rank == 0:
+        torch.distributed.barrier()
+    trainer.run(train, val, args.every, args.minutes)
+
+
+def run_export(args: argparse.Namespace) -> None:
+    if args.random_weights:
+        torch.manual_seed(0)
+        config = configs.load(args.random_weights)
+        network = MDETR(config.network)
+    elif args.checkpoint.suffix == ".safetensors":
+        config, network = weights.load(args.checkpoint)
+    else:
+        config, network = restore(args.checkpoint)
+    if args.weights:
+        weights.round_weights(network)
+    differences = export(config, network, args.tokenizer, args.out, args.version, args.tolerance)
+    for name, outputs in differences.items():
+        for output, difference in outputs.items():
+            print(f"{name}.onnx {output}: differs from PyTorch by at most {difference:.2e}")
+    if args.weights:
+        weights.save(args.out / "weights.safetensors", config, network)
+    total = sum(p.stat().st_size for p in args.out.iterdir())
+    print(f"{args.out}: {total / 2**20:.1f} MiB")
+
+
+def run_reference(args: argparse.Namespace) -> None:
+    config, network = weights.load(args.bundle / "weights.safetensors")
+    tokenizer = tokenizers.load(args.bundle / "tokenizer.json")
+    count = reference.write(config, network, tokenizer, args.folder)
+    print(f"{args.folder / 'outputs.safetensors'}: {count} cases")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="mdetr_training", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+
+    p = commands.add_parser("tokenizer", help="learn a tokenizer from data sets' captions")
+    p.add_argument("dataset", type=Path, nargs="+", help="folder made by `mdetr scenes dataset`")
+    p.add_argument("--vocab-size", type=int, default=600)
+    p.add_argument("--out", type=Path, required=True, help="tokenizer.json to write")
+    p.set_defaults(run=run_tokenizer)
+
+    p = commands.add_parser("train", help="train, or resume where a run stopped")
+    p.add_argument("config", type=Path, help="TOML with the network, data and stages")
+    p.add_argument("--tokenizer", type=Path, required=True)
+    p.add_argument("--out", type=Path, required=True, help="folder of the run")
+    p.add_argument("--every", type=int, default=500, help="steps between evaluations and saves")
+    p.add_argument("--minutes", type=float, default=float("inf"), help="stop after that long")
+    p.set_defaults(run=run_train)
+
+    p = commands.add_parser("export", help="write a bundle from a checkpoint")
+    source = p.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--checkpoint", type=Path, help="checkpoint.pth of a run, or weights.safetensors"
+    )
+    source.add_argument("--random-weights", type=Path, metavar="CONFIG")
+    p.add_argument("--tokenizer", type=Path, required=True)
+    p.add_argument("--out", type=Path, required=True, help="folder of the bundle")
+    p.add_argument("--version", default="0.1.0")
+    p.add_argument(
+        "--weights",
+        action="store_true",
+        help="round the weights to fp16 and put them beside the graphs, to train on from there",
+    )
+    p.add_argument("--tolerance", type=float, default=1e-4)
+    p.set_defaults(run=run_export)
+
+    p = commands.add_parser("reference", help="write a parity test's reference outputs")
+    p.add_argument("folder", type=Path, help="folder with cases.json and its pictures")
+    p.add_argument("--bundle", type=Path, required=True, help="bundle with weights.safetensors")
+    p.set_defaults(run=run_reference)
+
+    args = parser.parse_args()
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()

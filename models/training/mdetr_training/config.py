@@ -1,0 +1,153 @@
+"""Configuration of a network and of a training run, read from TOML."""
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class TextConfig:
+    """A RoBERTa encoder; the defaults are roberta-base."""
+
+    vocab_size: int = 50265
+    hidden: int = 768
+    layers: int = 12
+    heads: int = 12
+    ffn: int = 3072
+    max_positions: int = 514
+
+
+@dataclass
+class NetworkConfig:
+    """One MDETR structure; the defaults are the released ones' common part."""
+
+    backbone: str = "resnet101"
+    backbone_widths: list[int] = field(default_factory=list)
+    backbone_blocks: list[int] = field(default_factory=list)
+    d_model: int = 256
+    heads: int = 8
+    encoder_layers: int = 6
+    decoder_layers: int = 6
+    ffn: int = 2048
+    queries: int = 100
+    slots: int = 256
+    dropout: float = 0.1
+    contrastive_dim: int = 64
+    position_in_content: bool = False
+    """Add the position encoding to the image tokens before the encoder, beside its usual place
+    in queries and keys. The released structures do not."""
+    query_grid: list[int] = field(default_factory=list)
+    """Rows and columns of a grid on which the object queries start; empty: random start."""
+    text: TextConfig = field(default_factory=TextConfig)
+
+
+@dataclass
+class InputConfig:
+    """How a picture becomes the network's input."""
+
+    short_side: int = 800
+    max_long_side: int = 1333
+    mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
+    std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+
+
+@dataclass
+class LossConfig:
+    """Weights of the losses; zero leaves one out."""
+
+    ce: float = 1.0
+    bbox: float = 5.0
+    giou: float = 2.0
+    contrastive_align: float = 1.0
+    eos_coef: float = 0.1
+    temperature: float = 0.07
+    words: float = 0.0
+    """Attribute words against the image tokens, before the transformer."""
+    tokens: float = 0.0
+    """The detection losses on the encoder's image tokens."""
+
+
+@dataclass
+class StageConfig:
+    """A run of optimiser steps; learning rate: linear warm-up, constant, linear decay to zero."""
+
+    steps: int = 1000
+    warmup: int = 500
+    decay: int = 0
+    lr: float = 1e-4
+    images: int = 2
+    """Images per batch."""
+    captions: int = 1
+    """Captions per image, which share its backbone pass."""
+    words_only: bool = False
+    """Train backbone, text encoder and projections on the words loss alone."""
+    weight_decay: float = 1e-4
+    clip_norm: float = 0.1
+    ema_decay: float = 0.9998
+    brightness: float = 0.0
+    """Largest relative change of brightness and contrast as augmentation."""
+    foreign: float = 0.0
+    """Share of captions replaced by ones about unknown things, which ground nothing."""
+    loss: LossConfig = field(default_factory=LossConfig)
+
+
+@dataclass
+class DataConfig:
+    """Folders in the format of `mdetr scenes dataset`."""
+
+    train: list[str] = field(default_factory=list)
+    val: list[str] = field(default_factory=list)
+    val_images: int = 200
+
+
+@dataclass
+class Config:
+    """Everything a run depends on."""
+
+    name: str = "mdetr"
+    seed: int = 42
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    input: InputConfig = field(default_factory=InputConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    stages: list[StageConfig] = field(default_factory=list)
+
+
+def build(cls: type, values: dict[str, Any], where: str) -> Any:
+    """Fill a dataclass from a table; an unknown key is an error that names its place."""
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    filled = {}
+    for key, value in values.items():
+        place = f"{where}.{key}" if where else key
+        if key not in known:
+            raise ValueError(f"{place}: unknown key; known: {', '.join(sorted(known))}")
+        kind = known[key].type
+        if dataclasses.is_dataclass(kind):
+            if not isinstance(value, dict):
+                raise ValueError(f"{place}: expected a table, found {value!r}")
+            value = build(kind, value, place)
+        elif kind == list[StageConfig]:
+            value = [build(StageConfig, v, f"{place}[{i}]") for i, v in enumerate(value)]
+        elif isinstance(kind, type):
+            if kind is float and isinstance(value, int) and not isinstance(value, bool):
+                value = float(value)
+            if type(value) is not kind:
+                raise ValueError(f"{place}: expected {kind.__name__}, found {value!r}")
+        elif not isinstance(value, list):
+            raise ValueError(f"{place}: expected {kind}, found {value!r}")
+        filled[key] = value
+    return cls(**filled)
+
+
+def from_dict(values: dict[str, Any]) -> Config:
+    """A configuration from nested tables."""
+    return build(Config, values, "")
+
+
+def load(path: Path) -> Config:
+    """Read a TOML file. Errors name the file and the key."""
+    try:
+        return from_dict(tomllib.loads(path.read_text()))
+    except (tomllib.TOMLDecodeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error

@@ -1,0 +1,281 @@
+"""Data sets in the format of `mdetr scenes dataset`, prepared once and held in memory."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from pycocotools import mask as coco_mask
+from tokenizers import Tokenizer
+from torch import Tensor
+from tqdm import tqdm
+
+from .config import InputConfig
+from .matcher import Targets
+from .tokenizer import PAD_ID, tokens_of_span
+
+SHAPES = ["cube", "sphere", "cylinder", "cone"]
+SIZES = ["small", "large"]
+MATERIALS = ["matte", "shiny"]
+COLOURS = ["red", "green", "blue", "yellow", "purple", "cyan", "gray", "brown"]
+ATTRIBUTES = {"shape": SHAPES, "size": SIZES, "material": MATERIALS, "colour": COLOURS}
+
+MIN_CELL_SHARE = 0.15
+"""A token belongs to the object that covers most of its cell, if that is at least this share."""
+
+
+def target_size(width: int, height: int, c: InputConfig) -> tuple[int, int]:
+    """Width and height after MDETR's resize rule."""
+    short, long = min(width, height), max(width, height)
+    size = c.short_side
+    if long / short * size > c.max_long_side:
+        size = round(c.max_long_side * short / long)
+    if short == size:
+        return width, height
+    other = int(size * long / short)
+    return (size, other) if width < height else (other, size)
+
+
+@dataclass
+class Caption:
+    """A tokenised caption and the scene objects that it names."""
+
+    text: str
+    kind: str
+    ids: list[int]
+    objects: list[int]
+    tokens: list[list[int]]
+    """Per named object, the tokens that name it."""
+    phrases: list[list[int]]
+    """Per phrase that grounds something, its tokens; the first is the target of a relation."""
+
+
+@dataclass
+class Batch:
+    """I images with K captions each; B = I * K, captions of one image adjacent."""
+
+    images: Tensor
+    """[I, 3, H, W], normalised."""
+    input_ids: Tensor
+    """[B, L]."""
+    attention_mask: Tensor
+    """[B, L]."""
+    targets: Targets
+    objects: Tensor
+    """[B, O], index of each scene object among the targets, or -1."""
+    cells: Tensor
+    """[I, N], object under each token: 0 for none, i + 1 for object i."""
+    boxes: Tensor
+    """[I, O, 4], relative cx cy w h of the scene's objects."""
+    attributes: Tensor
+    """[I, O, 4], in the order of ATTRIBUTES, -1 where there is no object."""
+    captions: list[Caption]
+
+
+def prepare_scene(
+    path: Path, scene: dict, size: tuple[int, int], stride: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The resized picture [H, W, 3] and the object under each token [N]."""
+    with Image.open(path) as image:
+        width, height = image.size
+        picture = np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR))
+    rows, columns = -(-size[1] // stride), -(-size[0] // stride)
+    y = ((np.arange(height) + 0.5) * size[1] / height / stride).astype(int)
+    x = ((np.arange(width) + 0.5) * size[0] / width / stride).astype(int)
+    cell = y[:, None] * columns + x[None, :]
+    full = np.bincount(cell.ravel(), minlength=rows * columns)
+    share = np.stack(
+        [
+            np.bincount(
+                cell[coco_mask.decode(o["segmentation"]).astype(bool)], minlength=rows * columns
+            )
+            / full
+            for o in scene["objects"]
+        ]
+    )
+    best = share.argmax(0)
+    cells = np.where(share.max(0) >= MIN_CELL_SHARE, best + 1, 0)
+    for i in np.argsort([-o["area"] for o in scene["objects"]]):
+        cells[share[i].argmax()] = i + 1
+    return picture, cells.astype(np.uint8)
+
+
+class Folder:
+    """One data set whose pictures all have the same size."""
+
+    def __init__(self, path: Path, tokenizer: Tokenizer, c: InputConfig, stride: int):
+        scenes = json.loads((path / "scenes.json").read_text())["scenes"]
+        annotations = json.loads((path / "annotations.json").read_text())
+        width, height = scenes[0]["width"], scenes[0]["height"]
+        self.size = target_size(width, height, c)
+        self.path = path
+        self.pictures, self.cells = self._pictures(scenes, stride)
+        count = max(len(s["objects"]) for s in scenes)
+        self.boxes = np.zeros((len(scenes), count, 4), np.float32)
+        self.attributes = np.full((len(scenes), count, len(ATTRIBUTES)), -1, np.int64)
+        for i, scene in enumerate(scenes):
+            for j, o in enumerate(scene["objects"]):
+                x, y, w, h = o["bbox"]
+                self.boxes[i, j] = (x + w / 2, y + h / 2, w, h)
+                self.attributes[i, j] = [v.index(o[k]) for k, v in ATTRIBUTES.items()]
+        self.boxes /= np.array([width, height, width, height], np.float32)
+        self.captions = self._captions(annotations, len(scenes), tokenizer)
+
+    def _pictures(self, scenes: list[dict], stride: int) -> tuple[np.ndarray, np.ndarray]:
+        stem = f"prepared-{self.size[0]}x{self.size[1]}-{stride}"
+        files = [self.path / f"{stem}-{part}.npy" for part in ("pictures", "cells")]
+        if not all(f.exists() for f in files):
+            with ProcessPoolExecutor() as pool:
+                paths = [self.path / "images" / s["file_name"] for s in scenes]
+                work = pool.map(
+                    prepare_scene,
+                    paths,
+                    scenes,
+                    [self.size] * len(scenes),
+                    [stride] * len(scenes),
+                    chunksize=64,
+                )
+                done = list(tqdm(work, total=len(scenes), desc=f"preparing {self.path.name}"))
+            for file, column in zip(files, zip(*done, strict=True), strict=True):
+                partial = file.with_suffix(".partial.npy")
+                np.save(partial, np.stack(column))
+                partial.rename(file)
+        pictures, cells = (np.load(f, mmap_mode="r") for f in files)
+        return pictures, cells
+
+    @staticmethod
+    def _captions(annotations: dict, scenes: int, tokenizer: Tokenizer) -> list[list[Caption]]:
+        boxes = defaultdict(list)
+        for annotation in annotations["annotations"]:
+            boxes[annotation["image_id"]].append(annotation)
+        captions: list[list[Caption]] = [[] for _ in range(scenes)]
+        entries = annotations["images"]
+        encodings = tokenizer.encode_batch([e["caption"] for e in entries])
+        for entry, encoding in zip(entries, encodings, strict=True):
+
+            def tokens(spans: list[list[int]], encoding=encoding) -> list[int]:
+                return sorted({t for b, e in spans for t in tokens_of_span(encoding, b, e)})
+
+            named = boxes[entry["id"]]
+            captions[entry["original_img_id"]].append(
+                Caption(
+                    text=entry["caption"],
+                    kind=entry["dataset_name"].removeprefix("tabletop-"),
+                    ids=encoding.ids,
+                    objects=[a["object"] for a in named],
+                    tokens=[tokens(a["tokens_positive"]) for a in named],
+                    phrases=[tokens(p) for p in entry["tokens_positive_eval"]],
+                )
+            )
+        return captions
+
+    def batch(
+        self,
+        indices: np.ndarray,
+        captions: list[list[Caption]],
+        c: InputConfig,
+        rng: np.random.Generator | None = None,
+        brightness: float = 0.0,
+    ) -> Batch:
+        """A batch of these images with these captions."""
+        images = torch.from_numpy(self.pictures[indices]).permute(0, 3, 1, 2).float() / 255
+        if rng is not None and brightness > 0:
+            gain = torch.from_numpy(
+                rng.uniform(1 - brightness, 1 + brightness, (2, len(indices), 1, 1, 1))
+            ).float()
+            mean = images.mean((1, 2, 3), keepdim=True)
+            images = (((images - mean) * gain[0] + mean) * gain[1]).clamp(0, 1)
+        mean = torch.tensor(c.mean)[:, None, None]
+        std = torch.tensor(c.std)[:, None, None]
+        flat = [caption for of_image in captions for caption in of_image]
+        length = max(len(x.ids) for x in flat)
+        most = max(1, max(len(x.objects) for x in flat))
+        ids = torch.full((len(flat), length), PAD_ID)
+        mask = torch.zeros((len(flat), length), dtype=torch.long)
+        boxes = torch.zeros(len(flat), most, 4)
+        positive = torch.zeros(len(flat), most, length, dtype=torch.bool)
+        valid = torch.zeros(len(flat), most, dtype=torch.bool)
+        objects = torch.full((len(flat), self.boxes.shape[1]), -1)
+        image_of = [i for i, of_image in zip(indices, captions, strict=True) for _ in of_image]
+        for b, (image, x) in enumerate(zip(image_of, flat, strict=True)):
+            ids[b, : len(x.ids)] = torch.tensor(x.ids)
+            mask[b, : len(x.ids)] = 1
+            for m, (o, tokens) in enumerate(zip(x.objects, x.tokens, strict=True)):
+                boxes[b, m] = torch.from_numpy(self.boxes[image, o])
+                positive[b, m, tokens] = True
+                valid[b, m] = True
+                objects[b, o] = m
+        return Batch(
+            images=((images - mean) / std).contiguous(memory_format=torch.channels_last),
+            input_ids=ids,
+            attention_mask=mask,
+            targets=Targets(boxes, positive, valid),
+            objects=objects,
+            cells=torch.from_numpy(self.cells[indices].astype(np.int64)),
+            boxes=torch.from_numpy(self.boxes[indices]),
+            attributes=torch.from_numpy(self.attributes[indices]),
+            captions=flat,
+        )
+
+
+def foreign_text(rng: np.random.Generator) -> str:
+    """A phrase about something that no scene shows: its noun is a word of random letters."""
+    syllables = ["".join(rng.choice(list(part)) for part in SYLLABLE) for _ in range(4)]
+    noun = "".join(syllables[: rng.integers(1, 4)]) + rng.choice(["", "s", "n", "r", "t"])
+    article = rng.choice(["a ", "the ", "all ", "every ", ""])
+    known = [v for v in (SIZES, COLOURS, MATERIALS) if rng.random() < 0.25]
+    return article + "".join(f"{rng.choice(v)} " for v in known) + noun
+
+
+SYLLABLE = ("bcdfghjklmnpqrstvwz", "aeiou")
+
+
+class Data:
+    """Several folders; random batches come from one of them at a time, by their sizes."""
+
+    def __init__(self, paths: list[str], tokenizer: Tokenizer, c: InputConfig, stride: int):
+        self.input = c
+        self.tokenizer = tokenizer
+        self.folders = [Folder(Path(p), tokenizer, c, stride) for p in paths]
+        sizes = np.array([len(f.pictures) for f in self.folders], float)
+        self.weights = sizes / sizes.sum()
+
+    def random(
+        self,
+        rng: np.random.Generator,
+        images: int,
+        captions: int,
+        brightness: float,
+        foreign: float,
+    ) -> Batch:
+        """`images` random images with `captions` random captions each, of which the share
+        `foreign` is about something that the tokenizer's language does not know."""
+        folder = self.folders[rng.choice(len(self.folders), p=self.weights)]
+        indices = rng.choice(len(folder.pictures), images, replace=False)
+        chosen = []
+        for i in indices:
+            available = folder.captions[i]
+            picks = rng.choice(len(available), captions, replace=len(available) < captions)
+            chosen.append(
+                [self.foreign(rng) if rng.random() < foreign else available[p] for p in picks]
+            )
+        return folder.batch(indices, chosen, self.input, rng, brightness)
+
+    def foreign(self, rng: np.random.Generator) -> Caption:
+        """A caption that names nothing in the picture."""
+        text = foreign_text(rng)
+        ids = self.tokenizer.encode(text).ids
+        return Caption(text=text, kind="foreign", ids=ids, objects=[], tokens=[], phrases=[])
+
+    def ordered(self, images: int, limit: int) -> Iterator[Batch]:
+        """Every image of every folder up to `limit` a folder, with all its captions."""
+        for folder in self.folders:
+            count = min(len(folder.pictures), limit)
+            for start in range(0, count, images):
+                indices = np.arange(start, min(start + images, count))
+                yield folder.batch(indices, [folder.captions[i] for i in indices], self.input)

@@ -1,0 +1,49 @@
+"""Grounding accuracy of a network on a prepared data set."""
+
+from collections import defaultdict
+
+import torch
+
+from .boxes import cxcywh_to_xyxy, iou_and_giou
+from .data import Data
+from .network import MDETR
+
+SCORE_THRESHOLD = 0.7
+
+
+@torch.no_grad()
+def evaluate(network: MDETR, data: Data, images: int, limit: int) -> dict[str, float]:
+    """Per kind of caption: recall at 1 of every phrase ("r1/kind"), of the first phrase alone for
+    relations ("acc/kind"), the share of captions that name nothing and have a box all the same
+    ("false/kind"), and all of them together ("r1")."""
+    network.eval()
+    hits: dict[str, list[float]] = defaultdict(list)
+    for batch in data.ordered(images, limit):
+        height, width = batch.images.shape[2:]
+        with torch.autocast("cpu", torch.bfloat16):
+            tokens = network.vision(batch.images)
+            k = len(batch.captions) // len(tokens)
+            text = network.text(batch.input_ids, batch.attention_mask)
+            logits, boxes = network.fusion(
+                tokens.repeat_interleave(k, 0),
+                network.position(height, width),
+                text,
+                batch.attention_mask,
+            )
+        probability = logits.float().softmax(-1)
+        corners = cxcywh_to_xyxy(boxes.float())
+        truth = cxcywh_to_xyxy(batch.targets.boxes)
+        for b, caption in enumerate(batch.captions):
+            if not caption.phrases:
+                found = (1 - probability[b, :, -1] > SCORE_THRESHOLD).any()
+                hits[f"false/{caption.kind}"].append(float(found))
+            for p, phrase in enumerate(caption.phrases):
+                best = probability[b][:, phrase].amax(1).argmax()
+                named = batch.targets.positive[b][:, phrase].any(1) & batch.targets.valid[b]
+                iou, _ = iou_and_giou(corners[b, best], truth[b, named])
+                hit = float((iou >= 0.5).any())
+                hits["r1"].append(hit)
+                hits[f"r1/{caption.kind}"].append(hit)
+                if p == 0 and "relation" in caption.kind:
+                    hits[f"acc/{caption.kind}"].append(hit)
+    return {name: sum(values) / len(values) for name, values in sorted(hits.items())}

@@ -1,0 +1,104 @@
+"""MDETR's detection losses. All are sums divided by the number of ground-truth boxes."""
+
+import torch
+from torch import Tensor
+
+from .boxes import cxcywh_to_xyxy, iou_and_giou
+from .config import LossConfig
+from .matcher import Matches, Targets, match
+from .network import Outputs
+
+
+def soft_token_loss(logits: Tensor, matches: Matches, targets: Targets, eos_coef: float) -> Tensor:
+    """Cross-entropy against the multi-hot tokens of the matched object, or "no object"."""
+    target = torch.zeros_like(logits)
+    target[..., -1] = 1.0
+    soft = targets.soft_tokens(logits.shape[-1])
+    target[matches.batch, matches.query] = soft[matches.batch, matches.target]
+    weight = torch.full(logits.shape[:2], eos_coef, device=logits.device)
+    weight[matches.batch, matches.query] = 1.0
+    cross_entropy = -(target * logits.log_softmax(-1)).sum(-1)
+    return (cross_entropy * weight).sum() / targets.num_boxes
+
+
+def box_losses(predicted: Tensor, target: Tensor, num_boxes: float) -> tuple[Tensor, Tensor]:
+    """L1 and 1 - GIoU of paired cxcywh boxes [K, 4]."""
+    l1 = (predicted - target).abs().sum() / num_boxes
+    _, giou = iou_and_giou(cxcywh_to_xyxy(predicted), cxcywh_to_xyxy(target))
+    return l1, (1 - giou).sum() / num_boxes
+
+
+def contrastive_align_loss(
+    queries: Tensor, tokens: Tensor, matches: Matches, targets: Targets, temperature: float
+) -> Tensor:
+    """Unit vectors [B, Q, c] and [B, L, c]: matched queries and their tokens attract."""
+    similarity = queries @ tokens.transpose(1, 2) / temperature
+    positive = torch.zeros_like(similarity)
+    rows = targets.positive[matches.batch, matches.target].to(similarity.dtype)
+    positive[matches.batch, matches.query, : rows.shape[-1]] = rows
+
+    def one_way(dim: int) -> Tensor:
+        count = positive.sum(dim)
+        mean = (similarity * positive).sum(dim) / (count + 1e-6)
+        return ((similarity.logsumexp(dim) - mean) * (count > 0)).sum()
+
+    return (one_way(2) + one_way(1)) / 2 / targets.num_boxes
+
+
+def detection_losses(outputs: Outputs, targets: Targets, c: LossConfig) -> dict[str, Tensor]:
+    """Weighted losses, each summed over the decoder layers."""
+    totals: dict[str, Tensor] = {}
+
+    def add(name: str, weight: float, value: Tensor) -> None:
+        totals[name] = totals.get(name, 0.0) + weight * value
+
+    for layer in range(outputs.logits.shape[0]):
+        logits, boxes = outputs.logits[layer], outputs.boxes[layer]
+        m = match(logits, boxes, targets)
+        add("ce", c.ce, soft_token_loss(logits, m, targets, c.eos_coef))
+        l1, giou = box_losses(
+            boxes[m.batch, m.query], targets.boxes[m.batch, m.target], targets.num_boxes
+        )
+        add("bbox", c.bbox, l1)
+        add("giou", c.giou, giou)
+        if c.contrastive_align > 0:
+            align = contrastive_align_loss(
+                outputs.query_embeddings[layer], outputs.text_embeddings, m, targets, c.temperature
+            )
+            add("contrastive_align", c.contrastive_align, align)
+    return totals
+
+
+def token_losses(
+    outputs: Outputs, cells: Tensor, boxes: Tensor, objects: Tensor, targets: Targets, c: LossConfig
+) -> dict[str, Tensor]:
+    """The detection losses on the encoder's image tokens, which need no matching because the
+    renderer knows the object under each.
+
+    cells [B, N]: scene object under the token, 0 for none, i + 1 for object i; boxes [B, O, 4]:
+    the scene's boxes; objects [B, O]: index of the scene object among the caption's targets, -1
+    where the caption does not name it.
+    """
+    n = cells.shape[1]
+    inside = cells > 0
+    scene_object = (cells - 1).clamp(min=0)
+    target_index = objects.gather(1, scene_object).masked_fill(~inside, -1)
+    named = target_index >= 0
+    soft = targets.soft_tokens(outputs.token_logits.shape[-1])
+    index = target_index.clamp(min=0)[..., None].expand(-1, -1, soft.shape[-1])
+    target = soft.gather(1, index) * named[..., None]
+    target[..., -1] = (~named).float()
+    cross_entropy = -(target * outputs.token_logits.log_softmax(-1)).sum(-1)
+    weight = torch.where(inside, 1.0, c.eos_coef)
+    ce = (cross_entropy * weight).sum() / weight.sum()
+    batch, token = inside.nonzero(as_tuple=True)
+    box_target = boxes[batch, scene_object[batch, token]]
+    l1, giou = box_losses(
+        outputs.token_boxes[batch, token], box_target, max(float(batch.numel()), 1.0)
+    )
+    assert n == outputs.token_logits.shape[1]
+    return {
+        "token_ce": c.tokens * c.ce * ce,
+        "token_bbox": c.tokens * c.bbox * l1,
+        "token_giou": c.tokens * c.giou * giou,
+    }

@@ -1,0 +1,68 @@
+"""Exact assignment of object queries to ground-truth objects."""
+
+from dataclasses import dataclass
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from .boxes import cxcywh_to_xyxy, iou_and_giou
+
+CLASS_COST, L1_COST, GIOU_COST = 1.0, 5.0, 2.0
+
+
+@dataclass
+class Targets:
+    """Ground truth of B captions, padded to M objects and L text tokens."""
+
+    boxes: Tensor
+    """[B, M, 4], relative cx cy w h."""
+    positive: Tensor
+    """[B, M, L] bool: the tokens that name each object."""
+    valid: Tensor
+    """[B, M] bool: an object, not padding."""
+
+    @property
+    def num_boxes(self) -> float:
+        return max(float(self.valid.sum()), 1.0)
+
+    def soft_tokens(self, slots: int) -> Tensor:
+        """[B, M, slots], multi-hot."""
+        b, m, length = self.positive.shape
+        padded = torch.zeros(b, m, slots, device=self.positive.device)
+        padded[:, :, :length] = self.positive.float()
+        return padded
+
+
+@dataclass
+class Matches:
+    """K matched pairs: batch index, query index and object index, each [K]."""
+
+    batch: Tensor
+    query: Tensor
+    target: Tensor
+
+
+@torch.no_grad()
+def match(logits: Tensor, boxes: Tensor, targets: Targets) -> Matches:
+    """Assign queries, logits [B, Q, C] and boxes [B, Q, 4], to objects at the least total cost."""
+    probability = logits.softmax(-1)
+    class_cost = -torch.einsum("bqc,bmc->bqm", probability, targets.soft_tokens(logits.shape[-1]))
+    l1_cost = (boxes[:, :, None] - targets.boxes[:, None]).abs().sum(-1)
+    _, giou = iou_and_giou(
+        cxcywh_to_xyxy(boxes)[:, :, None], cxcywh_to_xyxy(targets.boxes)[:, None]
+    )
+    cost = CLASS_COST * class_cost + L1_COST * l1_cost - GIOU_COST * giou
+    cost = cost.cpu().numpy()
+    valid = targets.valid.cpu().numpy()
+    batch, query, target = [], [], []
+    for b in range(cost.shape[0]):
+        objects = valid[b].nonzero()[0]
+        if len(objects) == 0:
+            continue
+        rows, columns = linear_sum_assignment(cost[b][:, objects])
+        batch += [b] * len(rows)
+        query += rows.tolist()
+        target += objects[columns].tolist()
+    pairs = torch.tensor([batch, query, target], dtype=torch.long, device=logits.device)
+    return Matches(*pairs)

@@ -1,0 +1,132 @@
+"""The MDETR network. Parameter names follow the released checkpoints."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from . import backbone as backbones
+from .config import NetworkConfig
+from .position import encode_points, sine_position
+from .transformer import Transformer
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU between them."""
+
+    def __init__(self, sizes: list[int]):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers[:-1]:
+            x = F.relu(layer(x))
+        return self.layers[-1](x)
+
+
+@dataclass
+class Outputs:
+    """What training sees. D decoder layers, B captions, Q queries, N image tokens, L text tokens,
+    C slots."""
+
+    logits: Tensor
+    """[D, B, Q, C], the last slot means "no object"."""
+    boxes: Tensor
+    """[D, B, Q, 4], relative cx cy w h."""
+    query_embeddings: Tensor
+    """[D, B, Q, contrastive], unit length."""
+    text_embeddings: Tensor
+    """[B, L, contrastive], unit length."""
+    token_logits: Tensor
+    """[B, N, C], the class head on the encoder's image tokens."""
+    token_boxes: Tensor
+    """[B, N, 4], the box head on the encoder's image tokens."""
+
+
+class MDETR(nn.Module):
+    """Text-modulated DETR."""
+
+    def __init__(self, c: NetworkConfig):
+        super().__init__()
+        d = c.d_model
+        body = backbones.build(c.backbone, c.backbone_widths, c.backbone_blocks)
+        self.config = c
+        self.backbone = nn.Sequential(backbones.Body(body))
+        self.input_proj = nn.Conv2d(body.channels, d, 1)
+        self.transformer = Transformer(c)
+        self.query_embed = nn.Embedding(c.queries, d)
+        self.class_embed = nn.Linear(d, c.slots)
+        self.bbox_embed = MLP([d, d, d, 4])
+        self.contrastive_align_projection_image = nn.Linear(d, c.contrastive_dim)
+        self.contrastive_align_projection_text = nn.Linear(d, c.contrastive_dim)
+        if c.query_grid:
+            self._place_queries(*c.query_grid)
+
+    @property
+    def stride(self) -> int:
+        """Pixels per image token and axis."""
+        return self.backbone[0].body.stride
+
+    @torch.no_grad()
+    def _place_queries(self, rows: int, columns: int) -> None:
+        """Start each object query at a point of a grid: its embedding is that point's position
+        encoding, and cross-attention starts with equal query and key projections, so that it
+        looks there first."""
+        if rows * columns != self.config.queries:
+            raise ValueError(
+                f"query_grid: expected {self.config.queries} points, found {rows} x {columns}"
+            )
+        y = (torch.arange(rows) + 0.5) / rows
+        x = (torch.arange(columns) + 0.5) / columns
+        y, x = torch.meshgrid(y, x, indexing="ij")
+        self.query_embed.weight.copy_(encode_points(y, x, self.config.d_model).flatten(0, 1))
+        for layer in self.transformer.decoder.layers:
+            wq, wk, _ = layer.cross_attn_image.in_proj_weight.chunk(3)
+            wk.copy_(wq)
+
+    def position(self, height: int, width: int) -> Tensor:
+        """Position encoding for an image of that size: [1, N, d]."""
+        rows, columns = -(-height // self.stride), -(-width // self.stride)
+        return sine_position(rows, columns, self.config.d_model)
+
+    def vision(self, image: Tensor) -> Tensor:
+        """[B, 3, H, W] -> image tokens [B, N, d], row-major."""
+        return self.input_proj(self.backbone(image)).flatten(2).transpose(1, 2)
+
+    def text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """[B, L] -> text memory [B, L, d]."""
+        return self.transformer.encode_text(input_ids, attention_mask)
+
+    def fusion(
+        self, tokens: Tensor, position: Tensor, text_memory: Tensor, text_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The last decoder layer's logits [B, Q, C] and boxes [B, Q, 4]."""
+        hidden = self._decode(*self.transformer.fuse(tokens, position, text_memory, text_mask))[-1]
+        return self.class_embed(hidden), self.bbox_embed(hidden).sigmoid()
+
+    def _decode(self, memory: Tensor, position: Tensor, mask: Tensor) -> list[Tensor]:
+        queries = self.query_embed.weight[None].expand(memory.shape[0], -1, -1)
+        return self.transformer.decoder(queries, memory, position, mask)
+
+    def forward(
+        self, tokens: Tensor, position: Tensor, text_memory: Tensor, text_mask: Tensor
+    ) -> Outputs:
+        """Training outputs of every decoder layer and of the encoder's image tokens."""
+        memory, full_position, mask = self.transformer.fuse(
+            tokens, position, text_memory, text_mask
+        )
+        hidden = torch.stack(self._decode(memory, full_position, mask))
+        n = tokens.shape[1]
+        image = self.transformer.decoder.norm(memory[:, :n])
+        image_proj = self.contrastive_align_projection_image(hidden)
+        text_proj = self.contrastive_align_projection_text(memory[:, n:])
+        return Outputs(
+            logits=self.class_embed(hidden).float(),
+            boxes=self.bbox_embed(hidden).float().sigmoid(),
+            query_embeddings=F.normalize(image_proj.float(), dim=-1, eps=1e-12),
+            text_embeddings=F.normalize(text_proj.float(), dim=-1, eps=1e-12),
+            token_logits=self.class_embed(image).float(),
+            token_boxes=self.bbox_embed(image).float().sigmoid(),
+        )

@@ -1,0 +1,80 @@
+"""Attribute words against image tokens, before the transformer.
+
+A network that starts from nothing finds boxes long before it binds words to them. This loss
+gives it the words first: the mean text feature of a single word, scored against each image token
+by a dot product, says whether the object under the token has that attribute.
+"""
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from .data import ATTRIBUTES, Batch
+from .network import MDETR
+from .tokenizer import PAD_ID
+
+SYNONYMS = {
+    "sphere": ["ball"],
+    "cube": ["block", "box"],
+    "small": ["tiny"],
+    "large": ["big"],
+    "matte": ["rubber", "dull"],
+    "shiny": ["metal", "metallic"],
+    "gray": ["grey"],
+}
+
+
+class Words(nn.Module):
+    """The words, their attributes and the scale and bias of their scores."""
+
+    def __init__(self, tokenizer: Tokenizer, d_model: int):
+        super().__init__()
+        texts, attribute, value = [], [], []
+        for a, values in enumerate(ATTRIBUTES.values()):
+            for v, name in enumerate(values):
+                for word in [name, *SYNONYMS.get(name, [])]:
+                    for text in (f"a {word}", word) if a == 0 else (f"a {word} object", word):
+                        texts.append((text, word))
+                        attribute.append(a)
+                        value.append(v)
+        encodings = tokenizer.encode_batch([text for text, _ in texts])
+        length = max(len(e.ids) for e in encodings)
+        ids = torch.full((len(texts), length), PAD_ID)
+        select = torch.zeros(len(texts), length)
+        for i, (encoding, (text, word)) in enumerate(zip(encodings, texts, strict=True)):
+            ids[i, : len(encoding.ids)] = torch.tensor(encoding.ids)
+            begin = text.index(word)
+            for t in range(len(encoding.ids)):
+                token = encoding.offsets[t]
+                inside = begin <= token[0] and token[1] <= begin + len(word)
+                if inside and token[1] > token[0]:
+                    select[i, t] = 1.0
+        select /= select.sum(1, keepdim=True)
+        self.register_buffer("ids", ids, persistent=False)
+        self.register_buffer("select", select, persistent=False)
+        self.register_buffer("attribute", torch.tensor(attribute), persistent=False)
+        self.register_buffer("value", torch.tensor(value), persistent=False)
+        self.scale = nn.Parameter(torch.tensor(d_model**-0.5))
+        self.bias = nn.Parameter(torch.full((len(texts),), -2.0))
+
+    def features(self, network: MDETR) -> Tensor:
+        """Mean text feature of each word, [W, d]."""
+        memory = network.text(self.ids, (self.ids != PAD_ID).long())
+        return (self.select[..., None] * memory).sum(1)
+
+    def loss(self, network: MDETR, tokens: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Binary cross-entropy over tokens that show an object, image tokens [I, N, d]; and the
+        share of right attribute decisions per attribute, [4]."""
+        scores = tokens @ self.features(network).to(tokens.dtype).T
+        scores = scores.float() * self.scale + self.bias
+        inside = batch.cells > 0
+        image, token = inside.nonzero(as_tuple=True)
+        owned = batch.attributes[image, batch.cells[image, token] - 1]
+        target = owned[:, self.attribute] == self.value
+        scores_inside = scores[image, token]
+        positive = F.binary_cross_entropy_with_logits(scores_inside, target.float())
+        negative = F.softplus(scores[~inside]).mean()
+        right = ((scores_inside > 0) == target).float()
+        accuracy = torch.stack([right[:, self.attribute == a].mean() for a in range(4)])
+        return positive + 0.25 * negative, accuracy

@@ -1,0 +1,120 @@
+"""Sizes, spans and batches."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from mdetr_training import tokenizer as tokenizers
+from mdetr_training.config import Config, InputConfig
+from mdetr_training.data import Data, target_size
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((640, 480), (1066, 800)),
+        ((500, 333), (1201, 800)),
+        ((1000, 500), (1332, 666)),
+        ((1024, 576), (1333, 750)),
+        ((480, 320), (1200, 800)),
+        ((3000, 900), (1333, 400)),
+        ((480, 640), (800, 1066)),
+    ],
+)
+def test_target_size(size, expected):
+    assert target_size(*size, InputConfig()) == expected
+
+
+def test_tokens_of_span(tokenizer: Path):
+    text = "a small red cube left of the large blue sphere"
+    encoding = tokenizers.load(tokenizer).encode(text)
+    begin = text.index("large")
+    tokens = tokenizers.tokens_of_span(encoding, begin, len(text))
+    assert [text[slice(*encoding.offsets[t])] for t in tokens] == ["large", "blue", "sphere"]
+    assert tokenizers.tokens_of_span(encoding, begin - 1, len(text)) == tokens
+    assert 0 not in tokenizers.tokens_of_span(encoding, 0, 1)
+
+
+def write_dataset(folder: Path) -> None:
+    """One 64 x 64 picture with a red square at the top left and a blue one at the bottom right."""
+    (folder / "images").mkdir(parents=True)
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    objects, annotations = [], []
+    for i, (colour, corner) in enumerate([("red", 0), ("blue", 32)]):
+        mask = np.zeros((64, 64), np.uint8, order="F")
+        mask[corner : corner + 16, corner : corner + 32] = 1
+        pixels[mask > 0] = (255, 0, 0) if i == 0 else (0, 0, 255)
+        rle = coco_mask.encode(mask)
+        rle["counts"] = rle["counts"].decode()
+        objects.append(
+            {
+                "shape": "cube",
+                "size": "small",
+                "material": "matte",
+                "colour": colour,
+                "bbox": [corner, corner, 32, 16],
+                "area": 512,
+                "segmentation": rle,
+            }
+        )
+    Image.fromarray(pixels).save(folder / "images" / "000000.png")
+    scene = {"file_name": "000000.png", "width": 64, "height": 64, "objects": objects}
+    (folder / "scenes.json").write_text(json.dumps({"scenes": [scene]}))
+    text = "the large blue sphere"
+    annotations.append(
+        {
+            "id": 1,
+            "image_id": 1,
+            "object": 1,
+            "bbox": [32, 32, 32, 16],
+            "tokens_positive": [[0, len(text)]],
+        }
+    )
+    images = [
+        {
+            "id": 1,
+            "file_name": "000000.png",
+            "caption": text,
+            "dataset_name": "tabletop-phrase",
+            "original_img_id": 0,
+            "tokens_positive_eval": [[[0, len(text)]]],
+        },
+        {
+            "id": 2,
+            "file_name": "000000.png",
+            "caption": "two green cones",
+            "dataset_name": "tabletop-absent",
+            "original_img_id": 0,
+            "tokens_positive_eval": [],
+        },
+    ]
+    (folder / "annotations.json").write_text(
+        json.dumps({"images": images, "annotations": annotations})
+    )
+
+
+def test_batch(tmp_path: Path, tokenizer: Path, config: Config):
+    write_dataset(tmp_path / "set")
+    data = Data([str(tmp_path / "set")], tokenizers.load(tokenizer), config.input, stride=16)
+    batch = next(data.ordered(4, 4))
+    assert batch.images.shape == (1, 3, 64, 64)
+    expected = torch.zeros(4, 4, dtype=torch.long)
+    expected[0, :2], expected[2, 2:] = 1, 2
+    assert torch.equal(batch.cells[0].reshape(4, 4), expected)
+    assert batch.targets.valid.tolist() == [[True], [False]]
+    torch.testing.assert_close(batch.targets.boxes[0, 0], torch.tensor([0.75, 0.625, 0.5, 0.25]))
+    assert batch.targets.positive[0, 0].tolist() == [False, True, True, True, True, False]
+    assert batch.objects.tolist() == [[-1, 0], [-1, -1]]
+
+
+def test_foreign_captions_name_nothing(tmp_path: Path, tokenizer: Path, config: Config):
+    write_dataset(tmp_path / "set")
+    data = Data([str(tmp_path / "set")], tokenizers.load(tokenizer), config.input, stride=16)
+    batch = data.random(np.random.default_rng(0), 1, 5, brightness=0.1, foreign=1.0)
+    assert {c.kind for c in batch.captions} == {"foreign"}
+    assert not batch.targets.valid.any()

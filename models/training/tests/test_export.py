@@ -1,0 +1,72 @@
+"""The exporter: graphs that agree with PyTorch on shapes that they were not traced with."""
+
+import hashlib
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from mdetr_training.config import Config
+from mdetr_training.export import export
+from mdetr_training.network import MDETR
+
+
+@pytest.fixture(scope="module")
+def bundle(network: MDETR, config: Config, tokenizer: Path, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("bundle") / "tiny"
+    export(config, network, tokenizer, out, "0.1.0", tolerance=1e-4)
+    return out
+
+
+def test_manifest_lists_every_file(bundle: Path):
+    manifest = tomllib.loads((bundle / "model.toml").read_text())
+    names = {"text.onnx", "vision.onnx", "fusion.onnx", "tokenizer.json"}
+    assert set(manifest["files"]) == names
+    assert {p.name for p in bundle.iterdir()} == names | {"model.toml"}
+    for name, entry in manifest["files"].items():
+        data = (bundle / name).read_bytes()
+        assert entry["bytes"] == len(data)
+        assert entry["sha256"] == hashlib.sha256(data).hexdigest()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("height", "width", "length"), [(48, 64, 3), (65, 97, 12)])
+def test_graphs_agree_with_torch(bundle: Path, network: MDETR, height, width, length):
+    torch.manual_seed(1)
+    image = torch.randn(1, 3, height, width)
+    ids = torch.randint(5, 300, (1, length))
+    mask = torch.ones_like(ids)
+    position = network.position(height, width)
+    expected = network.fusion(network.vision(image), position, network.text(ids, mask), mask)
+
+    def run(name: str, inputs: dict) -> list:
+        path = str(bundle / f"{name}.onnx")
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return session.run(None, {k: np.asarray(v) for k, v in inputs.items()})
+
+    (tokens,) = run("vision", {"image": image})
+    (text,) = run("text", {"input_ids": ids, "attention_mask": mask})
+    found = run(
+        "fusion",
+        {
+            "tokens": tokens,
+            "position": position,
+            "text_memory": text,
+            "text_mask": mask,
+        },
+    )
+    for f, e in zip(found, expected, strict=True):
+        torch.testing.assert_close(torch.from_numpy(f), e, atol=1e-4, rtol=0)
+
+
+def test_tokenizer_larger_than_the_embedding_is_refused(network, config, tokenizer, tmp_path):
+    config.network.text.vocab_size = 10
+    try:
+        with pytest.raises(ValueError, match="tokens, but the text encoder has embeddings for 10"):
+            export(config, network, tokenizer, tmp_path / "out", "0.1.0", tolerance=1e-4)
+    finally:
+        config.network.text.vocab_size = 400
+    assert not (tmp_path / "out").exists()

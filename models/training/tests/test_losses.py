@@ -1,0 +1,129 @@
+"""Geometry, matching and losses against values computed by hand."""
+
+import math
+
+import pytest
+import torch
+
+from mdetr_training.boxes import cxcywh_to_xyxy, iou_and_giou
+from mdetr_training.config import LossConfig
+from mdetr_training.losses import (
+    box_losses,
+    contrastive_align_loss,
+    detection_losses,
+    soft_token_loss,
+    token_losses,
+)
+from mdetr_training.matcher import Matches, Targets, match
+from mdetr_training.network import Outputs
+
+
+def targets(boxes: list, positive: list, valid: list) -> Targets:
+    return Targets(torch.tensor(boxes), torch.tensor(positive), torch.tensor(valid))
+
+
+def one_match(query: int) -> Matches:
+    return Matches(torch.tensor([0]), torch.tensor([query]), torch.tensor([0]))
+
+
+def test_iou_and_giou():
+    a = torch.tensor([0.0, 0.0, 2.0, 2.0])
+    iou, giou = iou_and_giou(a, torch.tensor([1.0, 0.0, 3.0, 2.0]))
+    assert iou == pytest.approx(2 / 6) and giou == pytest.approx(2 / 6)
+    iou, giou = iou_and_giou(a, torch.tensor([3.0, 0.0, 4.0, 2.0]))
+    assert iou == 0 and giou == pytest.approx(-(8 - 6) / 8)
+
+
+def test_cxcywh_to_xyxy():
+    box = cxcywh_to_xyxy(torch.tensor([0.5, 0.4, 0.2, 0.6]))
+    torch.testing.assert_close(box, torch.tensor([0.4, 0.1, 0.6, 0.7]))
+
+
+def test_match_is_exact_where_greedy_is_not():
+    truth = targets(
+        [[[0.30, 0.5, 0.1, 0.1], [0.40, 0.5, 0.1, 0.1]]],
+        [[[True], [True]]],
+        [[True, True]],
+    )
+    predicted = torch.tensor([[[0.34, 0.5, 0.1, 0.1], [0.46, 0.5, 0.1, 0.1], [0.9, 0.9, 0.1, 0.1]]])
+    found = match(torch.zeros(1, 3, 4), predicted, truth)
+    pairs = sorted(zip(found.target.tolist(), found.query.tolist(), strict=True))
+    assert pairs == [(0, 0), (1, 1)]
+
+
+def test_match_ignores_padding():
+    truth = targets(
+        [[[0.5, 0.5, 0.1, 0.1], [0.1, 0.1, 0.1, 0.1]]], [[[True], [True]]], [[False, True]]
+    )
+    found = match(torch.zeros(1, 3, 4), torch.rand(1, 3, 4), truth)
+    assert found.target.tolist() == [1]
+
+
+def test_soft_token_loss():
+    truth = targets([[[0.5, 0.5, 0.1, 0.1]]], [[[False, True, True]]], [[True]])
+    logits = torch.log(torch.tensor([[[0.1, 0.3, 0.4, 0.2], [0.1, 0.1, 0.3, 0.5]]]))
+    loss = soft_token_loss(logits, one_match(0), truth, eos_coef=0.1)
+    assert loss == pytest.approx(-math.log(0.3) - math.log(0.4) - 0.1 * math.log(0.5), rel=1e-5)
+
+
+def test_soft_token_loss_without_objects():
+    truth = targets([[[0.0] * 4]], [[[False, False]]], [[False]])
+    none = torch.zeros(0, dtype=torch.long)
+    loss = soft_token_loss(torch.zeros(1, 2, 4), Matches(none, none, none), truth, eos_coef=0.1)
+    assert loss == pytest.approx(2 * 0.1 * math.log(4), rel=1e-5)
+
+
+def test_box_losses():
+    a = torch.tensor([[0.5, 0.5, 0.2, 0.2]])
+    l1, giou = box_losses(a, torch.tensor([[0.6, 0.5, 0.2, 0.2]]), num_boxes=2)
+    assert l1 == pytest.approx(0.05) and giou == pytest.approx((1 - 1 / 3) / 2, rel=1e-5)
+
+
+def test_contrastive_align_loss():
+    queries = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    tokens = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    truth = targets([[[0.5] * 4]], [[[True, False]]], [[True]])
+    t = 0.5
+    loss = contrastive_align_loss(queries, tokens, one_match(0), truth, t)
+    one_way = math.log(math.exp(1 / t) + 1) - (1 / t) / (1 + 1e-6)
+    assert loss == pytest.approx(one_way, rel=1e-5)
+
+
+def outputs(logits: torch.Tensor, boxes: torch.Tensor) -> Outputs:
+    unit = torch.nn.functional.normalize(torch.ones(1, logits.shape[2], 2), dim=-1)
+    return Outputs(
+        logits=logits,
+        boxes=boxes,
+        query_embeddings=unit[None].expand(logits.shape[0], -1, -1, -1),
+        text_embeddings=unit[:, :2],
+        token_logits=logits[0],
+        token_boxes=boxes[0],
+    )
+
+
+def test_detection_losses_sum_over_layers():
+    truth = targets([[[0.5, 0.5, 0.2, 0.2]]], [[[False, True]]], [[True]])
+    layer = torch.randn(1, 1, 3, 4), torch.rand(1, 1, 3, 4)
+    one = detection_losses(outputs(*layer), truth, LossConfig())
+    two = detection_losses(outputs(*(torch.cat([x, x]) for x in layer)), truth, LossConfig())
+    assert set(one) == {"ce", "bbox", "giou", "contrastive_align"}
+    for name, value in one.items():
+        assert two[name] == pytest.approx(2 * float(value), rel=1e-5)
+
+
+def test_token_losses():
+    """Two tokens on an object that the caption names, one on another object, one on none."""
+    truth = targets([[[0.5, 0.5, 0.2, 0.2]]], [[[False, True]]], [[True]])
+    logits = torch.zeros(1, 1, 4, 4)
+    boxes = torch.tensor([[[[0.5, 0.5, 0.2, 0.2]] * 2 + [[0.1, 0.1, 0.2, 0.2]] * 2]])
+    found = token_losses(
+        outputs(logits, boxes),
+        cells=torch.tensor([[1, 1, 2, 0]]),
+        boxes=torch.tensor([[[0.5, 0.5, 0.2, 0.2], [0.2, 0.1, 0.2, 0.2]]]),
+        objects=torch.tensor([[0, -1]]),
+        targets=truth,
+        c=LossConfig(tokens=1.0, eos_coef=0.1),
+    )
+    assert found["token_ce"] == pytest.approx(math.log(4), rel=1e-5)
+    assert found["token_bbox"] == pytest.approx(5 * 0.1 / 3, rel=1e-4)
+    assert found["token_giou"] == pytest.approx(2 * (2 / 3) / 3, rel=1e-4)

@@ -1,0 +1,109 @@
+"""The network's parts against PyTorch's own and against the definition."""
+
+import math
+
+import pytest
+import torch
+
+from mdetr_training import weights
+from mdetr_training.config import Config, from_dict
+from mdetr_training.network import MDETR
+from mdetr_training.position import sine_position
+from mdetr_training.transformer import MASKED, Attention
+
+
+def test_attention_equals_torch():
+    torch.manual_seed(0)
+    ours, theirs = Attention(16, 4, 0.0), torch.nn.MultiheadAttention(16, 4, batch_first=True)
+    theirs.load_state_dict(ours.state_dict())
+    query, key, value = torch.randn(2, 3, 16), torch.randn(2, 5, 16), torch.randn(2, 5, 16)
+    ignore = torch.tensor([[False] * 5, [False, False, True, False, True]])
+    expected, _ = theirs(query, key, value, key_padding_mask=ignore)
+    found = ours(query, key, value, (ignore * MASKED)[:, None, None, :])
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+def test_sine_position():
+    found = sine_position(2, 3, 8)
+    assert found.shape == (1, 6, 8)
+    y, x = 2 / (2 + 1e-6) * 2 * math.pi, 1 / (3 + 1e-6) * 2 * math.pi
+    expected = [
+        math.sin(y),
+        math.cos(y),
+        math.sin(y / 100),
+        math.cos(y / 100),
+        math.sin(x),
+        math.cos(x),
+        math.sin(x / 100),
+        math.cos(x / 100),
+    ]
+    torch.testing.assert_close(found[0, 3], torch.tensor(expected), atol=1e-5, rtol=0)
+
+
+def test_padding_does_not_change_a_caption(network: MDETR):
+    image = torch.randn(1, 3, 64, 80)
+    ids = torch.randint(5, 300, (1, 7))
+    padded = torch.cat([ids, torch.ones(1, 4, dtype=torch.long)], dim=1)
+    mask = torch.tensor([[1] * 7 + [0] * 4])
+    tokens, position = network.vision(image), network.position(64, 80)
+    with torch.no_grad():
+        short = network.fusion(tokens, position, network.text(ids, mask[:, :7]), mask[:, :7])
+        long = network.fusion(tokens, position, network.text(padded, mask), mask)
+    for a, b in zip(short, long, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
+
+
+def test_odd_sizes(network: MDETR):
+    tokens = network.vision(torch.randn(1, 3, 65, 81))
+    assert tokens.shape[1] == 5 * 6 == network.position(65, 81).shape[1]
+
+
+def test_queries_start_on_their_grid(network: MDETR, config: Config):
+    assert config.network.query_grid == [2, 3]
+    first = network.query_embed.weight[0]
+    torch.testing.assert_close(
+        first[:2], torch.tensor([math.sin(math.pi / 2), math.cos(math.pi / 2)]), atol=1e-5, rtol=0
+    )
+
+
+def test_keys_follow_the_released_names(network: MDETR):
+    keys = set(network.state_dict())
+    for key in [
+        "transformer.encoder.layers.0.self_attn.in_proj_weight",
+        "transformer.decoder.layers.1.cross_attn_image.out_proj.bias",
+        "transformer.decoder.layers.0.norm4.weight",
+        "transformer.decoder.norm.weight",
+        "transformer.text_encoder.encoder.layer.0.attention.self.query.weight",
+        "transformer.resizer.fc.weight",
+        "backbone.0.body.layer1.0.conv1.weight",
+        "bbox_embed.layers.2.bias",
+        "class_embed.weight",
+        "query_embed.weight",
+        "input_proj.weight",
+        "contrastive_align_projection_text.weight",
+    ]:
+        assert key in keys
+    assert not any("norm2" in k and "decoder" in k for k in keys)
+
+
+def test_weights_round_trip(network: MDETR, config: Config, tmp_path):
+    weights.round_weights(network)
+    weights.save(tmp_path / "weights.safetensors", config, network)
+    restored_config, restored = weights.load(tmp_path / "weights.safetensors")
+    assert restored_config.network == config.network
+    for name, value in network.state_dict().items():
+        assert torch.equal(restored.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"nmae": "x"}, "nmae: unknown key"),
+        ({"network": {"d_model": "wide"}}, "network.d_model: expected int, found 'wide'"),
+        ({"network": 3}, "network: expected a table"),
+        ({"stages": [{"stesp": 1}]}, r"stages\[0\].stesp: unknown key"),
+    ],
+)
+def test_config_errors_name_the_place(values, message):
+    with pytest.raises(ValueError, match=message):
+        from_dict(values)
