@@ -1,0 +1,67 @@
+# make demo [VIDEO=file QUERY="..."]   render a clip (or take yours), ground three queries in it
+# make test                            everything that needs no PyTorch
+# make test-models                     the Python part; installs PyTorch into .venv
+# make lint                            formatting, clippy, docs, ruff
+# make data train export               the bundled model from nothing
+
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+MODEL := models/tabletop
+
+.PHONY: setup demo test test-models lint python data train export
+
+setup:
+	tools/setup
+
+demo: setup
+	cargo build --release -p mdetr-cli -p gst-plugin-mdetr
+	VIDEO="$(VIDEO)" QUERY="$(QUERY)" tools/demo
+
+test: setup
+	cargo build --workspace
+	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace; \
+	else cargo test --workspace --lib --bins --tests; fi
+	cargo test --workspace --doc
+
+python: $(VENV)/installed
+
+$(VENV)/installed: models/training/pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -q -e 'models/training[test]'
+	touch $@
+
+test-models: setup python
+	$(VENV)/bin/ruff check models tests
+	$(VENV)/bin/ruff format --check models tests
+	cd models/training && ../../$(VENV)/bin/python -m pytest -q
+
+lint: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+DATA := data
+RUN := out/training
+DATASET := target/release/mdetr scenes dataset --captions 10 --no-masks
+
+data: setup
+	cargo build --release -p mdetr-cli
+	$(DATASET) --count 300 --seed 900001 --size 320x240 --out $(DATA)/val
+	$(DATASET) --count 9000 --seed 101 --size 320x240 --out $(DATA)/a
+	$(DATASET) --count 9000 --seed 102 --size 256x192 --out $(DATA)/b
+	$(DATASET) --count 5000 --seed 103 --size 512x384 --out $(DATA)/c
+	$(DATASET) --count 4000 --seed 104 --size 432x243 --out $(DATA)/d
+
+# Resumes where it was interrupted. One process per core, one thread each.
+train: python data
+	mkdir -p $(RUN)
+	test -e $(RUN)/tokenizer.json || $(VENV)/bin/python -m mdetr_training tokenizer \
+	    $(DATA)/a $(DATA)/b $(DATA)/d --out $(RUN)/tokenizer.json
+	OMP_NUM_THREADS=1 $(VENV)/bin/torchrun --nproc_per_node $$(nproc) -m mdetr_training train \
+	    models/training/configs/tabletop.toml --tokenizer $(RUN)/tokenizer.json --out $(RUN)
+
+export: python
+	$(VENV)/bin/python -m mdetr_training export --checkpoint $(RUN)/checkpoint.pth --weights \
+	    --tokenizer $(RUN)/tokenizer.json --out $(MODEL)
