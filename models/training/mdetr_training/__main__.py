@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import torch
+from safetensors.numpy import save_file
 
 from . import config as configs
 from . import reference, weights
@@ -61,16 +62,18 @@ def run_export(args: argparse.Namespace) -> None:
         for output, difference in outputs.items():
             print(f"{name}.onnx {output}: differs from PyTorch by at most {difference:.2e}")
     if args.weights:
-        weights.save(args.out / "weights.safetensors", config, network)
+        weights.save(args.weights, config, network)
     total = sum(p.stat().st_size for p in args.out.iterdir())
     print(f"{args.out}: {total / 2**20:.1f} MiB")
 
 
 def run_reference(args: argparse.Namespace) -> None:
-    config, network = weights.load(args.bundle / "weights.safetensors")
+    config, network = weights.load(args.weights)
     tokenizer = tokenizers.load(args.bundle / "tokenizer.json")
-    count = reference.write(config, network, tokenizer, args.folder)
-    print(f"{args.folder / 'outputs.safetensors'}: {count} cases")
+    tensors = reference.outputs(config, network, tokenizer, args.folder)
+    save_file(tensors, args.folder / "outputs.safetensors")
+    (args.folder / "outputs.safetensors").chmod(0o644)
+    print(f"{args.folder / 'outputs.safetensors'}: {len(tensors) // 2} cases")
 
 
 def main() -> None:
@@ -102,15 +105,17 @@ def main() -> None:
     p.add_argument("--version", default="0.1.0")
     p.add_argument(
         "--weights",
-        action="store_true",
-        help="round the weights to fp16 and put them beside the graphs, to train on from there",
+        type=Path,
+        metavar="FILE",
+        help="round the weights to fp16 first and keep them here, to train on from there",
     )
     p.add_argument("--tolerance", type=float, default=1e-4)
     p.set_defaults(run=run_export)
 
     p = commands.add_parser("reference", help="write a parity test's reference outputs")
     p.add_argument("folder", type=Path, help="folder with cases.json and its pictures")
-    p.add_argument("--bundle", type=Path, required=True, help="bundle with weights.safetensors")
+    p.add_argument("--weights", type=Path, required=True, help="weights kept by the exporter")
+    p.add_argument("--bundle", type=Path, required=True, help="the bundle made from them")
     p.set_defaults(run=run_reference)
 
     args = parser.parse_args()

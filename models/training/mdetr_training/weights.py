@@ -1,4 +1,4 @@
-"""A network's averaged weights as safetensors, small enough to travel with its bundle."""
+"""A network's averaged weights as safetensors, small enough for the repository."""
 
 import dataclasses
 import json
@@ -33,6 +33,7 @@ def save(path: Path, config: Config, network: MDETR) -> None:
     partial = path.with_suffix(".partial")
     state = {k: rounded(v) for k, v in network.state_dict().items()}
     save_file(state, partial, metadata={"config": json.dumps(values)})
+    partial.chmod(0o644)
     partial.rename(path)
 
 

@@ -1,0 +1,40 @@
+"""The bundled model, its weights and the reference outputs of the parity test belong together."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from safetensors.numpy import load_file
+
+from mdetr_training import reference, weights
+from mdetr_training import tokenizer as tokenizers
+from mdetr_training.export import graphs
+
+ROOT = Path(__file__).parents[3]
+WEIGHTS = ROOT / "models/training/weights/tabletop.safetensors"
+BUNDLE = ROOT / "models/tabletop"
+PARITY = ROOT / "src/mdetr/tests/data/parity"
+
+
+def test_graphs_compute_what_the_weights_compute():
+    config, network = weights.load(WEIGHTS)
+    for graph in graphs(network, config.input.short_side, config.input.max_long_side):
+        path = str(BUNDLE / f"{graph.name}.onnx")
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        found = session.run(graph.outputs, {k: v.numpy() for k, v in graph.inputs.items()})
+        with torch.no_grad():
+            expected = graph.module.eval()(*graph.inputs.values())
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        for f, e in zip(found, expected, strict=True):
+            torch.testing.assert_close(torch.from_numpy(f), e, atol=1e-4, rtol=0)
+
+
+def test_reference_outputs_are_current():
+    config, network = weights.load(WEIGHTS)
+    tokenizer = tokenizers.load(BUNDLE / "tokenizer.json")
+    expected = load_file(PARITY / "outputs.safetensors")
+    found = reference.outputs(config, network, tokenizer, PARITY)
+    assert set(found) == set(expected)
+    for name, value in found.items():
+        np.testing.assert_allclose(value, expected[name], atol=1e-4, err_msg=name)
