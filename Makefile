@@ -63,5 +63,8 @@ train: python data
 	    models/training/configs/tabletop.toml --tokenizer $(RUN)/tokenizer.json --out $(RUN)
 
 export: python
-	$(VENV)/bin/python -m mdetr_training export --checkpoint $(RUN)/checkpoint.pth --weights \
+	$(VENV)/bin/python -m mdetr_training export --checkpoint $(RUN)/checkpoint.pth \
+	    --weights models/training/weights/$(notdir $(MODEL)).safetensors \
 	    --tokenizer $(RUN)/tokenizer.json --out $(MODEL)
+	$(VENV)/bin/python -m mdetr_training reference src/mdetr/tests/data/parity \
+	    --weights models/training/weights/$(notdir $(MODEL)).safetensors --bundle $(MODEL)

@@ -36,6 +36,8 @@ def run_train(args: argparse.Namespace) -> None:
     if checkpoint.exists():
         trainer.resume(checkpoint)
         print(f"resuming {checkpoint} at stage {trainer.stage}, step {trainer.step}")
+    elif args.init:
+        trainer.start_from(weights.load(args.init)[1])
     stride = trainer.network.stride
     if trainer.rank > 0:
         torch.distributed.barrier()
@@ -90,6 +92,7 @@ def main() -> None:
     p.add_argument("config", type=Path, help="TOML with the network, data and stages")
     p.add_argument("--tokenizer", type=Path, required=True)
     p.add_argument("--out", type=Path, required=True, help="folder of the run")
+    p.add_argument("--init", type=Path, metavar="FILE", help="weights kept by the exporter")
     p.add_argument("--every", type=int, default=500, help="steps between evaluations and saves")
     p.add_argument("--minutes", type=float, default=float("inf"), help="stop after that long")
     p.set_defaults(run=run_train)

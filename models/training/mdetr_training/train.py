@@ -95,6 +95,11 @@ class Trainer:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.stage, self.step = saved["stage"], saved["step"]
 
+    def start_from(self, network: MDETR) -> None:
+        """Take over the weights of a network of the same structure."""
+        self.network.load_state_dict(network.state_dict())
+        self.ema = Ema(self.network)
+
     def losses(self, batch: Batch, stage: StageConfig) -> dict[str, torch.Tensor]:
         """Weighted losses of a batch; names in capitals are shown, not trained."""
         height, width = batch.images.shape[2:]

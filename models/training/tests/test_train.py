@@ -9,6 +9,7 @@ from mdetr_training import tokenizer as tokenizers
 from mdetr_training.config import Config, LossConfig, StageConfig
 from mdetr_training.data import Data
 from mdetr_training.evaluate import evaluate
+from mdetr_training.network import MDETR
 from mdetr_training.train import Trainer, learning_rate, restore
 
 
@@ -53,3 +54,11 @@ def test_overfits_and_resumes(tmp_path: Path, tokenizer: Path, config: Config):
     assert (again.stage, again.step) == (2, 0)
     for a, b in zip(again.network.parameters(), trainer.network.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_starts_from_weights(tokenizer: Path, config: Config, network: MDETR, tmp_path: Path):
+    trainer = Trainer(config, tokenizers.load(tokenizer), tmp_path)
+    trainer.start_from(network)
+    for mine in (trainer.network, trainer.ema.network):
+        for name, value in network.state_dict().items():
+            assert torch.equal(mine.state_dict()[name], value), name
