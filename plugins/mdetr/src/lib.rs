@@ -1,0 +1,95 @@
+//! GStreamer elements that ground sentences in video.
+//!
+//! | element | does |
+//! |---|---|
+//! | `mdetr` | grounds the standing queries; attaches detections; pixels untouched |
+//! | `mdetroverlay` | draws what was found |
+//! | `mdetr2json` | one JSON line per frame |
+//! | `tabletopsrc` | the tabletop world as a source, with its ground truth attached |
+//!
+//! Detections travel as [`VideoRegionOfInterestMeta`](gst_video::VideoRegionOfInterestMeta), which
+//! any element can read (see [`regions`]), and whole as a metadata of their own that also states
+//! what was not found (see [`meta`]).
+//!
+//! # mdetr
+//!
+//! ```sh
+//! gst-launch-1.0 tabletopsrc num-buffers=10 ! mdetr query="[a red cube] left of a ball" ! mdetr2json ! filesink location=found.jsonl
+//! gst-launch-1.0 tabletopsrc num-buffers=10 ! mdetr queries='<"a\ red\ cube",[query,id=balls,text="all\ balls",score-threshold=0.5]>' ! fakesink
+//! gst-launch-1.0 tabletopsrc is-live=true num-buffers=10 ! mdetr mode=live query="a purple cone" ! mdetroverlay show-absent=true ! fakesink sync=true
+//! ```
+//!
+//! In mode `every-frame` each frame waits for its own result. Up to `max-in-flight` frames are held,
+//! `workers` of them are inferred at once, and frames, events and queries keep their order. Upstream
+//! waits when all places are taken. The latency told to the pipeline is the time in which
+//! `max-in-flight` frames arrive, or the longest a result was seen to take.
+//!
+//! In mode `live` no frame waits. Each carries the newest finished result and its age; a frame that
+//! finds all workers busy is not inferred, which a QoS message tells at most once a second, where
+//! "dropped" counts skipped inferences. No mode drops a frame.
+//!
+//! Queries and thresholds may change while playing. New sentences are encoded in the background and
+//! swapped in as a whole; then the element posts a message `mdetr-queries` with the `revision` and the
+//! `ids` of the queries that stand. If they cannot be used, it posts a warning and the old ones stay.
+//!
+//! # mdetroverlay
+//!
+//! ```sh
+//! gst-launch-1.0 tabletopsrc num-buffers=5 ! mdetr query="all balls" ! mdetroverlay font="Sans 20" ! videoconvert ! pngenc ! multifilesink location=ball-%d.png
+//! gst-launch-1.0 tabletopsrc num-buffers=5 ! mdetroverlay ! fakesink
+//! ```
+//!
+//! Attaches an overlay composition where downstream takes one and blends it into the frame otherwise.
+//! Frames that no `mdetr` has answered show the regions of interest of other elements instead.
+//!
+//! # mdetr2json
+//!
+//! Writes lines of [`mdetr::report`](::mdetr::report). A frame has a `utc` time if it carries a reference timestamp
+//! (`timestamp/x-unix`, `timestamp/x-ntp`) or comes from a live source. Regions of interest of other
+//! elements become queries named by their label, on frames that no `mdetr` has answered.
+//!
+//! # tabletopsrc
+//!
+//! Each frame is a function of `seed`, its time and the shape of the picture. Objects that can be seen
+//! are regions of interest of type `object` with parameters `detection` (`label`: all words of the
+//! object) and `tabletop` (`object`, `size`, `colour`, `material`, `shape`).
+
+pub mod meta;
+pub mod regions;
+
+mod bundle;
+mod frame;
+mod mdetr;
+mod mdetr2json;
+mod mdetroverlay;
+mod tabletopsrc;
+
+use gst::glib;
+
+fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    meta::register();
+    mdetr::register(plugin)?;
+    mdetroverlay::register(plugin)?;
+    mdetr2json::register(plugin)?;
+    tabletopsrc::register(plugin)
+}
+
+pub use descriptor::plugin_register_static;
+
+#[allow(missing_docs, reason = "the macro documents nothing of what it makes")]
+mod descriptor {
+    use super::plugin_init;
+
+    gst::plugin_define!(
+        mdetr,
+        env!("CARGO_PKG_DESCRIPTION"),
+        plugin_init,
+        concat!(env!("CARGO_PKG_VERSION"), "-", env!("COMMIT_ID")),
+        // The spelling GStreamer knows.
+        "Apache 2.0",
+        env!("CARGO_PKG_NAME"),
+        "mdetr",
+        "Unknown package origin",
+        env!("BUILD_REL_DATE")
+    );
+}

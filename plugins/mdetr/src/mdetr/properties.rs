@@ -1,0 +1,189 @@
+//! Properties of the element `mdetr`.
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use gst::glib;
+use gst::prelude::*;
+
+use super::settings::{BY_MODEL, MAX_IN_FLIGHT, MAX_WORKERS, Settings};
+use super::{Engine, Mode};
+
+/// What a change of a property asks of a running element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Taken up at the next start.
+    NextStart,
+    /// New standing queries.
+    Queries,
+    /// Thresholds, limits, interval.
+    Limits,
+}
+
+pub(super) static SPECS: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+    let defaults = Settings::default();
+    let mut specs = model(&defaults);
+    specs.extend(queries(&defaults));
+    specs.extend(timing(&defaults));
+    specs
+});
+
+fn model(defaults: &Settings) -> Vec<glib::ParamSpec> {
+    vec![
+        glib::ParamSpecString::builder("model")
+            .nick("Model")
+            .blurb(
+                "Directory of the model bundle; default: $MDETR_MODEL, else the bundled model near the plugin, else models/tabletop in the working directory",
+            )
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("engine", defaults.engine)
+            .nick("Engine")
+            .blurb("What runs the model")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecString::builder("text-cache-dir")
+            .nick("Text cache directory")
+            .blurb("Directory in which encoded queries are kept between runs; default: in memory only")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+            .nick("Statistics")
+            .blurb("Counters of this run: frames, inferences, text encodings, cache hits, times, engine")
+            .read_only()
+            .build(),
+    ]
+}
+
+fn queries(defaults: &Settings) -> Vec<glib::ParamSpec> {
+    let threshold = |name| {
+        glib::ParamSpecFloat::builder(name)
+            .minimum(BY_MODEL)
+            .maximum(1.0)
+            .default_value(BY_MODEL)
+            .mutable_playing()
+    };
+    vec![
+        glib::ParamSpecString::builder("query")
+            .nick("Query")
+            .blurb("A sentence to ground, with id q1; [square brackets] report only boxes of these words")
+            .mutable_playing()
+            .build(),
+        gst::ParamSpecArray::builder("queries")
+            .nick("Queries")
+            .blurb(
+                "Sentences to ground: strings, or structures with text, id, score-threshold, phrase-threshold; in gst-launch-1.0 with escaped spaces: queries='<\"a\\ red\\ cube\",[query,id=balls,text=\"all\\ balls\"]>'",
+            )
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecString::builder("config")
+            .nick("Configuration")
+            .blurb("TOML file with [[query]] tables: id, text, score_threshold, phrase_threshold")
+            .mutable_playing()
+            .build(),
+        threshold("score-threshold")
+            .nick("Score threshold")
+            .blurb("Report boxes with a score above this, for queries without their own; -1: the model's")
+            .build(),
+        threshold("phrase-threshold")
+            .nick("Phrase threshold")
+            .blurb("A box answers to words with a probability above this; -1: the model's")
+            .build(),
+        glib::ParamSpecUInt::builder("max-detections")
+            .nick("Maximum of detections")
+            .blurb("Most boxes reported for one query")
+            .minimum(1)
+            .default_value(defaults.max_detections)
+            .mutable_playing()
+            .build(),
+    ]
+}
+
+fn timing(defaults: &Settings) -> Vec<glib::ParamSpec> {
+    vec![
+        glib::ParamSpecEnum::builder_with_default("mode", defaults.mode)
+            .nick("Mode")
+            .blurb("Whether frames wait for their result")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("inference-interval")
+            .nick("Inference interval")
+            .blurb("Infer one frame in so many; the others carry its result and their distance from it")
+            .minimum(1)
+            .default_value(defaults.inference_interval)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecUInt::builder("max-in-flight")
+            .nick("Maximum in flight")
+            .blurb("Frames held at once in mode every-frame; 0: one more than workers")
+            .maximum(MAX_IN_FLIGHT)
+            .default_value(defaults.max_in_flight)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("workers")
+            .nick("Workers")
+            .blurb("Frames inferred at once, each on a thread of its own; 0: one for each processor")
+            .maximum(MAX_WORKERS)
+            .default_value(defaults.workers)
+            .mutable_ready()
+            .build(),
+    ]
+}
+
+const TYPE_CHECKED: &str = "GObject checks the type against the specification";
+
+impl Settings {
+    /// Takes a property's value over.
+    pub fn set(&mut self, name: &str, value: &glib::Value) -> Change {
+        let string = || value.get::<Option<String>>().expect(TYPE_CHECKED);
+        let path = || string().filter(|path| !path.is_empty()).map(PathBuf::from);
+        let float = || value.get::<f32>().expect(TYPE_CHECKED);
+        let uint = || value.get::<u32>().expect(TYPE_CHECKED);
+        match name {
+            "model" => self.model = path(),
+            "engine" => self.engine = value.get::<Engine>().expect(TYPE_CHECKED),
+            "text-cache-dir" => self.text_cache_dir = path(),
+            "mode" => self.mode = value.get::<Mode>().expect(TYPE_CHECKED),
+            "max-in-flight" => self.max_in_flight = uint(),
+            "workers" => self.workers = uint(),
+            "query" => self.query = string(),
+            "queries" => self.queries = value.get().expect(TYPE_CHECKED),
+            "config" => self.config = path(),
+            "score-threshold" => self.score_threshold = float(),
+            "phrase-threshold" => self.phrase_threshold = float(),
+            "max-detections" => self.max_detections = uint(),
+            "inference-interval" => self.inference_interval = uint(),
+            _ => unreachable!("GObject knows only the properties of SPECS"),
+        }
+        match name {
+            "query" | "queries" | "config" => {
+                self.queries_version += 1;
+                Change::Queries
+            }
+            "score-threshold" | "phrase-threshold" | "max-detections" | "inference-interval" => {
+                Change::Limits
+            }
+            _ => Change::NextStart,
+        }
+    }
+
+    /// A property's value.
+    pub fn get(&self, name: &str) -> glib::Value {
+        match name {
+            "model" => self.model.to_value(),
+            "engine" => self.engine.to_value(),
+            "text-cache-dir" => self.text_cache_dir.to_value(),
+            "mode" => self.mode.to_value(),
+            "max-in-flight" => self.max_in_flight.to_value(),
+            "workers" => self.workers.to_value(),
+            "query" => self.query.to_value(),
+            "queries" => self.queries.to_value(),
+            "config" => self.config.to_value(),
+            "score-threshold" => self.score_threshold.to_value(),
+            "phrase-threshold" => self.phrase_threshold.to_value(),
+            "max-detections" => self.max_detections.to_value(),
+            "inference-interval" => self.inference_interval.to_value(),
+            _ => unreachable!("GObject knows only the properties of SPECS"),
+        }
+    }
+}

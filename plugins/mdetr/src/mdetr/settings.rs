@@ -1,0 +1,261 @@
+//! What the properties say.
+
+use std::path::PathBuf;
+use std::thread;
+
+use gst::glib;
+use mdetr::{GrounderOptions, Query, QueryError};
+
+use super::config::{self, ConfigError};
+use super::{Engine, Mode};
+
+/// Most worker threads; more than any machine this runs on has use for.
+pub(super) const MAX_WORKERS: u32 = 64;
+/// Most frames in flight.
+pub(super) const MAX_IN_FLIGHT: u32 = 256;
+/// Value of a threshold property that leaves the choice to the model.
+pub(super) const BY_MODEL: f32 = -1.0;
+
+/// Values of the properties.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub model: Option<PathBuf>,
+    pub engine: Engine,
+    pub mode: Mode,
+    pub query: Option<String>,
+    pub queries: gst::Array,
+    pub config: Option<PathBuf>,
+    pub score_threshold: f32,
+    pub phrase_threshold: f32,
+    pub max_detections: u32,
+    pub inference_interval: u32,
+    pub workers: u32,
+    pub max_in_flight: u32,
+    pub text_cache_dir: Option<PathBuf>,
+    /// Rises when `query`, `queries` or `config` is set.
+    pub queries_version: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            model: None,
+            engine: Engine::default(),
+            mode: Mode::default(),
+            query: None,
+            queries: gst::Array::default(),
+            config: None,
+            score_threshold: BY_MODEL,
+            phrase_threshold: BY_MODEL,
+            max_detections: 100,
+            inference_interval: 1,
+            workers: 0,
+            max_in_flight: 0,
+            text_cache_dir: None,
+            queries_version: 0,
+        }
+    }
+}
+
+/// Why the standing queries cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SettingsError {
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(
+        "queries: item {item} is a {found}; expected a string or a structure like [query,id=cones,text=\"all cones\"]"
+    )]
+    ItemType { item: usize, found: String },
+    #[error(
+        "queries: item {item}: unknown or ill-typed field {field:?}; expected text (string), id (string), score-threshold or phrase-threshold (0 to 1)"
+    )]
+    ItemField { item: usize, field: String },
+    #[error("queries: item {item}: no field \"text\"; say what to look for")]
+    ItemText { item: usize },
+}
+
+impl Settings {
+    /// Whether any property names a query.
+    pub fn has_queries(&self) -> bool {
+        self.query.is_some() || !self.queries.is_empty() || self.config.is_some()
+    }
+
+    /// The standing queries: `query`, then those of `queries`, then those of `config`.
+    ///
+    /// Queries without an id are called q1, q2 ... by their place.
+    pub fn standing(&self) -> Result<Vec<Query>, SettingsError> {
+        let mut standing = Vec::new();
+        if let Some(text) = &self.query {
+            standing.push(Query::parse(nth_id(0), text)?);
+        }
+        for (index, item) in self.queries.iter().enumerate() {
+            standing.push(array_item(index + 1, item, nth_id(standing.len()))?);
+        }
+        if let Some(path) = &self.config {
+            standing.extend(config::read(path)?);
+        }
+        Ok(standing)
+    }
+
+    /// Number of worker threads to start.
+    pub fn worker_count(&self) -> usize {
+        let automatic = || thread::available_parallelism().map_or(1, |n| n.get());
+        match self.workers {
+            0 => automatic().min(MAX_WORKERS as usize),
+            workers => workers as usize,
+        }
+    }
+
+    /// Number of frames held at once: by default one for each worker and one that waits.
+    pub fn in_flight(&self) -> usize {
+        match self.max_in_flight {
+            0 => self.worker_count() + 1,
+            frames => frames as usize,
+        }
+    }
+
+    pub fn grounder_options(&self) -> GrounderOptions {
+        let threshold = |value: f32| (value >= 0.0).then_some(value);
+        GrounderOptions {
+            engine: self.engine.into(),
+            text_cache_dir: self.text_cache_dir.clone(),
+            score_threshold: threshold(self.score_threshold),
+            phrase_threshold: threshold(self.phrase_threshold),
+            max_detections: self.max_detections as usize,
+            ..GrounderOptions::default()
+        }
+    }
+}
+
+fn nth_id(index: usize) -> String {
+    format!("q{}", index + 1)
+}
+
+/// A string, or a structure with `text` and perhaps `id` and thresholds. `item` counts from 1.
+fn array_item(item: usize, value: &glib::Value, id: String) -> Result<Query, SettingsError> {
+    if let Ok(Some(text)) = value.get::<Option<String>>() {
+        return Ok(Query::parse(id, &text)?);
+    }
+    let structure = value
+        .get::<gst::Structure>()
+        .map_err(|_| SettingsError::ItemType {
+            item,
+            found: value.type_().name().to_owned(),
+        })?;
+    structure_item(item, &structure, id)
+}
+
+fn structure_item(
+    item: usize,
+    structure: &gst::StructureRef,
+    mut id: String,
+) -> Result<Query, SettingsError> {
+    let (mut text, mut score, mut phrase) = (None, None, None);
+    for (field, value) in structure.iter() {
+        let known = match field.as_str() {
+            "id" => value.get().map(|value| id = value).is_ok(),
+            "text" => value
+                .get::<String>()
+                .map(|value| text = Some(value))
+                .is_ok(),
+            "score-threshold" => number(value).map(|value| score = Some(value)).is_some(),
+            "phrase-threshold" => number(value).map(|value| phrase = Some(value)).is_some(),
+            _ => false,
+        };
+        if !known {
+            return Err(SettingsError::ItemField {
+                item,
+                field: field.to_string(),
+            });
+        }
+    }
+    let mut query = Query::parse(id, &text.ok_or(SettingsError::ItemText { item })?)?;
+    if let Some(threshold) = score {
+        query = query.with_score_threshold(threshold)?;
+    }
+    if let Some(threshold) = phrase {
+        query = query.with_phrase_threshold(threshold)?;
+    }
+    Ok(query)
+}
+
+/// A float, a double, or the integer that gst-launch makes of `1`.
+fn number(value: &glib::Value) -> Option<f32> {
+    let double = || value.get::<f64>().ok().map(|value| value as f32);
+    let integer = || value.get::<i32>().ok().map(|value| value as f32);
+    value.get::<f32>().ok().or_else(double).or_else(integer)
+}
+
+#[cfg(test)]
+mod tests {
+    use gst::prelude::*;
+
+    use super::*;
+
+    fn with_queries(text: &str) -> Settings {
+        gst::init().expect("GStreamer is installed");
+        let value = glib::Value::deserialize(text, gst::Array::static_type()).expect("an array");
+        Settings {
+            queries: value.get().expect("an array"),
+            ..Settings::default()
+        }
+    }
+
+    fn ids_and_texts(settings: &Settings) -> Vec<(String, String)> {
+        let standing = settings.standing().expect("valid queries");
+        let pair = |q: &Query| (q.id().to_owned(), q.text().to_owned());
+        standing.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn strings_and_structures_mix() {
+        let mut settings = with_queries(
+            r#"<"a red cube", (GstStructure)"query,id=cones,text=(string)\"all\ cones\",score-threshold=0.25", "all balls">"#,
+        );
+        settings.query = Some("[a ball] behind a cube".into());
+        let expected = [
+            ("q1", "a ball behind a cube"),
+            ("q2", "a red cube"),
+            ("cones", "all cones"),
+            ("q4", "all balls"),
+        ]
+        .map(|(id, text)| (id.to_owned(), text.to_owned()));
+        assert_eq!(ids_and_texts(&settings), expected);
+        let standing = settings.standing().expect("valid queries");
+        assert_eq!(standing[2].score_threshold(), Some(0.25));
+    }
+
+    #[test]
+    fn faulty_items_are_named() {
+        for (text, expected) in [
+            (r#"<"a cube", 5>"#, "item 2 is a gint"),
+            (
+                r#"<(GstStructure)"query,id=a">"#,
+                "item 1: no field \"text\"",
+            ),
+            (r#"<(GstStructure)"query,txt=a">"#, "\"txt\""),
+            (
+                r#"<(GstStructure)"query,text=a,score-threshold=high">"#,
+                "\"score-threshold\"",
+            ),
+            (
+                r#"<(GstStructure)"query,text=a,score-threshold=2">"#,
+                "threshold",
+            ),
+            (r#"<" ">"#, "empty"),
+            (r#"<"[a cube">"#, "'['"),
+        ] {
+            let error = with_queries(text).standing().expect_err(text).to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn nothing_given_is_no_query() {
+        let settings = Settings::default();
+        assert!(!settings.has_queries());
+        assert!(settings.standing().expect("nothing to refuse").is_empty());
+    }
+}

@@ -1,0 +1,308 @@
+//! Frames in, lines out.
+//!
+//! Lock order: `settings` and `state` are never held together, nor across a push or query.
+
+use std::sync::{LazyLock, Mutex};
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_video::{VideoCapsBuilder, VideoMeta};
+use mdetr::{FrameInfo, Grounding, report};
+
+use super::time;
+use crate::meta::{self, FrameGrounding};
+use crate::regions;
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "mdetr2json",
+        gst::DebugColorFlags::empty(),
+        Some("Detections as JSON"),
+    )
+});
+
+#[derive(Debug, Clone)]
+struct Settings {
+    source: String,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            source: "video".into(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    size: Option<(u32, u32)>,
+    segment: Option<gst::FormattedSegment<gst::ClockTime>>,
+    frames: u64,
+    /// Whether upstream is live; asked at the first frame.
+    live: Option<bool>,
+}
+
+pub struct ToJson {
+    sinkpad: gst::Pad,
+    srcpad: gst::Pad,
+    settings: Mutex<Settings>,
+    state: Mutex<State>,
+}
+
+fn json_caps() -> gst::Caps {
+    gst::Caps::builder("application/x-json")
+        .field("format", "mdetr/1")
+        .build()
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for ToJson {
+    const NAME: &'static str = "GstMdetrToJson";
+    type Type = super::ToJson;
+    type ParentType = gst::Element;
+
+    fn with_class(class: &Self::Class) -> Self {
+        let template = |name| {
+            class
+                .pad_template(name)
+                .expect("both templates are installed")
+        };
+        let sinkpad = gst::Pad::builder_from_template(&template("sink"))
+            .chain_function(|_, parent, buffer| {
+                Self::catch_panic_pad_function(
+                    parent,
+                    || Err(gst::FlowError::Error),
+                    |this| this.sink_chain(buffer),
+                )
+            })
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.sink_event(pad, event))
+            })
+            .query_function(|pad, parent, query| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.sink_query(pad, query))
+            })
+            .build();
+        let srcpad = gst::Pad::builder_from_template(&template("src"))
+            .flags(gst::PadFlags::FIXED_CAPS)
+            .build();
+        ToJson {
+            sinkpad,
+            srcpad,
+            settings: Mutex::default(),
+            state: Mutex::default(),
+        }
+    }
+}
+
+impl ObjectImpl for ToJson {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static SPECS: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            vec![
+                glib::ParamSpecString::builder("source")
+                    .nick("Source")
+                    .blurb("Name of the camera, file or stream, for the field \"source\"")
+                    .default_value(Some(Settings::default().source.as_str()))
+                    .mutable_playing()
+                    .build(),
+            ]
+        });
+        &SPECS
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        let mut settings = self.settings.lock().expect("never poisoned");
+        match pspec.name() {
+            "source" => {
+                let source: Option<String> = value.get().expect("GObject checks the type");
+                settings.source = source.unwrap_or_else(|| Settings::default().source);
+            }
+            _ => unreachable!("GObject knows only the properties above"),
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        let settings = self.settings.lock().expect("never poisoned");
+        match pspec.name() {
+            "source" => settings.source.to_value(),
+            _ => unreachable!("GObject knows only the properties above"),
+        }
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        let obj = self.obj();
+        let added = obj
+            .add_pad(&self.sinkpad)
+            .and_then(|()| obj.add_pad(&self.srcpad));
+        added.expect("a new element has no pads of these names");
+    }
+}
+
+impl GstObjectImpl for ToJson {}
+
+impl ElementImpl for ToJson {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Detections as JSON",
+                "Converter/Video/Metadata",
+                "Writes what mdetr or another detector found as one line of JSON per frame, schema mdetr/1",
+                "The mdetr developers",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let video = VideoCapsBuilder::new().any_features().build();
+            let template = |name, direction, caps| {
+                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, caps)
+                    .expect("the caps are valid")
+            };
+            vec![
+                template("sink", gst::PadDirection::Sink, &video),
+                template("src", gst::PadDirection::Src, &json_caps()),
+            ]
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::ReadyToPaused {
+            *self.state.lock().expect("never poisoned") = State::default();
+        }
+        self.parent_change_state(transition)
+    }
+}
+
+impl ToJson {
+    fn sink_chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let live = self.is_live();
+        let (size, frame, running_time) = {
+            let mut state = self.state.lock().expect("never poisoned");
+            let frame = state.frames;
+            state.frames += 1;
+            let segment = state.segment.as_ref();
+            let running_time = segment
+                .zip(buffer.pts())
+                .and_then(|(s, pts)| s.to_running_time(pts));
+            (state.size, frame, running_time)
+        };
+        let Some((width, height)) = size else {
+            gst::element_imp_error!(
+                self,
+                gst::CoreError::Negotiation,
+                ("a frame came before its caps")
+            );
+            return Err(gst::FlowError::NotNegotiated);
+        };
+        let captured = || time::captured(&*self.obj(), running_time.filter(|_| live)?);
+        let found = meta::read(&buffer);
+        let info = FrameInfo {
+            source: self.settings.lock().expect("never poisoned").source.clone(),
+            frame,
+            pts_ns: buffer.pts().map(gst::ClockTime::nseconds),
+            utc: time::referenced(&buffer).or_else(captured),
+            age_ms: found
+                .iter()
+                .map(|f| f.age.nseconds() as f64 / 1e6)
+                .reduce(f64::max),
+        };
+        let grounding = match found.is_empty() {
+            true => regions::grounding(&buffer, width, height),
+            false => merged(&found, width, height),
+        };
+        let mut line = report::to_json_line(&info, &grounding);
+        line.push('\n');
+        gst::trace!(CAT, imp = self, "{line}");
+        let mut output = gst::Buffer::from_slice(line.into_bytes());
+        buffer
+            .copy_into(
+                output.get_mut().expect("the only reference"),
+                gst::BufferCopyFlags::TIMESTAMPS,
+                ..,
+            )
+            .expect("timestamps can always be copied");
+        self.srcpad.push(output)
+    }
+
+    fn is_live(&self) -> bool {
+        if let Some(live) = self.state.lock().expect("never poisoned").live {
+            return live;
+        }
+        let mut query = gst::query::Latency::new();
+        let live = self.sinkpad.peer_query(&mut query) && query.result().0;
+        self.state.lock().expect("never poisoned").live = Some(live);
+        live
+    }
+
+    fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        match event.view() {
+            gst::EventView::Caps(caps) => {
+                let structure = caps.caps().structure(0);
+                let side = |name| {
+                    let side = structure.and_then(|s| s.get::<i32>(name).ok());
+                    side.and_then(|side| u32::try_from(side).ok())
+                        .filter(|&side| side > 0)
+                };
+                let size = side("width").zip(side("height"));
+                if size.is_none() {
+                    gst::error!(CAT, imp = self, "caps {}: no size", caps.caps());
+                    return false;
+                }
+                self.state.lock().expect("never poisoned").size = size;
+                return self.srcpad.push_event(gst::event::Caps::new(&json_caps()));
+            }
+            gst::EventView::Segment(segment) => {
+                let segment = segment.segment().clone();
+                self.state.lock().expect("never poisoned").segment = segment.downcast().ok();
+            }
+            _ => (),
+        }
+        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        if let gst::QueryViewMut::Allocation(allocation) = query.view_mut() {
+            // Pixels are not looked at, so they may lie as they like.
+            allocation.add_allocation_meta::<VideoMeta>(None);
+            return true;
+        }
+        gst::Pad::query_default(pad, Some(&*self.obj()), query)
+    }
+}
+
+/// The results of all `mdetr` elements before this one as a single one, scaled to the frame.
+fn merged(found: &[FrameGrounding], width: u32, height: u32) -> Grounding {
+    let mut whole = Grounding {
+        revision: found
+            .iter()
+            .map(|f| f.grounding.revision)
+            .max()
+            .unwrap_or(0),
+        width,
+        height,
+        queries: Vec::new(),
+    };
+    for FrameGrounding { grounding, .. } in found {
+        let scale = (
+            width as f32 / grounding.width as f32,
+            height as f32 / grounding.height as f32,
+        );
+        whole
+            .queries
+            .extend(grounding.queries.iter().cloned().map(|mut result| {
+                for detection in &mut result.detections {
+                    regions::scale(&mut detection.bbox, scale);
+                }
+                result
+            }));
+    }
+    whole
+}

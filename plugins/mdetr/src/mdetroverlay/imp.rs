@@ -1,0 +1,462 @@
+//! Drawing on or over frames.
+//!
+//! The drawing becomes an overlay composition. If downstream takes compositions (a GL sink does), it is
+//! attached and the pixels stay untouched; otherwise it is blended into the frame, whatever its format.
+//!
+//! Lock order: `settings` and `state` are never held together, nor across a push.
+
+use std::sync::{Arc, LazyLock, Mutex};
+
+use gst::glib;
+use gst::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::prelude::*;
+use gst_video::{
+    VideoCapsBuilder, VideoFormat, VideoFrameRef, VideoInfo, VideoMeta, VideoOverlayComposition,
+    VideoOverlayCompositionMeta, VideoOverlayFormatFlags, VideoOverlayRectangle,
+};
+use mdetr::Grounding;
+use mdetr_draw::{Drawing, Mark, Patch, Style};
+
+use super::Regions;
+use crate::{frame, meta, regions};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "mdetroverlay",
+        gst::DebugColorFlags::empty(),
+        Some("Drawing of detections"),
+    )
+});
+
+/// Formats that GStreamer can blend into.
+const BLENDABLE: [VideoFormat; 26] = [
+    VideoFormat::Bgrx,
+    VideoFormat::Rgbx,
+    VideoFormat::Xrgb,
+    VideoFormat::Xbgr,
+    VideoFormat::Rgba,
+    VideoFormat::Bgra,
+    VideoFormat::Argb,
+    VideoFormat::Abgr,
+    VideoFormat::Rgb,
+    VideoFormat::Bgr,
+    VideoFormat::I420,
+    VideoFormat::Yv12,
+    VideoFormat::Ayuv,
+    VideoFormat::Yuy2,
+    VideoFormat::Uyvy,
+    VideoFormat::V308,
+    VideoFormat::Y41b,
+    VideoFormat::Y42b,
+    VideoFormat::Y444,
+    VideoFormat::Nv12,
+    VideoFormat::Nv21,
+    VideoFormat::A420,
+    VideoFormat::Yuv9,
+    VideoFormat::Yvu9,
+    VideoFormat::Iyu1,
+    VideoFormat::Gray8,
+];
+
+const FEATURE: &glib::GStr = gst_video::CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION;
+
+#[derive(Debug, Clone, Default)]
+struct Settings {
+    style: Style,
+    regions: Regions,
+}
+
+#[derive(Default)]
+struct State {
+    info: Option<VideoInfo>,
+    /// The caps on the source pad announce compositions.
+    announced: bool,
+    /// Whether downstream's answer to an allocation query asks for compositions; asked at the first frame.
+    wanted: Option<bool>,
+    last: Option<Last>,
+}
+
+/// The last drawing: results often stand for several frames.
+struct Last {
+    groundings: Vec<Arc<Grounding>>,
+    composition: VideoOverlayComposition,
+}
+
+#[derive(Default)]
+pub struct Overlay {
+    settings: Mutex<Settings>,
+    state: Mutex<State>,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for Overlay {
+    const NAME: &'static str = "GstMdetrOverlay";
+    type Type = super::Overlay;
+    type ParentType = gst_base::BaseTransform;
+}
+
+impl ObjectImpl for Overlay {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static SPECS: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let Settings { style, regions } = Settings::default();
+            let flag = |name, nick, blurb, default| {
+                glib::ParamSpecBoolean::builder(name)
+                    .nick(nick)
+                    .blurb(blurb)
+                    .default_value(default)
+                    .mutable_playing()
+                    .build()
+            };
+            vec![
+                glib::ParamSpecDouble::builder("line-width")
+                    .nick("Line width")
+                    .blurb("Width of box outlines in pixels; 0: by the size of the frame")
+                    .minimum(0.0)
+                    .maximum(64.0)
+                    .default_value(style.line_width)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecString::builder("font")
+                    .nick("Font")
+                    .blurb("Pango font description, such as \"Sans Bold 14\"; without a size: by the size of the frame")
+                    .default_value(Some(style.font.as_str()))
+                    .mutable_playing()
+                    .build(),
+                flag(
+                    "show-scores",
+                    "Show scores",
+                    "Write the score behind the phrase",
+                    style.show_scores,
+                ),
+                flag(
+                    "show-tracks",
+                    "Show tracks",
+                    "Write the track id before the phrase",
+                    style.show_tracks,
+                ),
+                flag(
+                    "show-absent",
+                    "Show absent queries",
+                    "List queries with nothing found in the lower left corner",
+                    style.show_absent,
+                ),
+                glib::ParamSpecEnum::builder_with_default("regions", regions)
+                    .nick("Regions")
+                    .blurb("Whether to draw regions of interest of other elements")
+                    .mutable_playing()
+                    .build(),
+            ]
+        });
+        &SPECS
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        const TYPE_CHECKED: &str = "GObject checks the type against the specification";
+        let flag = || value.get::<bool>().expect(TYPE_CHECKED);
+        {
+            let mut settings = self.settings.lock().expect("never poisoned");
+            match pspec.name() {
+                "line-width" => settings.style.line_width = value.get().expect(TYPE_CHECKED),
+                "font" => {
+                    let font: Option<String> = value.get().expect(TYPE_CHECKED);
+                    settings.style.font = font.unwrap_or_else(|| Style::default().font);
+                }
+                "show-scores" => settings.style.show_scores = flag(),
+                "show-tracks" => settings.style.show_tracks = flag(),
+                "show-absent" => settings.style.show_absent = flag(),
+                "regions" => settings.regions = value.get().expect(TYPE_CHECKED),
+                _ => unreachable!("GObject knows only the properties above"),
+            }
+        }
+        self.state.lock().expect("never poisoned").last = None;
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        let settings = self.settings.lock().expect("never poisoned");
+        match pspec.name() {
+            "line-width" => settings.style.line_width.to_value(),
+            "font" => settings.style.font.to_value(),
+            "show-scores" => settings.style.show_scores.to_value(),
+            "show-tracks" => settings.style.show_tracks.to_value(),
+            "show-absent" => settings.style.show_absent.to_value(),
+            "regions" => settings.regions.to_value(),
+            _ => unreachable!("GObject knows only the properties above"),
+        }
+    }
+}
+
+impl GstObjectImpl for Overlay {}
+
+impl ElementImpl for Overlay {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Overlay of detections",
+                "Filter/Effect/Video",
+                "Draws the boxes, phrases and scores that mdetr or another detector attached",
+                "The mdetr developers",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let mut caps = blendable();
+            caps.merge(VideoCapsBuilder::new().any_features().build());
+            [
+                ("sink", gst::PadDirection::Sink),
+                ("src", gst::PadDirection::Src),
+            ]
+            .map(|(name, direction)| {
+                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps)
+                    .expect("the caps are valid")
+            })
+            .into()
+        });
+        &TEMPLATES
+    }
+}
+
+fn blendable() -> gst::Caps {
+    VideoCapsBuilder::new().format_list(BLENDABLE).build()
+}
+
+/// `caps` with compositions announced, or not announced.
+fn announcing(caps: &gst::Caps, announced: bool) -> gst::Caps {
+    let mut changed = gst::Caps::new_empty();
+    for (structure, features) in caps.iter_with_features() {
+        let mut features = features.to_owned();
+        if announced && !features.is_any() && !features.contains(FEATURE) {
+            features.add(FEATURE);
+        } else if !announced {
+            features.remove(FEATURE);
+        }
+        changed
+            .make_mut()
+            .append_structure_full(structure.to_owned(), Some(features));
+    }
+    changed
+}
+
+impl BaseTransformImpl for Overlay {
+    const MODE: gst_base::subclass::BaseTransformMode =
+        gst_base::subclass::BaseTransformMode::AlwaysInPlace;
+    const PASSTHROUGH_ON_SAME_CAPS: bool = false;
+    const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
+
+    fn transform_caps(
+        &self,
+        direction: gst::PadDirection,
+        caps: &gst::Caps,
+        filter: Option<&gst::Caps>,
+    ) -> Option<gst::Caps> {
+        let mut other = match direction {
+            // Announced if downstream takes that, else what can be blended into or announces already.
+            gst::PadDirection::Sink => {
+                let mut other = announcing(caps, true);
+                other.merge(caps.intersect(&blendable()));
+                other
+            }
+            _ => {
+                let mut other = caps.clone();
+                other.merge(announcing(caps, false));
+                other
+            }
+        };
+        if let Some(filter) = filter {
+            other = filter.intersect_with_mode(&other, gst::CapsIntersectMode::First);
+        }
+        Some(other)
+    }
+
+    fn set_caps(&self, incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
+        let info = VideoInfo::from_caps(incaps)
+            .map_err(|_| gst::loggable_error!(CAT, "caps {incaps}: not raw video"))?;
+        let mut state = self.state.lock().expect("never poisoned");
+        state.info = Some(info);
+        state.announced = outcaps
+            .features(0)
+            .is_some_and(|features| features.contains(FEATURE));
+        state.wanted = None;
+        state.last = None;
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        *self.state.lock().expect("never poisoned") = State::default();
+        Ok(())
+    }
+
+    fn transform_ip(
+        &self,
+        buffer: &mut gst::BufferRef,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let info = self.state.lock().expect("never poisoned").info.clone();
+        let info = info.ok_or(gst::FlowError::NotNegotiated)?;
+        if buffer.size() == 0 {
+            return Ok(gst::FlowSuccess::Ok);
+        }
+        let result = match self.compose(buffer, &info) {
+            Ok(None) => Ok(()),
+            Ok(Some(composition)) if self.attaches() => {
+                attach_composition(buffer, composition);
+                Ok(())
+            }
+            Ok(Some(composition)) => blend(buffer, &info, &composition),
+            Err(error) => Err(error.to_string()),
+        };
+        result.map(|()| gst::FlowSuccess::Ok).map_err(|error| {
+            gst::element_imp_error!(self, gst::StreamError::Failed, ("cannot draw: {error}"));
+            gst::FlowError::Error
+        })
+    }
+}
+
+impl Overlay {
+    /// Whether compositions are attached, not blended. An in-place transform asks for no allocation of
+    /// its own, so downstream is asked here.
+    fn attaches(&self) -> bool {
+        let (announced, wanted) = {
+            let state = self.state.lock().expect("never poisoned");
+            (state.announced, state.wanted)
+        };
+        if let Some(wanted) = wanted {
+            return announced && wanted;
+        }
+        let obj = self.obj();
+        let caps = obj.src_pad().current_caps();
+        let mut query = gst::query::Allocation::new(caps.as_ref(), false);
+        let wanted = announced
+            && obj.src_pad().peer_query(&mut query)
+            && query
+                .find_allocation_meta::<VideoOverlayCompositionMeta>()
+                .is_some();
+        self.state.lock().expect("never poisoned").wanted = Some(wanted);
+        wanted
+    }
+
+    /// What to lay over the frame; `None` if there is nothing to draw.
+    fn compose(
+        &self,
+        buffer: &gst::BufferRef,
+        info: &VideoInfo,
+    ) -> Result<Option<VideoOverlayComposition>, mdetr_draw::Error> {
+        let settings = self.settings.lock().expect("never poisoned").clone();
+        let groundings: Vec<_> = meta::read(buffer)
+            .into_iter()
+            .map(|f| f.grounding)
+            .collect();
+        let others = match settings.regions {
+            Regions::Never => false,
+            Regions::Fallback => groundings.is_empty(),
+            Regions::Always => true,
+        };
+        let others = if others {
+            regions::foreign(buffer)
+        } else {
+            Vec::new()
+        };
+        if others.is_empty()
+            && let Some(last) = self.last_for(&groundings)
+        {
+            return Ok(Some(last));
+        }
+        let mut drawing = Drawing::new(info.width().into(), info.height().into());
+        for grounding in &groundings {
+            drawing.append(Drawing::from(grounding.as_ref()));
+        }
+        let reusable = others.is_empty();
+        let drawing = others.into_iter().fold(drawing, |drawing, region| {
+            drawing.with_mark(region_mark(region))
+        });
+        let patches = drawing.patches(info.width(), info.height(), &settings.style)?;
+        if patches.is_empty() {
+            return Ok(None);
+        }
+        let rectangles: Vec<_> = patches.into_iter().map(rectangle).collect();
+        let composition = VideoOverlayComposition::from_iter(rectangles);
+        let last = reusable.then(|| Last {
+            groundings,
+            composition: composition.clone(),
+        });
+        self.state.lock().expect("never poisoned").last = last;
+        Ok(Some(composition))
+    }
+
+    /// The last composition if it was made of the same results.
+    fn last_for(&self, groundings: &[Arc<Grounding>]) -> Option<VideoOverlayComposition> {
+        let state = self.state.lock().expect("never poisoned");
+        let last = state.last.as_ref()?;
+        let same = last.groundings.len() == groundings.len()
+            && last
+                .groundings
+                .iter()
+                .zip(groundings)
+                .all(|(a, b)| Arc::ptr_eq(a, b));
+        same.then(|| last.composition.clone())
+    }
+}
+
+fn region_mark(region: regions::Region) -> Mark {
+    let (x, y, width, height) = region.rect;
+    Mark {
+        key: region.label.clone(),
+        x: x.into(),
+        y: y.into(),
+        width: width.into(),
+        height: height.into(),
+        label: region.label,
+        score: region.score,
+        track: region.track,
+    }
+}
+
+fn rectangle(patch: Patch) -> VideoOverlayRectangle {
+    // cairo's words of alpha, red, green, blue.
+    let format = if cfg!(target_endian = "little") {
+        VideoFormat::Bgra
+    } else {
+        VideoFormat::Argb
+    };
+    let (x, y, width, height) = (patch.x as i32, patch.y as i32, patch.width, patch.height);
+    let mut buffer = gst::Buffer::from_mut_slice(patch.pixels);
+    VideoMeta::add(
+        buffer.get_mut().expect("the only reference"),
+        gst_video::VideoFrameFlags::empty(),
+        format,
+        width,
+        height,
+    )
+    .expect("the buffer holds width x height words");
+    let flags = VideoOverlayFormatFlags::PREMULTIPLIED_ALPHA;
+    VideoOverlayRectangle::new_raw(&buffer, x, y, width, height, flags)
+}
+
+/// Attaches the composition, behind what an element before this one attached.
+fn attach_composition(buffer: &mut gst::BufferRef, ours: VideoOverlayComposition) {
+    match buffer.meta_mut::<VideoOverlayCompositionMeta>() {
+        Some(mut meta) => {
+            let theirs = meta.overlay_owned();
+            let both: VideoOverlayComposition = theirs.iter().chain(ours.iter()).collect();
+            meta.set_overlay(&both);
+        }
+        None => {
+            VideoOverlayCompositionMeta::add(buffer, &ours);
+        }
+    }
+}
+
+fn blend(
+    buffer: &mut gst::BufferRef,
+    info: &VideoInfo,
+    composition: &VideoOverlayComposition,
+) -> Result<(), String> {
+    frame::check(buffer, info).map_err(|error| error.to_string())?;
+    let mut mapped = VideoFrameRef::from_buffer_ref_writable(buffer, info)
+        .map_err(|_| frame::BufferError::Map("writing").to_string())?;
+    composition
+        .blend(&mut mapped)
+        .map_err(|error| error.to_string())
+}

@@ -1,0 +1,147 @@
+//! What was found in a frame, whole: every query with its detections, absent ones too.
+//!
+//! The metadata is copied with its buffer and kept when the frame is scaled or converted: boxes are in
+//! pixels of the frame that was grounded, whose size [`Grounding`] holds. What moves pixels in other
+//! ways (cropping, rotating) drops it.
+
+use std::sync::{Arc, Once};
+
+use gst::glib;
+use mdetr::Grounding;
+
+/// Name of the metadata.
+pub const NAME: &str = "GstMdetrGroundingMeta";
+
+/// Field with the boxed [`FrameGrounding`].
+const GROUNDING: &str = "grounding";
+
+/// What was found, and how long before the frame that carries it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FrameGrounding {
+    /// The queries with their detections.
+    pub grounding: Arc<Grounding>,
+    /// Time from the frame that was grounded to the one that carries the result; 0 if they are the same.
+    pub age: gst::ClockTime,
+}
+
+#[derive(Debug, Clone, glib::Boxed)]
+#[boxed_type(name = "GstMdetrGrounding")]
+struct Boxed(FrameGrounding);
+
+/// Makes the metadata known to GStreamer. Loading the plugin does this.
+pub fn register() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Tags of what the content depends on: elements ask `transform` before they copy it.
+        let tags = ["video", "size", "orientation"];
+        gst::meta::CustomMeta::register_with_transform(NAME, &tags, transform);
+    });
+}
+
+fn transform(
+    target: &mut gst::BufferRef,
+    meta: &gst::meta::CustomMeta,
+    _source: &gst::BufferRef,
+    kind: glib::Quark,
+) -> bool {
+    let keeps = matches!(kind.as_str().as_str(), "gst-copy" | "gst-video-scale");
+    match content(meta) {
+        Some(found) if keeps => add(target, found),
+        _ => false,
+    }
+}
+
+fn add(buffer: &mut gst::BufferRef, found: FrameGrounding) -> bool {
+    match gst::meta::CustomMeta::add(buffer, NAME) {
+        Ok(mut meta) => {
+            let structure = meta.mut_structure();
+            structure.set("revision", found.grounding.revision);
+            structure.set("age", found.age);
+            structure.set(GROUNDING, Boxed(found));
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+fn content(meta: &gst::meta::CustomMeta) -> Option<FrameGrounding> {
+    let boxed = meta.structure().get::<Boxed>(GROUNDING).ok()?;
+    Some(boxed.0)
+}
+
+/// Attaches a result. Other results on the buffer stay.
+pub fn attach(buffer: &mut gst::BufferRef, found: FrameGrounding) {
+    register();
+    let added = add(buffer, found);
+    debug_assert!(added, "{NAME} is registered");
+}
+
+/// The results on a buffer, one for each `mdetr` element it came through, in their order.
+pub fn read(buffer: &gst::BufferRef) -> Vec<FrameGrounding> {
+    register();
+    buffer
+        .iter_meta::<gst::Meta>()
+        .filter_map(|meta| {
+            let custom = meta.try_as_custom_meta()?;
+            custom.has_name(NAME).then(|| content(custom)).flatten()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(revision: u64) -> FrameGrounding {
+        FrameGrounding {
+            grounding: Arc::new(Grounding {
+                revision,
+                width: 64,
+                height: 48,
+                queries: vec![],
+            }),
+            age: gst::ClockTime::from_mseconds(40),
+        }
+    }
+
+    #[test]
+    fn results_come_back_and_survive_copies() {
+        gst::init().expect("GStreamer is installed");
+        let mut buffer = gst::Buffer::with_size(8).expect("8 bytes");
+        assert!(read(&buffer).is_empty());
+        let writable = buffer.get_mut().expect("the only reference");
+        attach(writable, found(3));
+        attach(writable, found(4));
+        assert_eq!(read(&buffer), [found(3), found(4)]);
+        let copy = buffer.copy_deep().expect("8 bytes");
+        drop(buffer);
+        assert_eq!(read(&copy), [found(3), found(4)]);
+    }
+
+    #[test]
+    fn scaling_keeps_results_and_cropping_drops_them() {
+        gst::init().expect("GStreamer is installed");
+        for (element, kept) in [
+            ("videoscale", 1),
+            ("videoconvert", 1),
+            ("videocrop left=4", 0),
+        ] {
+            let caps = "video/x-raw,format=RGB,width=64,height=48,framerate=30/1";
+            let other = "video/x-raw,format=RGB,width=32,height=24,framerate=30/1";
+            let target = if element == "videoscale" { other } else { caps };
+            let mut harness = if kept == 1 {
+                let mut harness = gst_check::Harness::new_parse(element);
+                harness.set_caps_str(caps, target);
+                harness
+            } else {
+                let mut harness = gst_check::Harness::new_parse(element);
+                harness.set_src_caps_str(caps);
+                harness
+            };
+            let mut buffer = gst::Buffer::with_size(64 * 48 * 3).expect("a small frame");
+            attach(buffer.get_mut().expect("the only reference"), found(1));
+            let pushed = harness.push_and_pull(buffer).expect(element);
+            assert_eq!(read(&pushed).len(), kept, "{element}");
+        }
+    }
+}

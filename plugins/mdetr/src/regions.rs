@@ -1,0 +1,319 @@
+//! Detections as regions of interest, the metadata that elements of any origin exchange.
+//!
+//! For each detection the region's type is the id of its query and there are two parameters:
+//!
+//! | structure | fields |
+//! |---|---|
+//! | `detection` | `label` (the phrases), `label_id` (index of the query), `confidence`, `x_min`, `y_min`, `x_max`, `y_max` (0 to 1), `track` if known |
+//! | `mdetr` | `query` (the text), `revision`, `phrases`, `spans` (`[start, end]` in code points), `scores` (of the phrases), `age` |
+//!
+//! A region's type becomes a GQuark, which is never freed: it is an id, never free text.
+
+use std::sync::Arc;
+
+use gst_video::VideoRegionOfInterestMeta;
+use mdetr::{BBox, Detection, Grounding, Phrase, Query, QueryResult, Span};
+
+use crate::meta::FrameGrounding;
+
+const DETECTION: &str = "detection";
+const MDETR: &str = "mdetr";
+
+/// Attaches one region for each detection, scaled to a frame of `width` x `height` pixels.
+pub fn attach(buffer: &mut gst::BufferRef, found: &FrameGrounding, width: u32, height: u32) {
+    let grounding = &found.grounding;
+    let frame = (grounding.width as f32, grounding.height as f32);
+    let mut id = 0;
+    for (index, result) in grounding.queries.iter().enumerate() {
+        for detection in &result.detections {
+            let corners = relative(detection, frame);
+            let rect = pixels(corners, width, height);
+            let mut meta = VideoRegionOfInterestMeta::add(buffer, result.query.id(), rect);
+            meta.set_id(id);
+            meta.add_param(detection_structure(result, detection, index, corners));
+            meta.add_param(mdetr_structure(result, detection, found));
+            id += 1;
+        }
+    }
+}
+
+/// Left, top, right, bottom from 0 to 1.
+type Corners = [f64; 4];
+
+fn relative(detection: &Detection, (width, height): (f32, f32)) -> Corners {
+    let bbox = detection.bbox;
+    let unit = |value: f32, side: f32| f64::from((value / side).clamp(0.0, 1.0));
+    [
+        unit(bbox.x, width),
+        unit(bbox.y, height),
+        unit(bbox.x + bbox.width, width),
+        unit(bbox.y + bbox.height, height),
+    ]
+}
+
+/// The smallest rectangle of whole pixels around a box, at least one pixel inside the frame.
+fn pixels([left, top, right, bottom]: Corners, width: u32, height: u32) -> (u32, u32, u32, u32) {
+    // Corners went through 32-bit floats: what is this close to a whole pixel is one.
+    const SLACK: f64 = 1e-3;
+    let span = |low: f64, high: f64, side: u32| {
+        let limit = f64::from(side);
+        let start = (low * limit + SLACK).floor().clamp(0.0, limit - 1.0);
+        let end = (high * limit - SLACK).ceil().clamp(start + 1.0, limit);
+        (start as u32, (end - start) as u32)
+    };
+    let (x, w) = span(left, right, width.max(1));
+    let (y, h) = span(top, bottom, height.max(1));
+    (x, y, w, h)
+}
+
+/// The phrases of a detection, or its query's text if none stands out.
+pub(crate) fn label(result: &QueryResult, detection: &Detection) -> String {
+    if detection.phrases.is_empty() {
+        return result.query.text().to_owned();
+    }
+    let phrases: Vec<&str> = detection.phrases.iter().map(|p| p.text.as_str()).collect();
+    phrases.join(", ")
+}
+
+fn detection_structure(
+    result: &QueryResult,
+    detection: &Detection,
+    index: usize,
+    [x_min, y_min, x_max, y_max]: Corners,
+) -> gst::Structure {
+    gst::Structure::builder(DETECTION)
+        .field("label", label(result, detection))
+        .field("label_id", i32::try_from(index).unwrap_or(i32::MAX))
+        .field("confidence", f64::from(detection.score))
+        .field("x_min", x_min)
+        .field("y_min", y_min)
+        .field("x_max", x_max)
+        .field("y_max", y_max)
+        .field_if_some("track", detection.track)
+        .build()
+}
+
+fn mdetr_structure(
+    result: &QueryResult,
+    detection: &Detection,
+    found: &FrameGrounding,
+) -> gst::Structure {
+    let phrases = detection.phrases.iter();
+    let spans = phrases
+        .clone()
+        .map(|p| gst::Array::new([p.span.start, p.span.end]));
+    gst::Structure::builder(MDETR)
+        .field("query", result.query.text())
+        .field("revision", found.grounding.revision)
+        .field("phrases", gst::Array::new(phrases.clone().map(|p| &p.text)))
+        .field("spans", gst::Array::new(spans))
+        .field(
+            "scores",
+            gst::Array::new(phrases.map(|p| f64::from(p.score))),
+        )
+        .field("age", found.age)
+        .build()
+}
+
+/// A region that some other element attached.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Region {
+    /// What it says it is: `label` of a parameter, else the region's type.
+    pub label: String,
+    /// `confidence` of a parameter.
+    pub score: Option<f32>,
+    /// Track id, if a parameter has one.
+    pub track: Option<u64>,
+    /// x, y, width, height in pixels of the frame.
+    pub rect: (u32, u32, u32, u32),
+}
+
+/// The regions on a buffer that do not come from the element `mdetr`.
+pub fn foreign(buffer: &gst::BufferRef) -> Vec<Region> {
+    buffer
+        .iter_meta::<VideoRegionOfInterestMeta>()
+        .filter(|meta| meta.param(MDETR).is_none())
+        .map(|meta| {
+            let text = |name| meta.params().find_map(|p| p.get::<String>(name).ok());
+            let number = |name| meta.params().find_map(|p| p.get::<f64>(name).ok());
+            let track = meta.params().find_map(|p| p.get::<u64>("track").ok());
+            Region {
+                label: text("label")
+                    .filter(|label| !label.trim().is_empty())
+                    .unwrap_or_else(|| meta.roi_type().to_owned()),
+                score: number("confidence").map(|score| score as f32),
+                track,
+                rect: meta.rect(),
+            }
+        })
+        .collect()
+}
+
+/// The regions of other elements as a result: each label is a query, with its words as its id.
+pub(crate) fn grounding(buffer: &gst::BufferRef, width: u32, height: u32) -> Grounding {
+    let mut grounding = Grounding {
+        revision: 0,
+        width,
+        height,
+        queries: Vec::new(),
+    };
+    for region in foreign(buffer) {
+        let Ok(query) = Query::parse(id_of(&region.label), &text_of(&region.label)) else {
+            continue;
+        };
+        let index = grounding
+            .queries
+            .iter()
+            .position(|r| r.query.id() == query.id());
+        let index = index.unwrap_or_else(|| {
+            grounding.queries.push(QueryResult {
+                query: Arc::new(query),
+                detections: Vec::new(),
+                answer: None,
+            });
+            grounding.queries.len() - 1
+        });
+        let result = &mut grounding.queries[index];
+        let detection = detection_of(&region, &result.query);
+        result.detections.push(detection);
+    }
+    for result in &mut grounding.queries {
+        result
+            .detections
+            .sort_by(|a, b| b.score.total_cmp(&a.score));
+    }
+    grounding
+}
+
+fn detection_of(region: &Region, query: &Query) -> Detection {
+    let (x, y, width, height) = region.rect;
+    // A region without a confidence is one its element is sure of.
+    let score = region.score.unwrap_or(1.0).clamp(0.0, 1.0);
+    Detection {
+        bbox: BBox {
+            x: x as f32,
+            y: y as f32,
+            width: width as f32,
+            height: height as f32,
+        },
+        score,
+        phrases: vec![Phrase {
+            text: query.text().to_owned(),
+            span: Span {
+                start: 0,
+                end: query.text().chars().count() as u32,
+            },
+            score,
+        }],
+        track: region.track,
+    }
+}
+
+/// Letters and digits of a label, joined by hyphens.
+fn id_of(label: &str) -> String {
+    let words = label
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty());
+    let id = words.collect::<Vec<_>>().join("-");
+    let short: String = id.chars().take(mdetr::query::MAX_ID_CHARS).collect();
+    if short.is_empty() {
+        "region".to_owned()
+    } else {
+        short
+    }
+}
+
+/// A label as a query's text: on one line, its brackets not those of a target.
+fn text_of(label: &str) -> String {
+    let one_line = label.chars().map(|c| if c.is_control() { ' ' } else { c });
+    one_line
+        .collect::<String>()
+        .replace('[', "[[")
+        .replace(']', "]]")
+}
+
+/// Scales a box by factors along x and y.
+pub(crate) fn scale(bbox: &mut BBox, (x, y): (f32, f32)) {
+    bbox.x *= x;
+    bbox.width *= x;
+    bbox.y *= y;
+    bbox.height *= y;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pixels_enclose_the_box_and_stay_in_the_frame() {
+        assert_eq!(pixels([0.1, 0.2, 0.5, 0.6], 100, 100), (10, 20, 40, 40));
+        assert_eq!(pixels([0.101, 0.2, 0.499, 0.6], 100, 10), (10, 2, 40, 4));
+        assert_eq!(pixels([1.0, 1.0, 1.0, 1.0], 640, 480), (639, 479, 1, 1));
+        assert_eq!(pixels([0.0, 0.0, 1.0, 1.0], 1, 1), (0, 0, 1, 1));
+    }
+
+    #[test]
+    fn any_label_makes_a_query() {
+        gst::init().expect("GStreamer is installed");
+        let mut buffer = gst::Buffer::new();
+        let writable = buffer.get_mut().expect("the only reference");
+        let long = "x".repeat(9000);
+        for label in [
+            "a dog",
+            "[odd] \n\0 label]",
+            "***",
+            "a dog",
+            "犬",
+            long.as_str(),
+        ] {
+            let mut meta = VideoRegionOfInterestMeta::add(writable, "object", (1, 2, 3, 4));
+            let label = label.replace('\0', "");
+            meta.add_param(
+                gst::Structure::builder(DETECTION)
+                    .field("label", label)
+                    .build(),
+            );
+        }
+        let grounding = grounding(&buffer, 64, 48);
+        let found: Vec<_> = grounding
+            .queries
+            .iter()
+            .map(|r| (r.query.id(), r.query.text(), r.detections.len()))
+            .collect();
+        let expected = [
+            ("a-dog", "a dog", 2),
+            ("odd-label", "[odd]   label]", 1),
+            ("region", "***", 1),
+            ("犬", "犬", 1),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn regions_of_other_detectors_are_read_with_what_they_say() {
+        gst::init().expect("GStreamer is installed");
+        let mut buffer = gst::Buffer::new();
+        let writable = buffer.get_mut().expect("the only reference");
+        VideoRegionOfInterestMeta::add(writable, "face", (1, 2, 3, 4));
+        let mut meta = VideoRegionOfInterestMeta::add(writable, "object", (5, 6, 7, 8));
+        meta.add_param(
+            gst::Structure::builder(DETECTION)
+                .field("label", "a dog")
+                .field("confidence", 0.5)
+                .build(),
+        );
+        let mut ours = VideoRegionOfInterestMeta::add(writable, "q1", (5, 6, 7, 8));
+        ours.add_param(gst::Structure::new_empty(MDETR));
+        let regions = foreign(&buffer);
+        assert_eq!(regions.len(), 2);
+        assert_eq!(
+            (regions[0].label.as_str(), regions[0].score),
+            ("face", None)
+        );
+        assert_eq!(
+            (regions[1].label.as_str(), regions[1].score),
+            ("a dog", Some(0.5))
+        );
+        assert_eq!(regions[1].rect, (5, 6, 7, 8));
+    }
+}

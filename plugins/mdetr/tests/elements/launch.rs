@@ -1,0 +1,111 @@
+//! What users type after `gst-launch-1.0`, word for word as their shell passes it on.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::common::{Installed, output_of};
+
+/// Runs a pipeline that writes lines to the file `OUT`; gives the first.
+fn first_line(words: &[&str]) -> Value {
+    let installed = Installed::new();
+    let dir = tempfile::tempdir().expect("a writable temporary directory");
+    let out = dir.path().join("lines.jsonl");
+    let out_word = format!("location={}", out.display());
+    let mut command = installed.command("gst-launch-1.0");
+    let words = words.iter().map(|&word| {
+        if word == "OUT" {
+            out_word.as_str()
+        } else {
+            word
+        }
+    });
+    command.arg("-q").args(words);
+    output_of(&mut command);
+    let lines = fs::read_to_string(&out).expect("written");
+    serde_json::from_str(lines.lines().next().expect("a line")).expect("JSON")
+}
+
+#[test]
+fn the_pipelines_of_the_documentation_run() {
+    let documentation = include_str!("../../src/lib.rs").lines();
+    let lines = documentation.filter_map(|line| line.strip_prefix("//! gst-launch-1.0 "));
+    let installed = Installed::new();
+    let mut count = 0;
+    for line in lines {
+        let dir = tempfile::tempdir().expect("a writable temporary directory");
+        let mut shell = installed.command("sh");
+        shell
+            .args(["-c", &format!("gst-launch-1.0 -q {line}")])
+            .current_dir(dir.path());
+        output_of(&mut shell);
+        count += 1;
+    }
+    assert!(count >= 5, "{count} pipelines found");
+}
+
+#[test]
+fn one_query() {
+    let line = first_line(&[
+        "tabletopsrc",
+        "num-buffers=2",
+        "!",
+        "mdetr",
+        "query=[a red cube] left of a ball",
+        "!",
+        "mdetroverlay",
+        "!",
+        "mdetr2json",
+        "source=cam0",
+        "!",
+        "filesink",
+        "OUT",
+    ]);
+    assert_eq!(line["source"], "cam0");
+    assert_eq!(line["queries"][0]["id"], "q1");
+    assert_eq!(line["queries"][0]["text"], "a red cube left of a ball");
+}
+
+#[test]
+fn a_list_of_queries() {
+    let line = first_line(&[
+        "tabletopsrc",
+        "num-buffers=2",
+        "!",
+        "mdetr",
+        r#"queries=<"a\ red\ cube","all\ balls">"#,
+        "!",
+        "mdetr2json",
+        "!",
+        "filesink",
+        "OUT",
+    ]);
+    let texts: Vec<_> = (0..2)
+        .map(|i| line["queries"][i]["text"].as_str())
+        .collect();
+    assert_eq!(texts, [Some("a red cube"), Some("all balls")]);
+}
+
+#[test]
+fn queries_with_ids_of_their_own() {
+    let line = first_line(&[
+        "tabletopsrc",
+        "num-buffers=2",
+        "!",
+        "mdetr",
+        r#"queries=<[query,id=cones,text="all\ cones",score-threshold=0.5],"a\ ball">"#,
+        "!",
+        "mdetr2json",
+        "!",
+        "filesink",
+        "OUT",
+    ]);
+    let of = |i: usize| {
+        (
+            line["queries"][i]["id"].as_str(),
+            line["queries"][i]["text"].as_str(),
+        )
+    };
+    assert_eq!(of(0), (Some("cones"), Some("all cones")));
+    assert_eq!(of(1), (Some("q2"), Some("a ball")));
+}

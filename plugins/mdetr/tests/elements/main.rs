@@ -1,0 +1,14 @@
+//! Tests of the plugin's elements, in pipelines and in harnesses.
+
+mod common;
+mod errors;
+mod frames;
+mod inspect;
+mod json;
+mod launch;
+mod metadata;
+mod modes;
+mod overlay;
+mod queries;
+mod streaming;
+mod tabletop;

@@ -1,0 +1,42 @@
+//! `mdetr bundle`: model directories.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+use mdetr::Bundle;
+
+/// The `mdetr bundle` subcommands.
+#[derive(Debug, Subcommand)]
+pub enum BundleCommand {
+    /// Check a bundle: files, hashes, graphs, tokenizer, and one small picture through all of it.
+    Check {
+        /// The directory that holds model.toml.
+        dir: PathBuf,
+    },
+}
+
+impl BundleCommand {
+    /// # Errors
+    /// The bundle cannot be used; the error says why.
+    pub fn run(self) -> Result<ExitCode> {
+        let BundleCommand::Check { dir } = self;
+        let bundle = Bundle::open(&dir)?;
+        bundle.verify_graphs()?;
+        let manifest = bundle.manifest();
+        let bytes: u64 = manifest.files.values().map(|file| file.bytes).sum();
+        println!(
+            "{}: {} {} ({}), {}, {}: {} files, {:.1} MB, sound",
+            dir.display(),
+            manifest.name,
+            manifest.version,
+            manifest.licence,
+            manifest.tasks.join(" + "),
+            manifest.precision,
+            manifest.files.len(),
+            bytes as f64 / 1e6,
+        );
+        Ok(ExitCode::SUCCESS)
+    }
+}

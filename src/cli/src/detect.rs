@@ -1,0 +1,230 @@
+//! `mdetr detect`: grounds sentences in pictures.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use image::RgbImage;
+use indicatif::{ProgressBar, ProgressStyle};
+use mdetr::{Frame, FrameInfo, Grounder, GrounderOptions, Grounding, Query, report};
+use rayon::prelude::*;
+
+use crate::{model, picture};
+
+#[derive(Debug, Args)]
+pub struct DetectArgs {
+    /// Pictures (PNG, JPEG), directories of them, or patterns such as "shots/*.png".
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+    /// Directory of the model [default: $MDETR_MODEL, else the bundled model].
+    #[arg(long, value_name = "BUNDLE")]
+    model: Option<PathBuf>,
+    /// What to look for: a sentence. Only words in [brackets] are reported, if there are any. May be
+    /// repeated; results have the ids q1, q2, ...
+    #[arg(long, required = true, value_name = "SENTENCE")]
+    query: Vec<String>,
+    /// Report boxes with a score above this, 0 to 1 [default: the model's].
+    #[arg(long, value_name = "X")]
+    score_threshold: Option<f32>,
+    /// Write one JSON object (schema mdetr/1) per picture to standard output, and nothing else.
+    #[arg(long)]
+    json: bool,
+    /// Write each picture with its boxes drawn to this directory, as PNG.
+    #[arg(long, value_name = "DIR")]
+    annotate: Option<PathBuf>,
+}
+
+/// A picture with what was found in it.
+struct Answer {
+    path: PathBuf,
+    result: Result<(RgbImage, Grounding)>,
+}
+
+impl DetectArgs {
+    /// Exit code 0 if every picture was processed, 1 if some were not.
+    ///
+    /// # Errors
+    /// The model, a query or an output cannot be used.
+    pub fn run(self) -> Result<ExitCode> {
+        let options = GrounderOptions {
+            score_threshold: self.score_threshold,
+            ..GrounderOptions::default()
+        };
+        let grounder = Grounder::load(model::directory(self.model.as_deref()), options)?;
+        let queries = self.query.iter().enumerate();
+        let queries = queries.map(|(i, text)| Query::parse(format!("q{}", i + 1), text));
+        grounder.set_queries(queries.collect::<Result<_, _>>()?)?;
+        let mut annotator = self.annotate.as_deref().map(Annotator::new).transpose()?;
+
+        let mut failures = 0;
+        let mut pictures = Vec::new();
+        for argument in &self.images {
+            match picture::expand(argument) {
+                Ok(found) => pictures.extend(found),
+                Err(error) => fail(&mut failures, &error, None),
+            }
+        }
+        let progress = progress(pictures.len());
+        let mut index = 0;
+        // Enough to keep every core busy, few enough to hold in memory.
+        for batch in pictures.chunks(2 * rayon::current_num_threads()) {
+            let answers: Vec<Answer> = batch
+                .par_iter()
+                .map(|path| Answer {
+                    path: path.clone(),
+                    result: detect(&grounder, path),
+                })
+                .collect();
+            for Answer { path, result } in answers {
+                let done = result.and_then(|(image, grounding)| {
+                    let text = if self.json {
+                        let source = path.display().to_string();
+                        let info = FrameInfo {
+                            source,
+                            frame: index,
+                            ..FrameInfo::default()
+                        };
+                        report::to_json_line(&info, &grounding) + "\n"
+                    } else {
+                        for_people(&path, &grounding)
+                    };
+                    if let Some(annotator) = &mut annotator {
+                        annotator.write(&path, image, &grounding)?;
+                    }
+                    Ok(text)
+                });
+                match done {
+                    Ok(text) => {
+                        let write = || io::stdout().lock().write_all(text.as_bytes());
+                        match progress.suspend(write) {
+                            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                                return Ok(ExitCode::SUCCESS);
+                            }
+                            written => written.context("standard output")?,
+                        }
+                    }
+                    Err(error) => fail(&mut failures, &error, Some(&progress)),
+                }
+                index += 1;
+                progress.inc(1);
+            }
+        }
+        progress.finish_and_clear();
+        Ok(if failures == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+}
+
+fn detect(grounder: &Grounder, path: &Path) -> Result<(RgbImage, Grounding)> {
+    let image = picture::read(path)?;
+    let ground = || grounder.ground(&Frame::rgb(image.width(), image.height(), &image)?);
+    let grounding = ground().with_context(|| path.display().to_string())?;
+    Ok((image, grounding))
+}
+
+fn fail(failures: &mut usize, error: &anyhow::Error, progress: Option<&ProgressBar>) {
+    *failures += 1;
+    let print = || eprintln!("mdetr: {error:#}");
+    match progress {
+        Some(progress) => progress.suspend(print),
+        None => print(),
+    }
+}
+
+/// A bar on standard error; hidden if that is not a terminal or there is nothing to wait for.
+fn progress(pictures: usize) -> ProgressBar {
+    if pictures < 2 || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style =
+        ProgressStyle::with_template("{bar:30} {pos}/{len} pictures, {per_sec}, {eta} left")
+            .expect("the template is valid");
+    ProgressBar::new(pictures as u64).with_style(style)
+}
+
+/// ```text
+/// shots/1.png
+///   q1 "a red cube": 1 found
+///     0.97  12.0 30.5 40.2x38.0  "a red cube" 0.98
+///   q2 "a cone": absent
+/// ```
+fn for_people(path: &Path, grounding: &Grounding) -> String {
+    let mut text = format!("{}\n", path.display());
+    for result in &grounding.queries {
+        let found = match result.detections.len() {
+            0 => "absent".to_owned(),
+            count => format!("{count} found"),
+        };
+        let (id, sentence) = (result.query.id(), result.query.text());
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {id} \"{sentence}\": {found}");
+        for detection in &result.detections {
+            let bbox = detection.bbox;
+            let _ = write!(
+                text,
+                "    {:.2}  {:.1} {:.1} {:.1}x{:.1}",
+                detection.score, bbox.x, bbox.y, bbox.width, bbox.height
+            );
+            for phrase in &detection.phrases {
+                let _ = write!(text, "  \"{}\" {:.2}", phrase.text, phrase.score);
+            }
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Writes pictures with boxes into a directory, each under a name of its own.
+struct Annotator {
+    dir: PathBuf,
+    names: HashSet<String>,
+    style: mdetr_draw::Style,
+}
+
+impl Annotator {
+    fn new(dir: &Path) -> Result<Annotator> {
+        fs::create_dir_all(dir).with_context(|| {
+            format!(
+                "--annotate {}: the directory cannot be created",
+                dir.display()
+            )
+        })?;
+        let style = mdetr_draw::Style::default();
+        Ok(Annotator {
+            dir: dir.to_owned(),
+            names: HashSet::new(),
+            style,
+        })
+    }
+
+    fn write(&mut self, source: &Path, mut image: RgbImage, grounding: &Grounding) -> Result<()> {
+        let stem = source
+            .file_stem()
+            .map_or("picture".into(), |stem| stem.to_string_lossy());
+        let name = (1..)
+            .map(|n| {
+                if n == 1 {
+                    stem.to_string()
+                } else {
+                    format!("{stem}-{n}")
+                }
+            })
+            .find(|name| self.names.insert(name.clone()))
+            .expect("there are more numbers than pictures");
+        let (width, height) = image.dimensions();
+        mdetr_draw::annotate_rgb(width, height, &mut image, grounding, &self.style)
+            .map_err(|error| anyhow!("{}: cannot be drawn on: {error}", source.display()))?;
+        let path = self.dir.join(format!("{name}.png"));
+        image
+            .save(&path)
+            .with_context(|| format!("{}: cannot be written", path.display()))
+    }
+}

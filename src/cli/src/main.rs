@@ -1,0 +1,65 @@
+//! The `mdetr` command.
+//!
+//! Exit codes: 0 all is well; 1 some of the work failed; 2 nothing could be done (arguments, model,
+//! queries, data set).
+
+mod bundle;
+mod detect;
+mod eval;
+mod model;
+mod picture;
+mod scenes;
+mod sheet;
+mod summary;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Find what a sentence describes, in pictures and video.
+#[derive(Debug, Parser)]
+#[command(name = "mdetr", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Look for what sentences describe, in pictures.
+    Detect(detect::DetectArgs),
+    /// Check models.
+    #[command(subcommand)]
+    Bundle(bundle::BundleCommand),
+    /// Measure how well a model grounds a data set.
+    Eval(eval::EvalArgs),
+    /// Draw scenes of the tabletop world, with captions and ground truth.
+    #[command(subcommand)]
+    Scenes(scenes::ScenesCommand),
+    /// Sum up a file of mdetr/1 lines, query by query.
+    Summary(summary::SummaryArgs),
+    /// Put several pictures on one.
+    Sheet(sheet::SheetArgs),
+}
+
+/// Exit code for work that was not begun.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let (result, code_of_errors) = match Cli::parse().command {
+        Command::Detect(args) => (args.run(), ExitCode::from(USAGE)),
+        Command::Bundle(command) => (command.run(), ExitCode::from(USAGE)),
+        Command::Eval(args) => (args.run(), ExitCode::from(USAGE)),
+        Command::Scenes(command) => (succeed(scenes::run(command)), ExitCode::FAILURE),
+        Command::Summary(args) => (succeed(summary::run(&args)), ExitCode::from(USAGE)),
+        Command::Sheet(args) => (succeed(sheet::run(&args)), ExitCode::from(USAGE)),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("mdetr: {error:#}");
+        code_of_errors
+    })
+}
+
+fn succeed(result: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+    result.map(|()| ExitCode::SUCCESS)
+}

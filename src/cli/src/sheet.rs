@@ -1,0 +1,67 @@
+//! `mdetr sheet`: several pictures on one.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use image::RgbImage;
+use image::imageops::{FilterType, overlay, resize};
+
+use crate::picture;
+
+/// Widest and highest sheet, in pixels.
+const MAX_SIDE: u32 = 16_384;
+
+#[derive(Debug, Args)]
+pub struct SheetArgs {
+    /// Pictures, in reading order.
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// Pictures in a row.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=64))]
+    columns: u32,
+    /// Width of each picture on the sheet, in pixels; its height follows from the first picture.
+    #[arg(long, default_value_t = 426, value_parser = clap::value_parser!(u32).range(16..=4096))]
+    width: u32,
+    /// Picture to write.
+    #[arg(long, value_name = "FILE.png")]
+    out: PathBuf,
+}
+
+pub fn run(args: &SheetArgs) -> Result<()> {
+    let first = picture::read(&args.images[0])?;
+    let scaled = u64::from(first.height()) * u64::from(args.width) / u64::from(first.width());
+    let height = u32::try_from(scaled.max(1)).unwrap_or(u32::MAX);
+    let columns = args.columns.min(args.images.len() as u32);
+    let rows = (args.images.len() as u32).div_ceil(columns);
+    let size = (
+        args.width.saturating_mul(columns),
+        height.saturating_mul(rows),
+    );
+    ensure!(
+        size.0 <= MAX_SIDE && size.1 <= MAX_SIDE,
+        "the sheet would have {}x{} pixels, more than {MAX_SIDE} a side: give fewer pictures, \
+         more --columns or less --width",
+        size.0,
+        size.1
+    );
+    let mut sheet = RgbImage::new(size.0, size.1);
+    for (i, path) in args.images.iter().enumerate() {
+        let tile = resize(
+            &picture::read(path)?,
+            args.width,
+            height,
+            FilterType::Triangle,
+        );
+        let (column, row) = (i as u32 % columns, i as u32 / columns);
+        overlay(
+            &mut sheet,
+            &tile,
+            (column * args.width).into(),
+            (row * height).into(),
+        );
+    }
+    sheet
+        .save(&args.out)
+        .with_context(|| format!("cannot write {}", args.out.display()))
+}

@@ -1,0 +1,346 @@
+//! How well a bundle grounds a data set.
+//!
+//! | number | over | holds if |
+//! |---|---|---|
+//! | recall@k | phrases that refer to something | one of the k boxes that answer most to the phrase hits one of its objects |
+//! | accuracy | captions of kind `relation` | the box that answers most to the first phrase hits one of its objects |
+//! | absent with a box | captions that refer to nothing | any box is above the score threshold |
+//! | plural F1 | captions of kind `plural` | objects and the detections of the phrase, matched one to one |
+//!
+//! A box hits an object from an intersection over union of 0.5 on. Boxes are ranked by the maximum
+//! over the phrase's tokens of their probability, not clipped, and all of them
+//! take part.
+
+mod dataset;
+mod metrics;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+pub use dataset::{DatasetError, Example, Picture, read};
+pub use metrics::{IOU_THRESHOLD, Matches, Share, hit_at, rank, tokens_of_spans};
+
+use crate::error::Error;
+use crate::frame::Frame;
+use crate::ground::{BBox, RawOutputs};
+use crate::grounder::{Grounder, Standing};
+use crate::query::{Query, Span};
+
+/// Kinds of captions with a number of their own.
+const RELATION: &str = "relation";
+const PLURAL: &str = "plural";
+
+/// Counts over captions of one kind, or of all.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Captions seen.
+    pub captions: u64,
+    /// Phrases that refer to something.
+    pub phrases: u64,
+    /// Recall of phrases at 1.
+    pub recall_1: Share,
+    /// Recall of phrases at 5.
+    pub recall_5: Share,
+    /// Recall of phrases at 10.
+    pub recall_10: Share,
+    /// Recall at 1 of each caption's first phrase.
+    pub first_phrase: Share,
+    /// Captions that refer to nothing and have a box all the same.
+    pub absent_with_box: Share,
+    /// Detections of plurals against their objects.
+    #[serde(skip)]
+    pub plural: Matches,
+}
+
+impl Counts {
+    fn add(&mut self, other: &Counts) {
+        self.captions += other.captions;
+        self.phrases += other.phrases;
+        self.recall_1.add(other.recall_1);
+        self.recall_5.add(other.recall_5);
+        self.recall_10.add(other.recall_10);
+        self.first_phrase.add(other.first_phrase);
+        self.absent_with_box.add(other.absent_with_box);
+        self.plural.add(other.plural);
+    }
+}
+
+/// Counts by kind of caption; those of several pictures add up.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Tally {
+    /// Counts of each kind.
+    pub kinds: BTreeMap<String, Counts>,
+}
+
+impl Tally {
+    /// Adds the counts of other pictures.
+    pub fn add(&mut self, other: &Tally) {
+        for (kind, counts) in &other.kinds {
+            self.kinds.entry(kind.clone()).or_default().add(counts);
+        }
+    }
+
+    /// Counts of all kinds together.
+    pub fn all(&self) -> Counts {
+        let mut all = Counts::default();
+        self.kinds.values().for_each(|counts| all.add(counts));
+        all
+    }
+
+    /// The headline numbers.
+    pub fn summary(&self) -> Summary {
+        let all = self.all();
+        let relation = self.kinds.get(RELATION).map(|counts| counts.first_phrase);
+        Summary {
+            captions: all.captions,
+            phrases: all.phrases,
+            recall_1: all.recall_1.ratio(),
+            recall_5: all.recall_5.ratio(),
+            recall_10: all.recall_10.ratio(),
+            relation_accuracy: relation.and_then(Share::ratio),
+            absent_with_box: all.absent_with_box.ratio(),
+            plural_f1: all.plural.f1(),
+        }
+    }
+}
+
+/// Headline numbers, 0 to 1; `None` where the data set has no case.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Captions seen.
+    pub captions: u64,
+    /// Phrases that refer to something.
+    pub phrases: u64,
+    /// Recall of phrases at 1.
+    pub recall_1: Option<f64>,
+    /// Recall of phrases at 5.
+    pub recall_5: Option<f64>,
+    /// Recall of phrases at 10.
+    pub recall_10: Option<f64>,
+    /// Accuracy of referring expressions with one relation.
+    pub relation_accuracy: Option<f64>,
+    /// Share of captions that refer to nothing and have a box all the same.
+    pub absent_with_box: Option<f64>,
+    /// F1 of plurals.
+    pub plural_f1: Option<f64>,
+}
+
+/// A data set's captions, encoded, with the model that answers them. Threads may share it.
+#[derive(Debug)]
+pub struct Evaluator<'a> {
+    grounder: &'a Grounder,
+    captions: Standing,
+    index: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> Evaluator<'a> {
+    /// Encodes every caption of `pictures`. The standing queries of `grounder` are left alone.
+    ///
+    /// # Errors
+    /// A caption is too long for the model, or the engine fails.
+    pub fn new(grounder: &'a Grounder, pictures: &'a [Picture]) -> Result<Evaluator<'a>, Error> {
+        let mut index = BTreeMap::new();
+        let mut queries = Vec::new();
+        for example in pictures.iter().flat_map(|picture| &picture.examples) {
+            let caption = example.caption.as_str();
+            if !index.contains_key(caption) {
+                let escaped = caption.replace('[', "[[").replace(']', "]]");
+                queries.push(Query::parse(
+                    format!("caption {}", queries.len()),
+                    &escaped,
+                )?);
+                index.insert(caption, queries.len() - 1);
+            }
+        }
+        Ok(Evaluator {
+            grounder,
+            captions: grounder.encode(queries)?,
+            index,
+        })
+    }
+
+    /// Grounds the captions of one picture and counts. `frame` is the picture, decoded.
+    ///
+    /// # Errors
+    /// The engine fails.
+    pub fn picture(&self, frame: &Frame, examples: &[Example]) -> Result<Tally, Error> {
+        let mut wanted: Vec<usize> = examples
+            .iter()
+            .map(|example| self.index[example.caption.as_str()])
+            .collect();
+        let captions: Vec<usize> = wanted.clone();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let outputs = self.grounder.run(frame, &self.captions.subset(&wanted)?)?;
+        let mut tally = Tally::default();
+        for (example, caption) in examples.iter().zip(captions) {
+            let at = wanted
+                .binary_search(&caption)
+                .expect("wanted has every caption");
+            let counts = tally.kinds.entry(example.kind.clone()).or_default();
+            counts.add(&self.example(frame, example, &outputs[at]));
+        }
+        Ok(tally)
+    }
+
+    fn example(&self, frame: &Frame, example: &Example, outputs: &RawOutputs) -> Counts {
+        let (width, height) = (frame.width() as f32, frame.height() as f32);
+        let boxes: Vec<BBox> = outputs
+            .boxes
+            .iter()
+            .map(|&[cx, cy, w, h]| {
+                BBox::from_cxcywh(cx * width, cy * height, w * width, h * height)
+            })
+            .collect();
+        let mut counts = phrase_counts(example, outputs, &boxes);
+        let decoding = self.grounder.decoding(&outputs.query);
+        let detections = decoding.decode(outputs, frame.width(), frame.height());
+        if example.phrases.is_empty() {
+            counts.absent_with_box.count(!detections.is_empty());
+        }
+        if example.kind == PLURAL {
+            for phrase in &example.phrases {
+                let named = |span: &Span| phrase.iter().any(|p| p.overlaps(*span));
+                let found: Vec<BBox> = detections
+                    .iter()
+                    .filter(|detection| detection.phrases.iter().any(|p| named(&p.span)))
+                    .map(|detection| detection.bbox)
+                    .collect();
+                let tokens = tokens_of_spans(&outputs.tokens, phrase);
+                let objects = objects_of(example, outputs, &tokens);
+                counts.plural.add(Matches::new(&found, &objects));
+            }
+        }
+        counts
+    }
+}
+
+/// The objects that share a token with `tokens`.
+fn objects_of(example: &Example, outputs: &RawOutputs, tokens: &[usize]) -> Vec<BBox> {
+    let shares = |spans: &[Span]| {
+        tokens_of_spans(&outputs.tokens, spans)
+            .iter()
+            .any(|token| tokens.contains(token))
+    };
+    example
+        .objects
+        .iter()
+        .filter(|(_, spans)| shares(spans))
+        .map(|(bbox, _)| *bbox)
+        .collect()
+}
+
+fn phrase_counts(example: &Example, outputs: &RawOutputs, boxes: &[BBox]) -> Counts {
+    let probabilities = outputs.probabilities();
+    let mut counts = Counts {
+        captions: 1,
+        ..Counts::default()
+    };
+    for (index, phrase) in example.phrases.iter().enumerate() {
+        let tokens = tokens_of_spans(&outputs.tokens, phrase);
+        let ranked = rank(&probabilities, &tokens);
+        let objects = objects_of(example, outputs, &tokens);
+        let hit = |k| hit_at(&ranked, boxes, &objects, k);
+        counts.phrases += 1;
+        counts.recall_1.count(hit(1));
+        counts.recall_5.count(hit(5));
+        counts.recall_10.count(hit(10));
+        if index == 0 {
+            counts.first_phrase.count(hit(1));
+        }
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// "a cube left of a cone": the first box answers to "cone", the second to "cube".
+    fn outputs() -> RawOutputs {
+        let span = |start, end| Some(Span { start, end });
+        let row = |token: usize| {
+            let mut row = [0.0f32; 9];
+            row[token] = 5.0;
+            row
+        };
+        RawOutputs {
+            query: Arc::new(Query::parse("q", "a cube left of a cone").unwrap()),
+            slots: 9,
+            logits: [row(6), row(2)].concat(),
+            boxes: vec![[0.75, 0.5, 0.5, 1.0], [0.25, 0.5, 0.5, 1.0]],
+            tokens: vec![
+                None,
+                span(0, 1),
+                span(2, 6),
+                span(7, 11),
+                span(12, 14),
+                span(15, 16),
+                span(17, 21),
+                None,
+            ],
+        }
+    }
+
+    #[test]
+    fn phrases_are_counted_by_hand() {
+        let (left, right) = (
+            BBox {
+                x: 0.0,
+                y: 0.0,
+                width: 5.0,
+                height: 10.0,
+            },
+            BBox {
+                x: 5.0,
+                y: 0.0,
+                width: 5.0,
+                height: 10.0,
+            },
+        );
+        let (cube, cone) = (Span { start: 0, end: 6 }, Span { start: 15, end: 21 });
+        let boxes = [right, left];
+        let example = |cube_at, cone_at| Example {
+            caption: "a cube left of a cone".into(),
+            kind: RELATION.into(),
+            phrases: vec![vec![cube], vec![cone]],
+            objects: vec![(cube_at, vec![cube]), (cone_at, vec![cone])],
+        };
+        let right_way = phrase_counts(&example(left, right), &outputs(), &boxes);
+        assert_eq!(right_way.phrases, 2);
+        assert_eq!(right_way.recall_1, Share { hits: 2, total: 2 });
+        assert_eq!(right_way.first_phrase, Share { hits: 1, total: 1 });
+
+        let wrong_way = phrase_counts(&example(right, left), &outputs(), &boxes);
+        assert_eq!(wrong_way.recall_1, Share { hits: 0, total: 2 });
+        assert_eq!(wrong_way.recall_5, Share { hits: 2, total: 2 });
+        assert_eq!(wrong_way.first_phrase, Share { hits: 0, total: 1 });
+
+        let mut tally = Tally::default();
+        for counts in [right_way, wrong_way] {
+            tally.add(&Tally {
+                kinds: BTreeMap::from([(RELATION.to_owned(), counts)]),
+            });
+        }
+        let mut absent = Counts {
+            captions: 1,
+            ..Counts::default()
+        };
+        absent.absent_with_box.count(false);
+        tally.add(&Tally {
+            kinds: BTreeMap::from([("absent".to_owned(), absent)]),
+        });
+        let summary = tally.summary();
+        assert_eq!((summary.captions, summary.phrases), (3, 4));
+        assert_eq!(summary.recall_1, Some(0.5));
+        assert_eq!(summary.recall_5, Some(1.0));
+        assert_eq!(summary.relation_accuracy, Some(0.5));
+        assert_eq!(summary.absent_with_box, Some(0.0));
+        assert_eq!(summary.plural_f1, None);
+    }
+}

@@ -1,0 +1,525 @@
+//! From the network's outputs to boxes, phrases and answers.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::query::{Query, Span};
+
+/// A box in pixels; (x, y) is its top left corner.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct BBox {
+    /// Left edge.
+    pub x: f32,
+    /// Top edge.
+    pub y: f32,
+    /// Width, not negative.
+    pub width: f32,
+    /// Height, not negative.
+    pub height: f32,
+}
+
+impl BBox {
+    /// From centre and size.
+    pub fn from_cxcywh(cx: f32, cy: f32, width: f32, height: f32) -> BBox {
+        BBox {
+            x: cx - width / 2.0,
+            y: cy - height / 2.0,
+            width,
+            height,
+        }
+    }
+
+    /// From the top left and the bottom right corner. Corners the wrong way round give no width or height.
+    pub fn from_xyxy(x0: f32, y0: f32, x1: f32, y1: f32) -> BBox {
+        BBox {
+            x: x0,
+            y: y0,
+            width: (x1 - x0).max(0.0),
+            height: (y1 - y0).max(0.0),
+        }
+    }
+
+    /// The top left and the bottom right corner: x0, y0, x1, y1.
+    pub fn to_xyxy(self) -> [f32; 4] {
+        [self.x, self.y, self.x + self.width, self.y + self.height]
+    }
+
+    /// Width times height.
+    pub fn area(self) -> f32 {
+        self.width * self.height
+    }
+
+    /// Area in common over area covered by either; 0 if both are empty.
+    pub fn iou(self, other: BBox) -> f32 {
+        let ([ax0, ay0, ax1, ay1], [bx0, by0, bx1, by1]) = (self.to_xyxy(), other.to_xyxy());
+        let width = (ax1.min(bx1) - ax0.max(bx0)).max(0.0);
+        let height = (ay1.min(by1) - ay0.max(by0)).max(0.0);
+        let common = width * height;
+        let covered = self.area() + other.area() - common;
+        if covered > 0.0 { common / covered } else { 0.0 }
+    }
+
+    /// The part inside a frame of `width` x `height` pixels.
+    pub fn clamp(self, width: f32, height: f32) -> BBox {
+        let [x0, y0, x1, y1] = self.to_xyxy();
+        BBox::from_xyxy(
+            x0.clamp(0.0, width),
+            y0.clamp(0.0, height),
+            x1.clamp(0.0, width),
+            y1.clamp(0.0, height),
+        )
+    }
+}
+
+/// The part of a query's text that a detection answers to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Phrase {
+    /// The words.
+    pub text: String,
+    /// Where they stand in the query's text.
+    pub span: Span,
+    /// Sum of the probabilities of their tokens, at most 1.
+    pub score: f32,
+}
+
+/// One object found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Detection {
+    /// Where, in pixels of the frame, inside the frame.
+    pub bbox: BBox,
+    /// 1 - p(no object).
+    pub score: f32,
+    /// The words it answers to, in the order of the text.
+    pub phrases: Vec<Phrase>,
+    /// Identity over time, if a tracker gave one.
+    pub track: Option<u64>,
+}
+
+/// The answer to a question.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Answer {
+    /// The words.
+    pub text: String,
+    /// Probability, 0 to 1.
+    pub score: f32,
+}
+
+/// What was found for one query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryResult {
+    /// The query.
+    pub query: Arc<Query>,
+    /// Objects, highest score first.
+    pub detections: Vec<Detection>,
+    /// The answer, if the query is a question.
+    pub answer: Option<Answer>,
+}
+
+impl QueryResult {
+    /// Whether anything was found.
+    pub fn present(&self) -> bool {
+        !self.detections.is_empty()
+    }
+}
+
+/// What was found in one frame.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grounding {
+    /// Revision of the standing queries that were answered.
+    pub revision: u64,
+    /// Width of the frame in pixels.
+    pub width: u32,
+    /// Height of the frame in pixels.
+    pub height: u32,
+    /// One result for each query, in their order.
+    pub queries: Vec<QueryResult>,
+}
+
+/// What the network gave for one query, before decoding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawOutputs {
+    /// The query.
+    pub query: Arc<Query>,
+    /// Columns of `logits`: token slots and, last, "no object".
+    pub slots: usize,
+    /// `[object queries, slots]`, row-major.
+    pub logits: Vec<f32>,
+    /// For each object query cx, cy, w, h relative to the frame.
+    pub boxes: Vec<[f32; 4]>,
+    /// For each token, and so for each of the first slots, its span in the query's text without
+    /// white space, so an empty one for white space; `None` for special tokens.
+    pub tokens: Vec<Option<Span>>,
+}
+
+impl RawOutputs {
+    /// Softmax of each row of `logits`: one row of `slots` probabilities for each object query.
+    pub fn probabilities(&self) -> Vec<Vec<f32>> {
+        self.logits.chunks_exact(self.slots).map(softmax).collect()
+    }
+}
+
+fn softmax(logits: &[f32]) -> Vec<f32> {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut values: Vec<f32> = logits.iter().map(|logit| (logit - most).exp()).collect();
+    let sum: f32 = values.iter().sum();
+    values.iter_mut().for_each(|value| *value /= sum);
+    values
+}
+
+/// What counts as a detection.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Decoding {
+    /// A score must be above it.
+    pub score_threshold: f32,
+    /// A token's probability must be above it.
+    pub phrase_threshold: f32,
+    /// Most detections of a query.
+    pub max_detections: usize,
+}
+
+impl Decoding {
+    /// Detections of one query, highest score first, in pixels of a frame of `width` x `height`.
+    ///
+    /// With targets, only detections with a phrase that overlaps one; without, also those no word
+    /// of which is above the threshold.
+    pub(crate) fn decode(self, outputs: &RawOutputs, width: u32, height: u32) -> Vec<Detection> {
+        let (width, height) = (width as f32, height as f32);
+        let targets = outputs.query.targets();
+        let mut detections: Vec<Detection> = outputs
+            .probabilities()
+            .iter()
+            .zip(&outputs.boxes)
+            .filter_map(|(probabilities, &[cx, cy, w, h])| {
+                let score = 1.0 - probabilities.last()?;
+                let finite = [cx, cy, w, h].iter().all(|v| v.is_finite());
+                if !(score > self.score_threshold && finite) {
+                    return None;
+                }
+                let phrases = self.phrases(outputs, probabilities);
+                let wanted = targets.is_empty()
+                    || phrases
+                        .iter()
+                        .any(|p| targets.iter().any(|t| t.overlaps(p.span)));
+                let bbox = BBox::from_cxcywh(cx * width, cy * height, w * width, h * height)
+                    .clamp(width, height);
+                wanted.then_some(Detection {
+                    bbox,
+                    score,
+                    phrases,
+                    track: None,
+                })
+            })
+            .collect();
+        detections.sort_by(|a, b| b.score.total_cmp(&a.score));
+        detections.truncate(self.max_detections);
+        detections
+    }
+
+    /// Maximal runs of adjacent tokens above the threshold. White space may join words, but is no
+    /// phrase by itself.
+    fn phrases(self, outputs: &RawOutputs, probabilities: &[f32]) -> Vec<Phrase> {
+        let positive =
+            |token: &(&Option<Span>, &f32)| token.0.is_some() && *token.1 > self.phrase_threshold;
+        let tokens: Vec<_> = outputs.tokens.iter().zip(probabilities).collect();
+        tokens
+            .chunk_by(|a, b| positive(a) == positive(b))
+            .filter(|run| positive(&run[0]))
+            .filter_map(|run| {
+                let words = || {
+                    run.iter()
+                        .filter_map(|(span, _)| **span)
+                        .filter(|s| s.start < s.end)
+                };
+                let span = Span {
+                    start: words().next()?.start,
+                    end: words().next_back()?.end,
+                };
+                let score: f32 = run.iter().map(|(_, probability)| **probability).sum();
+                let text = span.slice(outputs.query.text()).to_owned();
+                Some(Phrase {
+                    text,
+                    span,
+                    score: score.min(1.0),
+                })
+            })
+            .collect()
+    }
+}
+
+/// Sine position encoding of an unpadded map of `rows` x `columns` cells: `[rows * columns, d]`.
+///
+/// As MDETR's: the first half of the channels encodes the row, the second the column,
+/// counted from 1 and scaled to 2 pi; sines in even channels, cosines in odd ones.
+pub(crate) fn sine_positions(rows: usize, columns: usize, d: usize) -> Vec<f32> {
+    const TEMPERATURE: f32 = 10000.0;
+    const EPSILON: f32 = 1e-6;
+    let half = d / 2;
+    let axis = |count: usize| -> Vec<f32> {
+        let scale = |cell: usize| {
+            (cell + 1) as f32 / (count as f32 + EPSILON) * (2.0 * std::f32::consts::PI)
+        };
+        let wave = |cell: usize, channel: usize| {
+            let exponent = 2.0 * (channel / 2) as f32 / half as f32;
+            let angle = scale(cell) / TEMPERATURE.powf(exponent);
+            if channel.is_multiple_of(2) {
+                angle.sin()
+            } else {
+                angle.cos()
+            }
+        };
+        (0..count)
+            .flat_map(|cell| (0..half).map(move |channel| wave(cell, channel)))
+            .collect()
+    };
+    let (y, x) = (axis(rows), axis(columns));
+    let mut positions = Vec::with_capacity(rows * columns * d);
+    for row in y.chunks_exact(half) {
+        for column in x.chunks_exact(half) {
+            positions.extend_from_slice(row);
+            positions.extend_from_slice(column);
+        }
+    }
+    positions
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SLOTS: usize = 6;
+
+    /// Outputs for "a red cube" with tokens `<s>`, a, red, cube, `</s>`; each row gives the
+    /// probabilities of the six slots.
+    fn outputs(source: &str, rows: &[([f32; SLOTS], [f32; 4])]) -> RawOutputs {
+        let span = |start, end| Some(Span { start, end });
+        RawOutputs {
+            query: Arc::new(Query::parse("q", source).unwrap()),
+            slots: SLOTS,
+            logits: rows.iter().flat_map(|(p, _)| p.map(f32::ln)).collect(),
+            boxes: rows.iter().map(|(_, b)| *b).collect(),
+            tokens: vec![None, span(0, 1), span(2, 5), span(6, 10), None],
+        }
+    }
+
+    const DECODING: Decoding = Decoding {
+        score_threshold: 0.7,
+        phrase_threshold: 0.1,
+        max_detections: 100,
+    };
+    const CENTRE: [f32; 4] = [0.5, 0.5, 0.5, 0.5];
+
+    #[test]
+    fn adjacent_words_are_one_phrase() {
+        let row = [0.02, 0.05, 0.4, 0.45, 0.03, 0.05];
+        let found = DECODING.decode(&outputs("a red cube", &[(row, CENTRE)]), 200, 100);
+        assert_eq!(found.len(), 1);
+        assert!((found[0].score - 0.95).abs() < 1e-5);
+        assert_eq!(
+            found[0].bbox,
+            BBox {
+                x: 50.0,
+                y: 25.0,
+                width: 100.0,
+                height: 50.0
+            }
+        );
+        let [phrase] = &found[0].phrases[..] else {
+            panic!("{:?}", found[0].phrases)
+        };
+        assert_eq!(
+            (phrase.text.as_str(), phrase.span),
+            ("red cube", Span { start: 2, end: 10 })
+        );
+        assert!((phrase.score - 0.85).abs() < 1e-5);
+    }
+
+    #[test]
+    fn words_apart_are_two_phrases_and_special_tokens_none() {
+        let row = [0.2, 0.2, 0.05, 0.2, 0.3, 0.05];
+        let found = DECODING.decode(&outputs("a red cube", &[(row, CENTRE)]), 10, 10);
+        let texts: Vec<&str> = found[0].phrases.iter().map(|p| p.text.as_str()).collect();
+        assert_eq!(texts, ["a", "cube"]);
+    }
+
+    #[test]
+    fn white_space_joins_words_but_is_no_phrase() {
+        let row = [0.0, 0.3, 0.3, 0.3, 0.0, 0.1];
+        let space = |at| Some(Span { start: at, end: at });
+        let phrases_with = |tokens: [Option<Span>; 5], row| {
+            let outputs = RawOutputs {
+                tokens: tokens.to_vec(),
+                ..outputs("a red cube", &[(row, CENTRE)])
+            };
+            let found = DECODING.decode(&outputs, 10, 10).remove(0);
+            found
+                .phrases
+                .into_iter()
+                .map(|p| p.text)
+                .collect::<Vec<_>>()
+        };
+        let (a, red) = (
+            Some(Span { start: 0, end: 1 }),
+            Some(Span { start: 2, end: 5 }),
+        );
+        assert_eq!(phrases_with([None, a, space(2), red, None], row), ["a red"]);
+        assert_eq!(
+            phrases_with([None, space(0), red, space(6), None], row),
+            ["red"]
+        );
+        let row = [0.0, 0.05, 0.8, 0.05, 0.0, 0.1];
+        assert_eq!(phrases_with([None, a, space(2), red, None], row), [""; 0]);
+    }
+
+    #[test]
+    fn targets_keep_only_their_words() {
+        let cube = ([0.01, 0.01, 0.01, 0.92, 0.01, 0.04], CENTRE);
+        let red = ([0.01, 0.01, 0.9, 0.01, 0.01, 0.06], CENTRE);
+        let wordless = ([0.8, 0.05, 0.02, 0.05, 0.06, 0.02], CENTRE);
+        let rows = [cube, red, wordless];
+        let found = DECODING.decode(&outputs("a red [cube]", &rows), 10, 10);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].phrases[0].text, "cube");
+        let found = DECODING.decode(&outputs("a red cube", &rows), 10, 10);
+        assert_eq!(found.len(), 3);
+        assert!(
+            found[0].phrases.is_empty(),
+            "the wordless one has the highest score"
+        );
+        assert!(found.windows(2).all(|pair| pair[0].score >= pair[1].score));
+    }
+
+    #[test]
+    fn thresholds_are_strict_and_the_count_is_capped() {
+        let row = |none: f32| ([0.0, 0.0, 1.0 - none, 0.0, 0.0, none], CENTRE);
+        let rows = [row(0.2), row(0.5), row(0.1)];
+        let with = |score_threshold, max_detections| {
+            let decoding = Decoding {
+                score_threshold,
+                max_detections,
+                ..DECODING
+            };
+            let found = decoding.decode(&outputs("a red cube", &rows), 10, 10);
+            found
+                .iter()
+                .map(|d| (d.score * 10.0).round() as i32)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(with(0.5, 100), [9, 8]);
+        assert_eq!(with(0.4, 100), [9, 8, 5]);
+        assert_eq!(with(0.4, 1), [9]);
+        assert_eq!(with(1.0, 100), [0; 0]);
+    }
+
+    #[test]
+    fn broken_numbers_are_no_detections() {
+        let row = [0.0, 0.0, 0.95, 0.0, 0.0, 0.05];
+        let mut broken = outputs(
+            "a red cube",
+            &[(row, [f32::NAN, 0.5, 0.5, 0.5]), (row, CENTRE)],
+        );
+        broken.logits[SLOTS] = f32::NAN;
+        assert!(DECODING.decode(&broken, 10, 10).is_empty());
+    }
+
+    /// First row and last column of a 2 x 3 map with 8 channels, computed with the formula by hand:
+    /// divisors 1, 1, 100, 100 for each axis.
+    #[test]
+    fn positions_of_a_small_map() {
+        let positions = sine_positions(2, 3, 8);
+        assert_eq!(positions.len(), 6 * 8);
+        let tau = 2.0 * std::f64::consts::PI;
+        let (y, x) = (tau / 2.0, tau);
+        let expected = [
+            y.sin(),
+            y.cos(),
+            (y / 100.0).sin(),
+            (y / 100.0).cos(),
+            x.sin(),
+            x.cos(),
+            (x / 100.0).sin(),
+            (x / 100.0).cos(),
+        ];
+        for (found, expected) in positions[2 * 8..3 * 8].iter().zip(expected) {
+            assert!(
+                (f64::from(*found) - expected).abs() < 1e-5,
+                "{found} {expected}"
+            );
+        }
+    }
+
+    fn any_box() -> impl Strategy<Value = BBox> {
+        (
+            -50.0f32..150.0,
+            -50.0f32..150.0,
+            0.0f32..100.0,
+            0.0f32..100.0,
+        )
+            .prop_map(|(x, y, width, height)| BBox {
+                x,
+                y,
+                width,
+                height,
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn corners_and_centres_agree(bbox in any_box()) {
+            let [x0, y0, x1, y1] = bbox.to_xyxy();
+            let (cx, cy) = ((x0 + x1) / 2.0, (y0 + y1) / 2.0);
+            let again = BBox::from_cxcywh(cx, cy, bbox.width, bbox.height);
+            prop_assert!((again.x - bbox.x).abs() < 1e-3 && (again.y - bbox.y).abs() < 1e-3);
+            let again = BBox::from_xyxy(x0, y0, x1, y1);
+            prop_assert!((again.width - bbox.width).abs() < 1e-3);
+            prop_assert!((again.height - bbox.height).abs() < 1e-3);
+        }
+
+        #[test]
+        fn iou_is_symmetric_and_a_ratio(a in any_box(), b in any_box()) {
+            prop_assert_eq!(a.iou(b), b.iou(a));
+            prop_assert!((0.0..=1.0001).contains(&a.iou(b)));
+            if a.area() > 1.0 {
+                prop_assert!((a.iou(a) - 1.0).abs() < 1e-3);
+            }
+        }
+
+        #[test]
+        fn clamped_boxes_lie_in_the_frame(bbox in any_box(), w in 1.0f32..100.0, h in 1.0f32..100.0) {
+            let [x0, y0, x1, y1] = bbox.clamp(w, h).to_xyxy();
+            prop_assert!(x0 >= 0.0 && y0 >= 0.0 && x0 <= x1 && y0 <= y1);
+            prop_assert!(x1 <= w * 1.00001 && y1 <= h * 1.00001);
+        }
+
+        #[test]
+        fn decoding_keeps_its_promises(
+            rows in prop::collection::vec((prop::array::uniform6(0.001f32..1.0), prop::array::uniform4(-1.0f32..2.0)), 0..12),
+            score_threshold in 0.0f32..1.0,
+            phrase_threshold in 0.0f32..1.0,
+            max_detections in 0usize..12,
+            target in any::<bool>(),
+        ) {
+            let source = if target { "a [red] cube" } else { "a red cube" };
+            let outputs = outputs(source, &rows);
+            let decoding = Decoding { score_threshold, phrase_threshold, max_detections };
+            let found = decoding.decode(&outputs, 64, 48);
+            prop_assert!(found.len() <= max_detections);
+            prop_assert!(found.windows(2).all(|pair| pair[0].score >= pair[1].score));
+            for detection in &found {
+                prop_assert!(detection.score > score_threshold);
+                let [x0, y0, x1, y1] = detection.bbox.to_xyxy();
+                prop_assert!(x0 >= 0.0 && y0 >= 0.0 && x1 <= 64.001 && y1 <= 48.001);
+                for phrase in &detection.phrases {
+                    prop_assert_eq!(phrase.span.slice("a red cube"), &phrase.text);
+                    prop_assert!(phrase.score > phrase_threshold && phrase.score <= 1.0);
+                }
+                if target {
+                    let red = Span { start: 2, end: 5 };
+                    prop_assert!(detection.phrases.iter().any(|p| p.span.overlaps(red)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! `mdetr/1`: one JSON line per frame.
+//!
+//! ```json
+//! {"schema":"mdetr/1","source":"cam0","frame":412,"pts_ns":13733333333,"utc":"2026-01-05T10:15:03.123Z","age_ms":41.0,
+//!  "size":[1280,720],"revision":3,"queries":[
+//!   {"id":"helmet","text":"a person without a helmet","present":true,"detections":[
+//!     {"box":[412.0,96.5,88.0,210.0],"score":0.93,"track":7,"phrases":[{"text":"a person","span":[0,8],"score":0.97}]}]},
+//!   {"id":"q2","text":"how many cones are there?","answer":{"text":"3","score":0.98}},
+//!   {"id":"q3","text":"a forklift","present":false,"detections":[]}]}
+//! ```
+//!
+//! Boxes are x, y, width, height in pixels of the frame, to 0.01; scores to 0.0001. Keys whose value
+//! is not known (`pts_ns`, `utc`, `age_ms`, `track`) are left out.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use crate::ground::{Answer, Detection, Grounding, QueryResult};
+use crate::query::Span;
+
+/// JSON Schema (draft 2020-12) of what [`to_json_line`] writes.
+pub const SCHEMA: &str = include_str!("../schema/mdetr-1.json");
+
+/// Where and when a frame was taken.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FrameInfo {
+    /// Name of the camera, file or stream.
+    pub source: String,
+    /// Index of the frame in its source, from 0.
+    pub frame: u64,
+    /// Presentation time in nanoseconds.
+    pub pts_ns: Option<u64>,
+    /// Wall clock time of the frame; times outside the years 0 to 9999 are left out.
+    pub utc: Option<SystemTime>,
+    /// How old the result is when it is reported, in milliseconds.
+    pub age_ms: Option<f64>,
+}
+
+/// One line of JSON without the line feed.
+pub fn to_json_line(info: &FrameInfo, grounding: &Grounding) -> String {
+    let line = Line {
+        schema: "mdetr/1",
+        source: &info.source,
+        frame: info.frame,
+        pts_ns: info.pts_ns,
+        utc: info.utc.and_then(rfc3339),
+        age_ms: info
+            .age_ms
+            .filter(|age| age.is_finite())
+            .map(|age| rounded(age, 1e3)),
+        size: [grounding.width, grounding.height],
+        revision: grounding.revision,
+        queries: grounding.queries.iter().map(Entry::new).collect(),
+    };
+    serde_json::to_string(&line).expect("strings and finite numbers always serialise")
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    schema: &'static str,
+    source: &'a str,
+    frame: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pts_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    utc: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_ms: Option<f64>,
+    size: [u32; 2],
+    revision: u64,
+    queries: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    id: &'a str,
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    present: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detections: Option<Vec<Found<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<Words<'a>>,
+}
+
+impl<'a> Entry<'a> {
+    /// A question with an answer states presence only if there are boxes with it.
+    fn new(result: &'a QueryResult) -> Entry<'a> {
+        let grounded = result.answer.is_none() || result.present();
+        Entry {
+            id: result.query.id(),
+            text: result.query.text(),
+            present: grounded.then(|| result.present()),
+            detections: grounded.then(|| result.detections.iter().map(Found::new).collect()),
+            answer: result.answer.as_ref().map(Words::from),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Found<'a> {
+    #[serde(rename = "box")]
+    bbox: [f64; 4],
+    score: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    track: Option<u64>,
+    phrases: Vec<Words<'a>>,
+}
+
+impl<'a> Found<'a> {
+    fn new(detection: &'a Detection) -> Found<'a> {
+        let bbox = detection.bbox;
+        let phrases = detection.phrases.iter().map(|phrase| Words {
+            text: &phrase.text,
+            span: Some(phrase.span),
+            score: probability(phrase.score),
+        });
+        Found {
+            bbox: [bbox.x, bbox.y, bbox.width, bbox.height].map(|v| rounded(v.into(), 1e2)),
+            score: probability(detection.score),
+            track: detection.track,
+            phrases: phrases.collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Words<'a> {
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span: Option<Span>,
+    score: f64,
+}
+
+impl<'a> From<&'a Answer> for Words<'a> {
+    fn from(answer: &'a Answer) -> Words<'a> {
+        Words {
+            text: &answer.text,
+            span: None,
+            score: probability(answer.score),
+        }
+    }
+}
+
+fn probability(value: f32) -> f64 {
+    rounded(value.into(), 1e4)
+}
+
+/// JSON knows no NaN and no infinities: they become 0.
+fn rounded(value: f64, scale: f64) -> f64 {
+    if value.is_finite() {
+        (value * scale).round() / scale
+    } else {
+        0.0
+    }
+}
+
+/// `2026-01-05T10:15:03.123Z`; `None` outside the years 0 to 9999.
+pub fn rfc3339(time: SystemTime) -> Option<String> {
+    const DAY_MS: i128 = 86_400_000;
+    let signed = |duration: Duration, sign: i128| sign * duration.as_millis() as i128;
+    let milliseconds = match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => signed(after, 1),
+        Err(before) => signed(before.duration(), -1),
+    };
+    let (year, month, day) = civil(milliseconds.div_euclid(DAY_MS));
+    let in_day = milliseconds.rem_euclid(DAY_MS);
+    let (hours, minutes) = (in_day / 3_600_000, in_day / 60_000 % 60);
+    let (seconds, fraction) = (in_day / 1000 % 60, in_day % 1000);
+    (0..=9999).contains(&year).then(|| {
+        format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{fraction:03}Z")
+    })
+}
+
+/// Year, month and day of the proleptic Gregorian calendar, `days` after 1970-01-01.
+fn civil(days: i128) -> (i128, i128, i128) {
+    // Years begin in March here, so that the leap day is a year's last.
+    const DAYS_400_YEARS: i128 = 146_097;
+    const MARCH_0000: i128 = 719_468;
+    let days = days + MARCH_0000;
+    let day_of_era = days.rem_euclid(DAYS_400_YEARS);
+    let leaps = day_of_era / 1460 - day_of_era / 36_524 + day_of_era / 146_096;
+    let year_of_era = (day_of_era - leaps) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    let year = days.div_euclid(DAYS_400_YEARS) * 400 + year_of_era + i128::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ground::{BBox, Phrase};
+    use crate::query::Query;
+
+    fn result(id: &str, text: &str, detections: Vec<Detection>) -> QueryResult {
+        let query = Arc::new(Query::parse(id, text).unwrap());
+        QueryResult {
+            query,
+            detections,
+            answer: None,
+        }
+    }
+
+    #[test]
+    fn the_example_of_the_documentation() {
+        let helmet = Detection {
+            bbox: BBox {
+                x: 412.0,
+                y: 96.499,
+                width: 88.0,
+                height: 210.0,
+            },
+            score: 0.930_04,
+            phrases: vec![Phrase {
+                text: "a person".into(),
+                span: Span { start: 0, end: 8 },
+                score: 0.97,
+            }],
+            track: Some(7),
+        };
+        let answer = Some(Answer {
+            text: "3".into(),
+            score: 0.98,
+        });
+        let question = QueryResult {
+            answer,
+            ..result("q2", "how many cones are there?", vec![])
+        };
+        let grounding = Grounding {
+            revision: 3,
+            width: 1280,
+            height: 720,
+            queries: vec![
+                result("helmet", "[a person] without a helmet", vec![helmet]),
+                question,
+                result("q3", "a forklift", vec![]),
+            ],
+        };
+        let info = FrameInfo {
+            source: "cam0".into(),
+            frame: 412,
+            pts_ns: Some(13_733_333_333),
+            utc: Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_608_103_123)),
+            age_ms: Some(41.0),
+        };
+        assert_eq!(
+            to_json_line(&info, &grounding),
+            concat!(
+                r#"{"schema":"mdetr/1","source":"cam0","frame":412,"pts_ns":13733333333,"#,
+                r#""utc":"2026-01-05T10:15:03.123Z","age_ms":41.0,"size":[1280,720],"revision":3,"queries":["#,
+                r#"{"id":"helmet","text":"a person without a helmet","present":true,"detections":["#,
+                r#"{"box":[412.0,96.5,88.0,210.0],"score":0.93,"track":7,"phrases":["#,
+                r#"{"text":"a person","span":[0,8],"score":0.97}]}]},"#,
+                r#"{"id":"q2","text":"how many cones are there?","answer":{"text":"3","score":0.98}},"#,
+                r#"{"id":"q3","text":"a forklift","present":false,"detections":[]}]}"#
+            )
+        );
+    }
+
+    #[test]
+    fn times_of_the_calendar() {
+        let at = |seconds: i64| {
+            let epoch = SystemTime::UNIX_EPOCH;
+            let duration = Duration::from_secs(seconds.unsigned_abs());
+            rfc3339(if seconds < 0 {
+                epoch - duration
+            } else {
+                epoch + duration
+            })
+        };
+        let cases = [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400, "2000-02-29T00:00:00.000Z"),
+            (951_868_799, "2000-02-29T23:59:59.000Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.000Z"),
+            (-1, "1969-12-31T23:59:59.000Z"),
+            (253_402_300_799, "9999-12-31T23:59:59.000Z"),
+        ];
+        for (seconds, expected) in cases {
+            assert_eq!(at(seconds).as_deref(), Some(expected));
+        }
+        assert_eq!(at(253_402_300_800), None);
+    }
+
+    fn any_result() -> impl Strategy<Value = QueryResult> {
+        let number = prop_oneof![any::<f32>(), 0.0f32..4000.0];
+        let phrase = ("\\PC{0,12}|.{0,5}", 0u32..50, 1u32..50, 0.0f32..=1.0).prop_map(
+            |(text, start, length, score)| Phrase {
+                text,
+                span: Span {
+                    start,
+                    end: start + length,
+                },
+                score,
+            },
+        );
+        let bbox = (number.clone(), number, 0.0f32..9000.0, 0.0f32..9000.0).prop_map(
+            |(x, y, width, height)| BBox {
+                x,
+                y,
+                width,
+                height,
+            },
+        );
+        let detection = (
+            bbox,
+            0.0f32..=1.0,
+            prop::collection::vec(phrase, 0..3),
+            prop::option::of(any::<u64>()),
+        )
+            .prop_map(|(bbox, score, phrases, track)| Detection {
+                bbox: bbox.clamp(4000.0, 4000.0),
+                score,
+                phrases,
+                track,
+            });
+        let answer = ("\\PC{0,12}", 0.0f32..=1.0).prop_map(|(text, score)| Answer { text, score });
+        (
+            "\\PC{1,12}",
+            "x\\PC{0,30}",
+            prop::collection::vec(detection, 0..4),
+            prop::option::of(answer),
+        )
+            .prop_filter_map("not a query", |(id, text, detections, answer)| {
+                let query = Arc::new(Query::parse(id, &text).ok()?);
+                Some(QueryResult {
+                    query,
+                    detections,
+                    answer,
+                })
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn every_line_keeps_the_schema(
+            source in ".{0,20}",
+            frame in any::<u64>(),
+            pts_ns in prop::option::of(any::<u64>()),
+            seconds in prop::option::of(0u64..300_000_000_000),
+            age_ms in prop::option::of(any::<f64>()),
+            size in (1u32..=16384, 1u32..=16384),
+            queries in prop::collection::vec(any_result(), 0..4),
+        ) {
+            static VALIDATOR: std::sync::LazyLock<jsonschema::Validator> =
+                std::sync::LazyLock::new(|| {
+                    jsonschema::validator_for(&serde_json::from_str(SCHEMA).unwrap()).unwrap()
+                });
+            let utc = seconds.map(|s| SystemTime::UNIX_EPOCH + Duration::from_secs(s));
+            let info = FrameInfo { source, frame, pts_ns, utc, age_ms };
+            let grounding = Grounding { revision: frame, width: size.0, height: size.1, queries };
+            let line = to_json_line(&info, &grounding);
+            prop_assert!(!line.contains(['\n', '\r']));
+            let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let errors: Vec<String> =
+                VALIDATOR.iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
+            prop_assert!(errors.is_empty(), "{line}: {errors:?}");
+            prop_assert_eq!(value["queries"].as_array().unwrap().len(), grounding.queries.len());
+            prop_assert_eq!(value["source"].as_str().unwrap(), info.source);
+        }
+    }
+
+    #[test]
+    fn the_schema_refuses_what_is_not_a_report() {
+        let validator = jsonschema::validator_for(&serde_json::from_str(SCHEMA).unwrap()).unwrap();
+        let grounding = Grounding {
+            revision: 1,
+            width: 8,
+            height: 8,
+            queries: vec![result("q", "a cube", vec![])],
+        };
+        let line = to_json_line(&FrameInfo::default(), &grounding);
+        let sound: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert!(validator.is_valid(&sound));
+        let without = |key: &str| {
+            let mut value = sound.clone();
+            value.as_object_mut().unwrap().remove(key);
+            value
+        };
+        for key in ["schema", "source", "frame", "size", "revision", "queries"] {
+            assert!(
+                !validator.is_valid(&without(key)),
+                "{key} may not be missing"
+            );
+        }
+        let changes: [fn(&mut serde_json::Value); 5] = [
+            |v| v["queries"][0]["present"] = true.into(),
+            |v| v["queries"][0]["detections"] = serde_json::Value::Null,
+            |v| v["queries"][0] = serde_json::json!({"id": "q", "text": "a cube"}),
+            |v| v["size"] = serde_json::json!([8]),
+            |v| v["extra"] = 1.into(),
+        ];
+        for change in changes {
+            let mut value = sound.clone();
+            change(&mut value);
+            assert!(!validator.is_valid(&value), "{value}");
+        }
+    }
+}

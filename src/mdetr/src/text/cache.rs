@@ -1,0 +1,384 @@
+//! Text memories on disk: one safetensors file each, named by what it was computed from.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use sha2::{Digest, Sha256};
+
+use crate::bundle::hex;
+use crate::error::CacheError;
+
+/// Part of every key: raised when the format or the meaning of entries changes.
+const FORMAT: &str = "mdetr text memory 1";
+const TENSOR: &str = "text_memory";
+const CHECKSUM: &str = "sha256";
+const KEY: &str = "key";
+const TEXT: &str = "text";
+const SUFFIX: &str = ".safetensors";
+const TEMPORARY: &str = ".mdetr-";
+
+/// Bound on an entry's header: the text is in it.
+const MAX_HEADER: u64 = 1 << 18;
+/// Temporary files older than this were left by processes that were killed.
+const ABANDONED: Duration = Duration::from_secs(3600);
+
+/// Name of the entry for `text` under a text graph and a tokenizer, given by their SHA-256.
+pub(super) fn key(text_graph: &str, tokenizer: &str, text: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in [FORMAT, text_graph, tokenizer, text] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hex(&hash.finalize())
+}
+
+/// What an entry is worth.
+#[derive(Debug, PartialEq)]
+pub(super) enum Lookup {
+    Found(Vec<f32>),
+    Missing,
+    /// There is a file, but not one to trust.
+    Damaged,
+}
+
+/// A directory that several processes may use at once.
+#[derive(Debug)]
+pub(super) struct DiskCache {
+    dir: PathBuf,
+    max_bytes: u64,
+}
+
+impl DiskCache {
+    /// Makes the directory if need be, and makes sure that it can be written.
+    pub(super) fn open(dir: &Path, max_bytes: u64) -> Result<DiskCache, CacheError> {
+        let dir = dir.to_owned();
+        fs::create_dir_all(&dir).map_err(|source| CacheError::Create {
+            dir: dir.clone(),
+            source,
+        })?;
+        temporary(&dir)
+            .and_then(|mut file| file.write_all(b"mdetr"))
+            .map_err(|source| CacheError::Write {
+                dir: dir.clone(),
+                source,
+            })?;
+        let cache = DiskCache { dir, max_bytes };
+        cache.remove_abandoned();
+        Ok(cache)
+    }
+
+    /// The entry's values if it is sound and has this shape. Marks it as used.
+    pub(super) fn get(&self, key: &str, text: &str, shape: [usize; 2]) -> Lookup {
+        let values = (shape[0] * shape[1]) as u64;
+        let file = match File::open(self.path(key)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Lookup::Missing,
+            Err(_) => return Lookup::Damaged,
+        };
+        let limit = MAX_HEADER + 4 * values;
+        let mut bytes = Vec::new();
+        let read = (&file).take(limit + 1).read_to_end(&mut bytes);
+        if read.is_err() || bytes.len() as u64 > limit {
+            return Lookup::Damaged;
+        }
+        match decode(&bytes, key, text, shape) {
+            Some(data) => {
+                // Only the order of eviction suffers if the time cannot be set.
+                let _ = file.set_modified(SystemTime::now());
+                Lookup::Found(data)
+            }
+            None => Lookup::Damaged,
+        }
+    }
+
+    /// Writes an entry as a whole or not at all, then removes the longest unused ones above the bound.
+    pub(super) fn put(
+        &self,
+        key: &str,
+        text: &str,
+        shape: [usize; 2],
+        data: &[f32],
+    ) -> io::Result<()> {
+        let mut file = temporary(&self.dir)?;
+        file.write_all(&encode(key, text, shape, data).map_err(io::Error::other)?)?;
+        file.persist(self.path(key))?;
+        self.evict(key)
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.dir.join(format!("{key}{SUFFIX}"))
+    }
+
+    /// Removes entries, longest unused first and `newest` last, until the rest fits.
+    fn evict(&self, newest: &str) -> io::Result<()> {
+        let newest = self.path(newest);
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(&self.dir)?.flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            let is_entry = name
+                .to_str()
+                .and_then(|name| name.strip_suffix(SUFFIX))
+                .is_some_and(|key| key.len() == 64 && key.bytes().all(|b| b.is_ascii_hexdigit()));
+            // Another process may have removed it since.
+            if let (true, Ok(metadata)) = (is_entry, entry.metadata()) {
+                let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                entries.push((path == newest, used, metadata.len(), path));
+            }
+        }
+        entries.sort();
+        let mut total: u64 = entries.iter().map(|(_, _, bytes, _)| bytes).sum();
+        for (_, _, bytes, path) in entries {
+            if total <= self.max_bytes {
+                break;
+            }
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => total -= bytes,
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what killed processes left behind.
+    fn remove_abandoned(&self) {
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let ours = entry
+                .file_name()
+                .to_str()
+                .is_some_and(|n| n.starts_with(TEMPORARY));
+            let age = entry
+                .metadata()
+                .and_then(|m| m.modified())
+                .ok()
+                .and_then(|t| t.elapsed().ok());
+            if ours && age.is_some_and(|age| age > ABANDONED) {
+                // Another process may have been faster; the next opening tries again otherwise.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+fn temporary(dir: &Path) -> io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir)
+}
+
+fn encode(
+    key: &str,
+    text: &str,
+    shape: [usize; 2],
+    data: &[f32],
+) -> Result<Vec<u8>, safetensors::SafeTensorError> {
+    let bytes: Vec<u8> = data.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let metadata = HashMap::from([
+        (KEY.to_owned(), key.to_owned()),
+        (TEXT.to_owned(), text.to_owned()),
+        (CHECKSUM.to_owned(), hex(&Sha256::digest(&bytes))),
+    ]);
+    let view = TensorView::new(Dtype::F32, vec![1, shape[0], shape[1]], &bytes)?;
+    safetensors::serialize([(TENSOR, view)], Some(metadata))
+}
+
+/// `None` for anything but a sound entry of this key, text and shape.
+fn decode(bytes: &[u8], key: &str, text: &str, shape: [usize; 2]) -> Option<Vec<f32>> {
+    let (_, header) = SafeTensors::read_metadata(bytes).ok()?;
+    let metadata = header.metadata().as_ref()?;
+    let tensors = SafeTensors::deserialize(bytes).ok()?;
+    let tensor = tensors.tensor(TENSOR).ok()?;
+    let sound = metadata.get(KEY)? == key
+        && metadata.get(TEXT)? == text
+        && *metadata.get(CHECKSUM)? == hex(&Sha256::digest(tensor.data()))
+        && tensor.dtype() == Dtype::F32
+        && tensor.shape() == [1, shape[0], shape[1]];
+    let values: Vec<f32> = tensor
+        .data()
+        .chunks_exact(4)
+        .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+        .collect();
+    (sound && values.iter().all(|value| value.is_finite())).then_some(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CUBE: &str = "a cube";
+    const SHAPE: [usize; 2] = [3, 2];
+    const DATA: [f32; 6] = [0.5, -1.0, 2.0, 3.25, 0.0, 1e-6];
+
+    fn open(dir: &tempfile::TempDir) -> DiskCache {
+        DiskCache::open(dir.path(), 1 << 20).unwrap()
+    }
+
+    fn stored() -> (tempfile::TempDir, DiskCache, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = open(&dir);
+        let key = key("graph", "tokenizer", CUBE);
+        cache.put(&key, CUBE, SHAPE, &DATA).unwrap();
+        (dir, cache, key)
+    }
+
+    #[test]
+    fn entries_come_back_after_a_restart() {
+        let (dir, cache, key) = stored();
+        assert_eq!(cache.get(&key, CUBE, SHAPE), Lookup::Found(DATA.to_vec()));
+        assert_eq!(
+            open(&dir).get(&key, CUBE, SHAPE),
+            Lookup::Found(DATA.to_vec())
+        );
+        assert_eq!(
+            cache.get(&super::key("graph", "tokenizer", "a ball"), "a ball", SHAPE),
+            Lookup::Missing
+        );
+        let files = fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(files, 1, "temporary files are left");
+    }
+
+    #[test]
+    fn keys_depend_on_each_part() {
+        let keys = [
+            key("graph", "tokenizer", CUBE),
+            key("graph2", "tokenizer", CUBE),
+            key("graph", "tokenizer2", CUBE),
+            key("graph", "tokenizer", "a cubes"),
+            key("grapht", "okenizer", CUBE),
+        ];
+        for (index, key) in keys.iter().enumerate() {
+            assert!(key.len() == 64 && !keys[..index].contains(key));
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_seen() {
+        let key = key("graph", "tokenizer", CUBE);
+        let sound = encode(&key, CUBE, SHAPE, &DATA).unwrap();
+        assert_eq!(decode(&sound, &key, CUBE, SHAPE), Some(DATA.to_vec()));
+        for bit in 0..8 * sound.len() {
+            let mut bytes = sound.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            if let Some(data) = decode(&bytes, &key, CUBE, SHAPE) {
+                assert_eq!(data, DATA);
+                assert_eq!(
+                    sound[bit / 8],
+                    b' ',
+                    "bit {bit} is not of the header's padding"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn entries_of_another_key_or_shape_are_refused() {
+        let (_dir, cache, key) = stored();
+        assert_eq!(cache.get(&key, CUBE, [2, 3]), Lookup::Damaged);
+        assert_eq!(cache.get(&key, CUBE, [1, 6]), Lookup::Damaged);
+        let other = super::key("graph", "tokenizer", "a ball");
+        fs::copy(cache.path(&key), cache.path(&other)).unwrap();
+        assert_eq!(cache.get(&other, CUBE, SHAPE), Lookup::Damaged);
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_refused() {
+        let (_dir, cache, key) = stored();
+        let data = [f32::NAN; 6];
+        cache.put(&key, CUBE, SHAPE, &data).unwrap();
+        assert_eq!(cache.get(&key, CUBE, SHAPE), Lookup::Damaged);
+    }
+
+    #[test]
+    fn huge_files_are_not_read() {
+        let (_dir, cache, key) = stored();
+        File::create(cache.path(&key))
+            .unwrap()
+            .set_len(1 << 40)
+            .unwrap();
+        assert_eq!(cache.get(&key, CUBE, SHAPE), Lookup::Damaged);
+    }
+
+    #[test]
+    fn the_longest_unused_goes_first_and_other_files_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = open(&dir);
+        let keys: Vec<String> = (0..4).map(|i| key("g", "t", &i.to_string())).collect();
+        for (index, key) in keys[..3].iter().enumerate() {
+            cache.put(key, CUBE, SHAPE, &DATA).unwrap();
+            let used = SystemTime::now() - Duration::from_secs(100 - index as u64);
+            File::open(cache.path(key))
+                .unwrap()
+                .set_modified(used)
+                .unwrap();
+        }
+        fs::write(dir.path().join("notes.txt"), "mine").unwrap();
+        assert!(
+            matches!(cache.get(&keys[0], CUBE, SHAPE), Lookup::Found(_)),
+            "now the last used"
+        );
+        let bytes = fs::metadata(cache.path(&keys[0])).unwrap().len();
+        let cache = DiskCache::open(dir.path(), 2 * bytes + bytes / 2).unwrap();
+        cache.put(&keys[3], CUBE, SHAPE, &DATA).unwrap();
+        let left: Vec<bool> = keys.iter().map(|key| cache.path(key).exists()).collect();
+        assert_eq!(left, [true, false, false, true]);
+        assert!(dir.path().join("notes.txt").exists());
+    }
+
+    #[test]
+    fn what_killed_processes_left_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) = (dir.path().join(".mdetr-old"), dir.path().join(".mdetr-new"));
+        fs::write(&old, "x").unwrap();
+        fs::write(&new, "x").unwrap();
+        let long_ago = SystemTime::now() - 2 * ABANDONED;
+        File::options()
+            .write(true)
+            .open(&old)
+            .unwrap()
+            .set_modified(long_ago)
+            .unwrap();
+        open(&dir);
+        assert!(!old.exists() && new.exists());
+    }
+
+    #[test]
+    fn a_directory_under_a_file_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let dir = file.path().join("cache");
+        let error = DiskCache::open(&dir, 1 << 20).unwrap_err();
+        assert!(matches!(&error, CacheError::Create { dir: named, .. } if *named == dir));
+        assert!(
+            error.to_string().contains("choose another directory"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn writers_and_readers_at_once_see_only_whole_entries() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = key("g", "t", CUBE);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let cache = open(&dir);
+                    for _ in 0..50 {
+                        cache.put(&key, CUBE, SHAPE, &DATA).unwrap();
+                        assert_eq!(cache.get(&key, CUBE, SHAPE), Lookup::Found(DATA.to_vec()));
+                    }
+                });
+            }
+        });
+    }
+
+    proptest! {
+        #[test]
+        fn random_files_are_never_trusted(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let (_dir, cache, key) = stored();
+            fs::write(cache.path(&key), &bytes).unwrap();
+            prop_assert_eq!(cache.get(&key, CUBE, SHAPE), Lookup::Damaged);
+        }
+    }
+}

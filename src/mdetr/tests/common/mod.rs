@@ -1,0 +1,44 @@
+//! What the integration tests share.
+
+// Each test binary compiles its own copy and uses a part of it.
+#![allow(dead_code)]
+
+use std::path::{Path, PathBuf};
+
+use mdetr::{Grounder, GrounderOptions, Query};
+
+/// The bundled model, or another one in `MDETR_TEST_BUNDLE`.
+pub fn bundle() -> PathBuf {
+    let dir = std::env::var_os("MDETR_TEST_BUNDLE").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tabletop"),
+        PathBuf::from,
+    );
+    assert!(
+        dir.join("model.toml").is_file(),
+        "no bundle in {}",
+        dir.display()
+    );
+    dir
+}
+
+pub fn grounder() -> Grounder {
+    Grounder::load(bundle(), GrounderOptions::default()).unwrap()
+}
+
+pub fn queries(texts: &[&str]) -> Vec<Query> {
+    let query = |(i, text): (usize, &&str)| Query::parse(format!("q{}", i + 1), text).unwrap();
+    texts.iter().enumerate().map(query).collect()
+}
+
+/// A picture that is nowhere flat: RGB, packed.
+pub fn picture(width: u32, height: u32) -> Vec<u8> {
+    let pixel = |i: u32| {
+        let (x, y) = (i % width, i / width);
+        [
+            (x * 255 / width.max(2)) as u8,
+            (y * 255 / height.max(2)) as u8,
+            (x ^ y) as u8,
+        ]
+    };
+    (0..width * height).flat_map(pixel).collect()
+}

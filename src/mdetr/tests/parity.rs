@@ -1,0 +1,108 @@
+//! The library against PyTorch on committed reference outputs (`python -m mdetr_training reference`).
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::grounder;
+use image::RgbImage;
+use mdetr::{Frame, Query, RawOutputs};
+use safetensors::SafeTensors;
+use serde::Deserialize;
+
+/// Same pixels in: fp32 sums in another order.
+const EXACT: f32 = 1e-4;
+/// Two pixels of a 640 pixels wide frame, where the picture is resized first.
+const RESIZED_BOXES: f32 = 2.0 / 640.0;
+/// Boxes of object queries that see nothing are not compared after a resize.
+const SEEN: f32 = 0.5;
+
+#[derive(Deserialize)]
+struct Case {
+    image: String,
+    caption: String,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/parity")
+}
+
+fn floats(reference: &SafeTensors, name: &str) -> Vec<f32> {
+    let tensor = reference
+        .tensor(name)
+        .unwrap_or_else(|e| panic!("{name}: {e}"));
+    tensor
+        .data()
+        .as_chunks()
+        .0
+        .iter()
+        .map(|bytes| f32::from_le_bytes(*bytes))
+        .collect()
+}
+
+fn most(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max)
+}
+
+fn run(case: &Case) -> (RgbImage, RawOutputs) {
+    let path = folder().join(&case.image);
+    let picture = image::open(&path)
+        .unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+        .into_rgb8();
+    let grounder = grounder();
+    grounder
+        .set_queries(vec![Query::parse("q", &case.caption).unwrap()])
+        .unwrap();
+    let (width, height) = picture.dimensions();
+    let outputs = grounder
+        .outputs(&Frame::rgb(width, height, picture.as_raw()).unwrap())
+        .unwrap();
+    (picture, outputs.into_iter().next().unwrap())
+}
+
+#[test]
+fn outputs_equal_those_of_pytorch() {
+    let cases: Vec<Case> =
+        serde_json::from_slice(&fs::read(folder().join("cases.json")).unwrap()).unwrap();
+    let bytes = fs::read(folder().join("outputs.safetensors")).unwrap();
+    let reference = SafeTensors::deserialize(&bytes).unwrap();
+    let (mut exact, mut resized, mut seen) = (0, 0, 0);
+    for (i, case) in cases.iter().enumerate() {
+        let (picture, outputs) = run(case);
+        let logits = floats(&reference, &format!("logits.{i}"));
+        let boxes = floats(&reference, &format!("boxes.{i}"));
+        if picture.dimensions() == (256, 192) {
+            assert!(
+                most(&outputs.logits, &logits) < EXACT,
+                "{}: logits",
+                case.image
+            );
+            assert!(
+                most(&outputs.boxes.concat(), &boxes) < EXACT,
+                "{}: boxes",
+                case.image
+            );
+            exact += 1;
+            continue;
+        }
+        resized += 1;
+        for (query, row) in outputs.probabilities().iter().enumerate() {
+            if 1.0 - row.last().unwrap() > SEEN {
+                let difference = most(&outputs.boxes[query], &boxes[4 * query..4 * query + 4]);
+                assert!(
+                    difference < RESIZED_BOXES,
+                    "{}: box {query}: {difference}",
+                    case.image
+                );
+                seen += 1;
+            }
+        }
+    }
+    assert_eq!((exact, resized), (4, 6));
+    assert!(seen >= 6, "only {seen} boxes compared");
+}

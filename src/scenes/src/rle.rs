@@ -1,0 +1,159 @@
+//! COCO's run-length encoding of binary masks: column-major runs, first of zeros.
+
+use serde::{Deserialize, Serialize};
+
+/// A mask as run lengths in COCO's order: down the columns, starting with the zeros.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rle {
+    /// Height of the mask in pixels.
+    pub height: u32,
+    /// Width of the mask in pixels.
+    pub width: u32,
+    /// Lengths of alternating runs of zeros and ones; they sum to height x width. The first may
+    /// be 0, no other is.
+    pub counts: Vec<u32>,
+}
+
+/// The JSON form pycocotools reads: `{"size":[h,w],"counts":"..."}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompressedRle {
+    /// Height and width in pixels.
+    pub size: [u32; 2],
+    /// Run lengths in COCO's printable variable-length code.
+    pub counts: String,
+}
+
+impl Rle {
+    /// Encodes a row-major mask; anything but 0 is part of it.
+    ///
+    /// # Panics
+    /// If `mask` does not hold width x height values.
+    pub fn encode(mask: &[u8], width: u32, height: u32) -> Rle {
+        let (w, h) = (width as usize, height as usize);
+        assert_eq!(mask.len(), w * h, "mask length is width x height");
+        let mut builder = Builder::default();
+        for x in 0..w {
+            for y in 0..h {
+                if mask[y * w + x] != 0 {
+                    builder.push((x * h + y) as u32, 1);
+                }
+            }
+        }
+        builder.finish(width, height)
+    }
+
+    /// The row-major mask, 0 or 1 per pixel.
+    pub fn decode(&self) -> Vec<u8> {
+        let (w, h) = (self.width as usize, self.height as usize);
+        let mut mask = vec![0; w * h];
+        let mut at = 0;
+        for (i, &n) in self.counts.iter().enumerate() {
+            for k in at..(at + n as usize).min(w * h) {
+                mask[(k % h) * w + k / h] = (i % 2) as u8;
+            }
+            at += n as usize;
+        }
+        mask
+    }
+
+    /// Number of pixels in the mask.
+    pub fn area(&self) -> u32 {
+        self.counts.iter().skip(1).step_by(2).sum()
+    }
+
+    /// COCO's printable string: each count (from the third on, its difference to the count two
+    /// before) in groups of five bits, low first, with a continuation bit, offset by 48.
+    pub fn to_coco_string(&self) -> String {
+        let mut out = String::new();
+        for (i, &count) in self.counts.iter().enumerate() {
+            let mut x = i64::from(count);
+            if i > 2 {
+                x -= i64::from(self.counts[i - 2]);
+            }
+            loop {
+                let mut group = (x & 0x1f) as u8;
+                x >>= 5;
+                let more = if group & 0x10 != 0 { x != -1 } else { x != 0 };
+                if more {
+                    group |= 0x20;
+                }
+                out.push(char::from(group + 48));
+                if !more {
+                    break;
+                }
+            }
+        }
+        out
+    }
+
+    /// Reads COCO's printable string; `None` if it is not one or does not fill width x height.
+    pub fn from_coco_string(text: &str, width: u32, height: u32) -> Option<Rle> {
+        let mut counts: Vec<u32> = Vec::new();
+        let (mut x, mut shift) = (0i64, 0u32);
+        for byte in text.bytes() {
+            let group = byte.checked_sub(48).filter(|g| *g < 64)?;
+            if shift > 35 {
+                return None;
+            }
+            x |= i64::from(group & 0x1f) << shift;
+            shift += 5;
+            if group & 0x20 != 0 {
+                continue;
+            }
+            if group & 0x10 != 0 {
+                x |= -1 << shift;
+            }
+            if counts.len() > 2 {
+                x += i64::from(counts[counts.len() - 2]);
+            }
+            counts.push(u32::try_from(x).ok()?);
+            (x, shift) = (0, 0);
+        }
+        let total: u64 = counts.iter().map(|&c| u64::from(c)).sum();
+        (shift == 0 && total == u64::from(width) * u64::from(height)).then_some(Rle {
+            height,
+            width,
+            counts,
+        })
+    }
+
+    /// The form written to JSON.
+    pub fn compressed(&self) -> CompressedRle {
+        CompressedRle {
+            size: [self.height, self.width],
+            counts: self.to_coco_string(),
+        }
+    }
+}
+
+/// Collects runs of ones in column-major order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Builder {
+    counts: Vec<u32>,
+    end: u32,
+}
+
+impl Builder {
+    /// Adds `len` ones at column-major position `start`, which is not before the last run's end.
+    pub fn push(&mut self, start: u32, len: u32) {
+        if start == self.end && !self.counts.is_empty() {
+            *self.counts.last_mut().expect("not empty") += len;
+        } else {
+            self.counts.push(start - self.end);
+            self.counts.push(len);
+        }
+        self.end = start + len;
+    }
+
+    pub fn finish(mut self, width: u32, height: u32) -> Rle {
+        let total = width * height;
+        if self.end < total || self.counts.is_empty() {
+            self.counts.push(total - self.end);
+        }
+        Rle {
+            height,
+            width,
+            counts: self.counts,
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The bundled model on scenes that it has not seen, through the library on tract.
+
+use mdetr_tests::TestEnv;
+use serde_json::Value;
+
+#[test]
+fn the_bundled_model_grounds_500_unseen_scenes() {
+    let env = TestEnv::new();
+    env.mdetr([
+        "scenes",
+        "dataset",
+        "--count",
+        "500",
+        "--seed",
+        "424242",
+        "--size",
+        "320x240",
+        "--captions",
+        "4",
+        "--no-masks",
+        "--out",
+        "unseen",
+    ])
+    .success();
+    let model = env.model();
+    let args = [
+        "eval",
+        "unseen",
+        "--json",
+        "--model",
+        model.to_str().expect("a UTF-8 path"),
+    ];
+    let report: Value = serde_json::from_str(&env.mdetr(args).success()).expect("JSON");
+    let summary = &report["summary"];
+    let ratio = |name: &str| {
+        summary[name]
+            .as_f64()
+            .unwrap_or_else(|| panic!("no {name}: {report}"))
+    };
+    assert!(ratio("recall_1") >= 0.85, "phrases: {summary}");
+    assert!(ratio("relation_accuracy") >= 0.80, "relations: {summary}");
+}
