@@ -20,7 +20,7 @@ demo: setup
 	VIDEO="$(VIDEO)" QUERY="$(QUERY)" tools/demo
 
 test: setup
-	cargo build --workspace
+	cargo build --workspace --all-targets
 	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace; \
 	else cargo test --workspace --lib --bins --tests; fi
 	cargo test --workspace --doc

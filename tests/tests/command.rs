@@ -89,7 +89,7 @@ fn mistakes_end_with_code_2_and_a_reason() {
         ("", "empty"),
         ("[a cube", "["),
         ("a [] cube", "target"),
-        (&long, "long"),
+        (&long, "expected at most 4096"),
     ] {
         let args = ["detect", &good, "--query", query];
         let output = env.mdetr(args.iter().map(ToString::to_string).chain(model(&env)));

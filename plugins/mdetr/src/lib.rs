@@ -51,8 +51,8 @@
 //! # tabletopsrc
 //!
 //! Each frame is a function of `seed`, its time and the shape of the picture. Objects that can be seen
-//! are regions of interest of type `object` with parameters `detection` (`label`: all words of the
-//! object) and `tabletop` (`object`, `size`, `colour`, `material`, `shape`).
+//! are regions of interest; their type is the object's words, such as `small red matte cube`, their
+//! parameters are `detection`, as above, and `tabletop` (`object`, `size`, `colour`, `material`, `shape`).
 
 pub mod meta;
 pub mod regions;

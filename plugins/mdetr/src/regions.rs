@@ -14,7 +14,7 @@ use std::sync::Arc;
 use gst_video::VideoRegionOfInterestMeta;
 use mdetr::{BBox, Detection, Grounding, Phrase, Query, QueryResult, Span};
 
-use crate::meta::FrameGrounding;
+use crate::meta::{self, FrameGrounding};
 
 const DETECTION: &str = "detection";
 const MDETR: &str = "mdetr";
@@ -129,10 +129,18 @@ pub struct Region {
 }
 
 /// The regions on a buffer that do not come from the element `mdetr`.
+///
+/// Ours are known by their parameter or, as GStreamer before 1.24 loses parameters where it converts
+/// or scales frames, by the id of a query that the buffer's results answer.
 pub fn foreign(buffer: &gst::BufferRef) -> Vec<Region> {
+    let results = meta::read(buffer);
+    let is_query = |id: &str| {
+        let mut queries = results.iter().flat_map(|found| &found.grounding.queries);
+        queries.any(|result| result.query.id() == id)
+    };
     buffer
         .iter_meta::<VideoRegionOfInterestMeta>()
-        .filter(|meta| meta.param(MDETR).is_none())
+        .filter(|meta| meta.param(MDETR).is_none() && !is_query(meta.roi_type()))
         .map(|meta| {
             let text = |name| meta.params().find_map(|p| p.get::<String>(name).ok());
             let number = |name| meta.params().find_map(|p| p.get::<f64>(name).ok());

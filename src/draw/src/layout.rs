@@ -84,6 +84,13 @@ pub(crate) struct Label {
     pub colour: Colour,
 }
 
+impl Label {
+    /// What the label may touch: glyphs can reach a little beyond their logical box.
+    pub fn extent(&self) -> Rect {
+        self.rect.grown(self.padding)
+    }
+}
+
 /// Everything of a picture, the most important first: outlines and, above them, labels.
 #[derive(Debug, Default)]
 pub(crate) struct Layout {

@@ -1,6 +1,6 @@
 //! Painting with cairo.
 
-use crate::layout::{Label, Layout, Outline, RIM, lay_out};
+use crate::layout::{Label, Layout, Outline, RIM, Rect, lay_out};
 use crate::{Drawing, Error, MAX_SIZE, Style};
 
 /// Opacity of the rim around outlines.
@@ -20,7 +20,7 @@ impl Drawing {
         if self.is_empty() {
             return Ok(());
         }
-        paint(cr, &lay_out(self, width, height, style))
+        paint(cr, &lay_out(self, width, height, style), None)
     }
 
     /// Draws on packed RGB pixels, rows without padding.
@@ -74,13 +74,22 @@ pub(crate) fn check_size(width: u32, height: u32) -> Result<(), Error> {
 }
 
 /// Paints the layout: last things first, as what comes first scores higher and belongs on top.
-pub(crate) fn paint(cr: &cairo::Context, layout: &Layout) -> Result<(), Error> {
+///
+/// What does not reach into `visible` may be left out.
+pub(crate) fn paint(
+    cr: &cairo::Context,
+    layout: &Layout,
+    visible: Option<Rect>,
+) -> Result<(), Error> {
+    let shows = |extent: Rect| visible.is_none_or(|visible| visible.overlaps(&extent));
     cr.save()?;
     cr.set_antialias(cairo::Antialias::Default);
-    for outline in layout.outlines.iter().rev() {
+    let outlines = layout.outlines.iter().rev();
+    for outline in outlines.filter(|outline| shows(outline.rect.grown(RIM))) {
         paint_outline(cr, outline)?;
     }
-    for label in layout.labels.iter().rev() {
+    let labels = layout.labels.iter().rev();
+    for label in labels.filter(|label| shows(label.extent())) {
         paint_label(cr, label)?;
     }
     cr.restore()?;

@@ -147,12 +147,13 @@ fn probability(value: f32) -> f64 {
     rounded(value.into(), 1e4)
 }
 
-/// JSON knows no NaN and no infinities: they become 0.
+/// JSON knows no NaN and no infinities: they become 0. Numbers too large to scale have no fraction.
 fn rounded(value: f64, scale: f64) -> f64 {
-    if value.is_finite() {
-        (value * scale).round() / scale
-    } else {
-        0.0
+    let scaled = value * scale;
+    match (value.is_finite(), scaled.is_finite()) {
+        (true, true) => scaled.round() / scale,
+        (true, false) => value,
+        (false, _) => 0.0,
     }
 }
 

@@ -344,6 +344,9 @@ fn pixels(rendering: Rendering, info: &VideoInfo) -> gst::Buffer {
 }
 
 /// One object as a region of interest: what another detector would find if it were perfect.
+///
+/// The region's type is the object's words, of which there are few enough for GQuarks: before 1.24,
+/// GStreamer loses the parameters of regions where it converts or scales frames.
 fn attach_truth(
     buffer: &mut gst::BufferRef,
     scene: &Scene,
@@ -353,7 +356,7 @@ fn attach_truth(
     let [x, y, w, h] = named.bbox;
     let unit = |value: u32, side: u32| f64::from(value) / f64::from(side);
     let object = &scene.objects[named.object];
-    let mut meta = VideoRegionOfInterestMeta::add(buffer, "object", (x, y, w, h));
+    let mut meta = VideoRegionOfInterestMeta::add(buffer, &named.words, (x, y, w, h));
     meta.set_id(named.object as i32);
     meta.add_param(
         gst::Structure::builder("detection")

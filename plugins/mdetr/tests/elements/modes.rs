@@ -48,7 +48,7 @@ fn with_an_interval_frames_carry_the_last_result_and_its_age() {
 #[test]
 fn live_mode_skips_inference_never_frames() {
     let pipeline = pipeline(
-        "videotestsrc num-buffers=400 ! video/x-raw,format=RGB,width=640,height=480,framerate=1000/1
+        "videotestsrc is-live=true num-buffers=400 ! video/x-raw,format=RGB,width=640,height=480,framerate=100/1
          ! MDETR mode=live workers=1 query=\"a red cube\" ! fakesink name=sink",
     );
     let frames = collect(&pad(&pipeline, "mdetr", "src"));

@@ -212,7 +212,8 @@ impl Scratch {
                 let grid = Grid::chroma(whole, true);
                 resize(resizer, chroma, grid, PixelType::U8x2, target, second);
                 let [cb, cr, _] = split;
-                split_pairs(second, cb, cr);
+                pick(second, 2, 0, cb);
+                pick(second, 2, 1, cr);
                 then(Resized::Yuv([first, cb, cr]));
             }
             (PixelFormat::I420, [y, cb, cr]) => {
@@ -223,18 +224,15 @@ impl Scratch {
                 then(Resized::Yuv([first, second, third]));
             }
             (PixelFormat::Yuy2, [packed]) => {
-                split_yuy2(packed, whole, split);
-                let chroma = Grid::chroma(whole, false);
-                let grids = [luma, chroma, chroma];
-                for ((data, grid), out) in split.iter().zip(grids).zip([&mut *first, second, third])
-                {
-                    let plane = Plane {
-                        data,
-                        stride: grid.columns as usize,
-                    };
-                    resize(resizer, &plane, grid, PixelType::U8, target, out);
-                }
-                then(Resized::Yuv([first, second, third]));
+                // Pairs of luma and chroma, and groups of Y0, Cb, Y1, Cr.
+                let grid = Grid::chroma(whole, false);
+                resize(resizer, packed, luma, PixelType::U8x2, target, first);
+                resize(resizer, packed, grid, PixelType::U8x4, target, second);
+                let [y, cb, cr] = split;
+                pick(first, 2, 0, y);
+                pick(second, 4, 1, cb);
+                pick(second, 4, 3, cr);
+                then(Resized::Yuv([y, cb, cr]));
             }
             (format, [plane, ..]) => match format.packing() {
                 Some(packing) => {
@@ -370,33 +368,10 @@ fn rows_of_whole_pixels<'a>(plane: &Plane<'a>, grid: Grid, bytes: usize) -> (Cow
     (Cow::Owned(packed), grid.columns)
 }
 
-fn split_pairs(pairs: &[u8], first: &mut Vec<u8>, second: &mut Vec<u8>) {
-    first.clear();
-    second.clear();
-    first.extend(pairs.iter().step_by(2));
-    second.extend(pairs.iter().skip(1).step_by(2));
-}
-
-/// YUY2 to a plane of Y and two of chroma at half width.
-fn split_yuy2(packed: &Plane, (width, height): (u32, u32), planes: &mut [Vec<u8>; 3]) {
-    let (width, height, chroma) = (width as usize, height as usize, width.div_ceil(2) as usize);
-    let [luma, cb, cr] = planes;
-    luma.resize(width * height, 0);
-    cb.resize(chroma * height, 0);
-    cr.resize(chroma * height, 0);
-    let rows = luma
-        .chunks_exact_mut(width)
-        .zip(cb.chunks_exact_mut(chroma))
-        .zip(cr.chunks_exact_mut(chroma));
-    for (line, ((luma, cb), cr)) in rows.enumerate() {
-        let row = &packed.data[line * packed.stride..][..4 * chroma];
-        for ((group, cb), cr) in row.chunks_exact(4).zip(cb).zip(cr) {
-            (*cb, *cr) = (group[1], group[3]);
-        }
-        for (luma, pair) in luma.iter_mut().zip(row.chunks_exact(2)) {
-            *luma = pair[0];
-        }
-    }
+/// One channel of pixels of `bytes` bytes.
+fn pick(pixels: &[u8], bytes: usize, channel: usize, out: &mut Vec<u8>) {
+    out.clear();
+    out.extend(pixels.chunks_exact(bytes).map(|pixel| pixel[channel]));
 }
 
 #[cfg(test)]
@@ -687,39 +662,6 @@ mod tests {
             prop_assert!(f64::from(w.max(h)) <= f64::from(max_long) * 2.0);
             prop_assert!(w == h || (width < height) == (w < h));
             prop_assert!(w == h || width != height);
-        }
-    }
-
-    #[test]
-    fn zz_timing() {
-        let (w, h) = (1920u32, 1080u32);
-        let norm = Normalisation::new(MEAN, STD);
-        for format in PixelFormat::ALL {
-            let sizes = format.plane_sizes(w, h);
-            let bufs: Vec<Vec<u8>> = sizes
-                .iter()
-                .map(|(r, n)| (0..r * n).map(|i| (i * 7 % 251) as u8).collect())
-                .collect();
-            let planes: Vec<Plane> = bufs
-                .iter()
-                .zip(&sizes)
-                .map(|(d, (r, _))| Plane {
-                    data: d,
-                    stride: *r,
-                })
-                .collect();
-            let f = Frame::new(format, w, h, &planes).unwrap();
-            let mut times = Vec::new();
-            for _ in 0..200 {
-                let a = std::time::Instant::now();
-                std::hint::black_box(norm.tensor(&f, 341, 192));
-                times.push(a.elapsed().as_secs_f64() * 1e3);
-            }
-            times.sort_by(f64::total_cmp);
-            println!(
-                "ZZ {format:?} best {:.2} p20 {:.2} median {:.2} ms",
-                times[0], times[40], times[100]
-            );
         }
     }
 }
