@@ -298,6 +298,31 @@ mod tests {
     }
 
     #[test]
+    fn our_regions_are_known_without_their_parameters() {
+        gst::init().expect("GStreamer is installed");
+        let query = Query::parse("q1", "a cube").expect("valid");
+        let found = FrameGrounding {
+            grounding: Arc::new(Grounding {
+                revision: 1,
+                width: 64,
+                height: 48,
+                queries: vec![QueryResult {
+                    query: Arc::new(query),
+                    detections: vec![],
+                    answer: None,
+                }],
+            }),
+            age: gst::ClockTime::ZERO,
+        };
+        let mut buffer = gst::Buffer::new();
+        let writable = buffer.get_mut().expect("the only reference");
+        VideoRegionOfInterestMeta::add(writable, "q1", (1, 2, 3, 4));
+        assert_eq!(foreign(writable).len(), 1);
+        meta::attach(writable, found);
+        assert!(foreign(writable).is_empty());
+    }
+
+    #[test]
     fn regions_of_other_detectors_are_read_with_what_they_say() {
         gst::init().expect("GStreamer is installed");
         let mut buffer = gst::Buffer::new();

@@ -155,11 +155,20 @@ fn age_is_reported() {
 fn the_truth_of_the_tabletop_is_a_result_too() {
     let lines = lines(
         "tabletopsrc num-buffers=2 seed=5 objects=3 ! video/x-raw,width=160,height=120
+         ! videoconvert ! video/x-raw,format=I420
          ! mdetr2json name=json ! fakesink",
     );
     let queries = lines[0].1["queries"].as_array().expect("queries");
     assert!(!queries.is_empty());
-    assert!(queries.iter().all(|q| q["present"] == true));
+    for query in queries {
+        assert_eq!(query["present"], true);
+        let words = query["text"].as_str().expect("text");
+        assert_eq!(
+            words.split(' ').count(),
+            4,
+            "size, colour, material, shape: {words}"
+        );
+    }
     assert_eq!(lines[0].1["revision"], 0);
 }
 
