@@ -38,8 +38,8 @@ fn eos_waits_for_every_frame() {
 #[test]
 fn serialized_events_keep_their_place() {
     let element = mdetr("a red cube");
-    let mut harness = harness(&element, RGB);
     let order = record(&element.static_pad("src").expect("an always pad"));
+    let mut harness = harness(&element, RGB);
     harness.push(rgb_frame(64, 48, 0)).expect("taken");
     let gap = gst::event::Gap::builder(gst::ClockTime::from_mseconds(40)).build();
     assert!(harness.push_event(gap));
