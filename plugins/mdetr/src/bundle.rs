@@ -16,12 +16,18 @@ pub(crate) fn default_dir(plugin: Option<&Path>) -> PathBuf {
     if let Some(dir) = env::var_os(VARIABLE).filter(|dir| !dir.is_empty()) {
         return dir.into();
     }
-    let near = plugin
-        .into_iter()
-        .flat_map(|file| file.ancestors().skip(1).take(LEVELS))
-        .flat_map(|above| PLACES.map(|place| above.join(place)))
-        .find(|dir| dir.join("model.toml").is_file());
+    let near = plugin.and_then(near);
     near.unwrap_or_else(|| PLACES[0].into())
+}
+
+/// The bundled model near the plugin's file, which may be a link.
+fn near(plugin: &Path) -> Option<PathBuf> {
+    let file = plugin.canonicalize().unwrap_or_else(|_| plugin.to_owned());
+    file.ancestors()
+        .skip(1)
+        .take(LEVELS)
+        .flat_map(|above| PLACES.map(|place| above.join(place)))
+        .find(|dir| dir.join("model.toml").is_file())
 }
 
 #[cfg(test)]
@@ -31,18 +37,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bundled_model_is_found_from_the_plugin() {
-        if env::var_os(VARIABLE).is_some() {
-            return;
-        }
-        let prefix = tempfile::tempdir().expect("a writable temporary directory");
-        let plugin = prefix
-            .path()
-            .join("lib/x86_64-linux-gnu/gstreamer-1.0/libgstmdetr.so");
-        assert_eq!(default_dir(Some(&plugin)), Path::new("models/tabletop"));
-        let bundle = prefix.path().join("share/mdetr/models/tabletop");
+    fn the_bundled_model_is_found_from_the_plugin_and_from_links_to_it() {
+        let temporary = tempfile::tempdir().expect("a writable temporary directory");
+        let prefix = temporary.path().canonicalize().expect("exists");
+        let dir = prefix.join("lib/x86_64-linux-gnu/gstreamer-1.0");
+        let plugin = dir.join("libgstmdetr.so");
+        fs::create_dir_all(&dir).expect("a writable temporary directory");
+        fs::write(&plugin, "").expect("a writable temporary directory");
+        assert_eq!(near(&plugin), None);
+        let bundle = prefix.join("share/mdetr/models/tabletop");
         fs::create_dir_all(&bundle).expect("a writable temporary directory");
         fs::write(bundle.join("model.toml"), "").expect("a writable temporary directory");
-        assert_eq!(default_dir(Some(&plugin)), bundle);
+        assert_eq!(near(&plugin), Some(bundle.clone()));
+
+        let elsewhere = tempfile::tempdir().expect("a writable temporary directory");
+        let link = elsewhere.path().join("libgstmdetr.so");
+        std::os::unix::fs::symlink(&plugin, &link).expect("a writable temporary directory");
+        assert_eq!(near(&link), Some(bundle));
     }
 }

@@ -49,8 +49,11 @@ pub struct Mdetr {
 }
 
 fn video_caps() -> gst::Caps {
+    let sides = 1..=mdetr::frame::MAX_SIDE as i32;
     gst_video::VideoCapsBuilder::new()
         .format_list(frame::FORMATS)
+        .width_range(sides.clone())
+        .height_range(sides)
         .build()
 }
 
@@ -248,14 +251,16 @@ impl Mdetr {
             bundle::default_dir(plugin.and_then(|plugin| plugin.filename()).as_deref())
         });
         let grounder = Grounder::load(&dir, settings.grounder_options()).map_err(|error| {
-            let hint = match settings.model {
-                Some(_) => "".to_owned(),
-                None => format!(
-                    ". No model was named: set model=DIR or {}",
-                    bundle::VARIABLE
-                ),
-            };
-            gst::error_msg!(gst::ResourceError::NotFound, ("{error}{hint}"))
+            let unnamed = settings.model.is_none() && matches!(error, mdetr::Error::Bundle(_));
+            if unnamed {
+                let variable = bundle::VARIABLE;
+                gst::error_msg!(
+                    gst::ResourceError::NotFound,
+                    ("{error}. No model was named: set model=DIR or {variable}")
+                )
+            } else {
+                gst::error_msg!(gst::ResourceError::OpenRead, ("{error}"))
+            }
         })?;
         let engine = grounder.engine();
         gst::info!(

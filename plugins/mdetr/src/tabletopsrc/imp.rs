@@ -243,6 +243,16 @@ impl BaseSrcImpl for TabletopSrc {
         Ok(())
     }
 
+    /// When a live frame is due; other frames leave as soon as they are made.
+    fn times(&self, buffer: &gst::BufferRef) -> (Option<gst::ClockTime>, Option<gst::ClockTime>) {
+        if self.obj().is_live() {
+            let begin = buffer.pts();
+            (begin, begin.opt_add(buffer.duration()))
+        } else {
+            (None, None)
+        }
+    }
+
     fn is_seekable(&self) -> bool {
         !self.settings.lock().expect("never poisoned").is_live
     }

@@ -113,6 +113,7 @@ fn unsupported_caps_are_not_negotiated() {
     let element = crate::common::mdetr("a cube");
     for caps in [
         "video/x-raw,format=Y444,width=64,height=48,framerate=25/1",
+        "video/x-raw,format=RGB,width=1,height=16385,framerate=25/1",
         "audio/x-raw",
     ] {
         let mut harness = crate::common::harness(&element, caps);
