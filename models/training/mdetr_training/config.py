@@ -83,6 +83,8 @@ class StageConfig:
     """Captions per image, which share its backbone pass."""
     words_only: bool = False
     """Train backbone, text encoder and projections on the words loss alone."""
+    frozen_vision: bool = False
+    """Leave the backbone and its projection as they are."""
     weight_decay: float = 1e-4
     clip_norm: float = 0.1
     ema_decay: float = 0.9998

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from . import config as configs
 from .config import Config, StageConfig
 from .data import Batch, Data
-from .evaluate import evaluate
+from .evaluate import autocast, evaluate
 from .losses import detection_losses, token_losses
 from .network import MDETR
 from .words import Words
@@ -103,7 +103,7 @@ class Trainer:
     def losses(self, batch: Batch, stage: StageConfig) -> dict[str, torch.Tensor]:
         """Weighted losses of a batch; names in capitals are shown, not trained."""
         height, width = batch.images.shape[2:]
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             tokens = self.network.vision(batch.images)
             words, accuracy = self.words.loss(self.network, tokens, batch)
             result = {"words": max(stage.loss.words, float(stage.words_only)) * words}
@@ -133,6 +133,8 @@ class Trainer:
     def train_step(self, batch: Batch, stage: StageConfig) -> dict[str, float]:
         """One optimiser step."""
         self.network.train()
+        for part in (self.network.backbone, self.network.input_proj):
+            part.train(not stage.frozen_vision).requires_grad_(not stage.frozen_vision)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, stage)
             group["weight_decay"] = stage.weight_decay
@@ -156,7 +158,9 @@ class Trainer:
     def _average_gradients(self) -> None:
         if self.world == 1:
             return
-        parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
+        parameters = [
+            p for g in self.optimizer.param_groups for p in g["params"] if p.requires_grad
+        ]
         for p in parameters:
             if p.grad is None:
                 p.grad = torch.zeros_like(p)

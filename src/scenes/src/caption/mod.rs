@@ -119,15 +119,15 @@ impl Mix {
     pub fn training() -> Mix {
         use CaptionKind::*;
         Mix(vec![
-            (Phrase, 20),
+            (Phrase, 18),
             (Plural, 10),
-            (Phrases, 20),
-            (Everything, 12),
+            (Phrases, 16),
+            (Everything, 8),
             (Relation, 18),
-            (Relation2, 3),
-            (Absent, 8),
-            (RelationAbsent, 3),
-            (Mixed, 6),
+            (Relation2, 4),
+            (Absent, 14),
+            (RelationAbsent, 6),
+            (Mixed, 8),
         ])
     }
 
