@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
+use mdetr_rle::CompressedRle;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,6 @@ use crate::caption::{Caption, Mix, caption_or_fallback};
 use crate::error::ScenesError;
 use crate::mix;
 use crate::render::{Rendering, render};
-use crate::rle::CompressedRle;
 use crate::scene::{Object, Scene, SceneOptions};
 use crate::truth::GroundTruth;
 

@@ -24,7 +24,6 @@ pub mod dataset;
 mod error;
 mod motion;
 mod render;
-mod rle;
 mod scene;
 mod solid;
 mod truth;
@@ -35,9 +34,9 @@ pub use caption::{
     Caption, CaptionKind, Description, GroundedPhrase, Mix, Relation, caption, caption_or_fallback,
 };
 pub use error::ScenesError;
+pub use mdetr_rle::{CompressedRle, Rle};
 pub use motion::MovingScene;
 pub use render::{Rendering, Visibility, render, visibility};
-pub use rle::{CompressedRle, Rle};
 pub use scene::{
     Camera, Colour, Ground, Light, Material, Object, Scene, SceneOptions, Sensor, Shape, Size,
     Texture,

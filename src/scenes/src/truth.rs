@@ -1,8 +1,8 @@
 //! What can be seen of each object: boxes, areas, masks.
 
+use mdetr_rle::{Rle, RunBuilder};
 use serde::Serialize;
 
-use crate::rle::{Builder, Rle};
 use crate::scene::Scene;
 
 /// The visible part of one object in one picture.
@@ -108,7 +108,7 @@ struct Part {
     x: Option<(u32, u32)>,
     y: (u32, u32),
     area: u32,
-    runs: Builder,
+    runs: RunBuilder,
 }
 
 impl Part {

@@ -31,7 +31,7 @@ impl Rle {
     pub fn encode(mask: &[u8], width: u32, height: u32) -> Rle {
         let (w, h) = (width as usize, height as usize);
         assert_eq!(mask.len(), w * h, "mask length is width x height");
-        let mut builder = Builder::default();
+        let mut builder = RunBuilder::default();
         for x in 0..w {
             for y in 0..h {
                 if mask[y * w + x] != 0 {
@@ -126,14 +126,14 @@ impl Rle {
     }
 }
 
-/// Collects runs of ones in column-major order.
+/// Collects runs of ones in column-major order, for a mask that is never laid out in full.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Builder {
+pub struct RunBuilder {
     counts: Vec<u32>,
     end: u32,
 }
 
-impl Builder {
+impl RunBuilder {
     /// Adds `len` ones at column-major position `start`, which is not before the last run's end.
     pub fn push(&mut self, start: u32, len: u32) {
         if start == self.end && !self.counts.is_empty() {
@@ -145,6 +145,7 @@ impl Builder {
         self.end = start + len;
     }
 
+    /// The mask, with zeros after the last run.
     pub fn finish(mut self, width: u32, height: u32) -> Rle {
         let total = width * height;
         if self.end < total || self.counts.is_empty() {

@@ -1,0 +1,56 @@
+//! Masks against pycocotools.
+
+use mdetr_rle::Rle;
+use proptest::prelude::*;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Case {
+    rows: Vec<String>,
+    counts: String,
+    area: u32,
+}
+
+/// `fixtures/rle.json` was written with pycocotools: masks, their code, area and box.
+#[test]
+fn masks_are_coded_as_pycocotools_does() {
+    let cases: Vec<Case> = serde_json::from_str(include_str!("fixtures/rle.json")).unwrap();
+    assert!(cases.len() > 5);
+    for case in cases {
+        let (width, height) = (case.rows[0].len() as u32, case.rows.len() as u32);
+        let mask: Vec<u8> = case.rows.concat().bytes().map(|b| b - b'0').collect();
+        let rle = Rle::encode(&mask, width, height);
+        assert_eq!(rle.to_coco_string(), case.counts);
+        assert_eq!(rle.area(), case.area);
+        let read = Rle::from_coco_string(&case.counts, width, height).unwrap();
+        assert_eq!(read.decode(), mask);
+    }
+}
+
+#[test]
+fn damaged_codes_are_refused() {
+    for code in ["", "0", "é", "oooooooooooooooo", "5\u{7f}", "09", "P"] {
+        assert_eq!(Rle::from_coco_string(code, 3, 2), None, "'{code}'");
+    }
+    assert!(Rle::from_coco_string("6", 3, 2).is_some());
+}
+
+proptest! {
+    #[test]
+    fn masks_survive_coding(width in 1u32..40, height in 1u32..40, bits in prop::collection::vec(0u8..2, 1600)) {
+        let mask = &bits[..(width * height) as usize];
+        let rle = Rle::encode(mask, width, height);
+        prop_assert_eq!(rle.counts.iter().sum::<u32>(), width * height);
+        prop_assert!(rle.counts[1..].iter().all(|&n| n > 0));
+        prop_assert_eq!(rle.decode(), mask);
+        let read = Rle::from_coco_string(&rle.to_coco_string(), width, height);
+        prop_assert_eq!(read, Some(rle));
+    }
+
+    #[test]
+    fn no_code_is_a_surprise(code in "[0-o]{0,12}", width in 1u32..20, height in 1u32..20) {
+        if let Some(rle) = Rle::from_coco_string(&code, width, height) {
+            prop_assert_eq!(rle.decode().len() as u32, width * height);
+        }
+    }
+}
