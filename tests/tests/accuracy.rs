@@ -39,4 +39,5 @@ fn the_bundled_model_grounds_500_unseen_scenes() {
     };
     assert!(ratio("recall_1") >= 0.85, "phrases: {summary}");
     assert!(ratio("relation_accuracy") >= 0.80, "relations: {summary}");
+    assert!(ratio("absent_with_box") <= 0.10, "absence: {summary}");
 }
