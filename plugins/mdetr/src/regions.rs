@@ -214,6 +214,7 @@ fn detection_of(region: &Region, query: &Query) -> Detection {
             score,
         }],
         track: region.track,
+        mask: None,
     }
 }
 

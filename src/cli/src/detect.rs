@@ -153,16 +153,24 @@ fn progress(pictures: usize) -> ProgressBar {
 /// ```text
 /// shots/1.png
 ///   q1 "a red cube": 1 found
-///     0.97  12.0 30.5 40.2x38.0  "a red cube" 0.98
+///     0.97  12.0 30.5 40.2x38.0  "a red cube" 0.98  mask 1180 px
 ///   q2 "a cone": absent
+///   q3 "how many balls are there?": "2" 0.95
 /// ```
 fn for_people(path: &Path, grounding: &Grounding) -> String {
     let mut text = format!("{}\n", path.display());
     for result in &grounding.queries {
+        let answer = result.answer.as_ref().map(|answer| {
+            let (text, score) = (&answer.text, answer.score);
+            format!("\"{text}\" {score:.2}")
+        });
         let found = match result.detections.len() {
-            0 => "absent".to_owned(),
-            count => format!("{count} found"),
+            0 if answer.is_some() => None,
+            0 => Some("absent".to_owned()),
+            count => Some(format!("{count} found")),
         };
+        let found: Vec<String> = answer.into_iter().chain(found).collect();
+        let found = found.join(", ");
         let (id, sentence) = (result.query.id(), result.query.text());
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {id} \"{sentence}\": {found}");
@@ -175,6 +183,9 @@ fn for_people(path: &Path, grounding: &Grounding) -> String {
             );
             for phrase in &detection.phrases {
                 let _ = write!(text, "  \"{}\" {:.2}", phrase.text, phrase.score);
+            }
+            if let Some(mask) = &detection.mask {
+                let _ = write!(text, "  mask {} px", mask.area());
             }
             text.push('\n');
         }

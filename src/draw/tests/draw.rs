@@ -272,6 +272,7 @@ fn a_grounding_is_drawn_with_its_absent_queries_on_request() {
             score: 0.8,
         }],
         track: None,
+        mask: None,
     };
     let grounding = grounding(vec![
         result("q1", "a red cube", vec![found], None),

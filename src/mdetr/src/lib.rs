@@ -48,5 +48,6 @@ pub use error::{BundleError, CacheError, EngineError, Error, FrameError, QueryEr
 pub use frame::{Colorimetry, Frame, PixelFormat, Plane, YuvMatrix, YuvRange};
 pub use ground::{Answer, BBox, Detection, Grounding, Phrase, QueryResult, RawOutputs};
 pub use grounder::{Grounder, GrounderOptions, Stats};
+pub use mdetr_rle::Rle;
 pub use query::{Query, QuerySet, Span};
 pub use report::FrameInfo;

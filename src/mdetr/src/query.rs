@@ -179,6 +179,11 @@ impl Query {
         &self.targets
     }
 
+    /// Whether the text is a question: it ends with a question mark.
+    pub fn is_question(&self) -> bool {
+        self.text.ends_with('?')
+    }
+
     /// This query's own score threshold.
     pub fn score_threshold(&self) -> Option<f32> {
         self.score_threshold

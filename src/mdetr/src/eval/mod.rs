@@ -206,8 +206,8 @@ impl<'a> Evaluator<'a> {
                 let named = |span: &Span| phrase.iter().any(|p| p.overlaps(*span));
                 let found: Vec<BBox> = detections
                     .iter()
-                    .filter(|detection| detection.phrases.iter().any(|p| named(&p.span)))
-                    .map(|detection| detection.bbox)
+                    .filter(|(_, detection)| detection.phrases.iter().any(|p| named(&p.span)))
+                    .map(|(_, detection)| detection.bbox)
                     .collect();
                 let tokens = tokens_of_spans(&outputs.tokens, phrase);
                 let objects = objects_of(example, outputs, &tokens);
@@ -284,6 +284,7 @@ mod tests {
                 span(17, 21),
                 None,
             ],
+            answers: Default::default(),
         }
     }
 
