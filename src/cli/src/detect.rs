@@ -31,6 +31,9 @@ pub struct DetectArgs {
     /// Report boxes with a score above this, 0 to 1 [default: the model's].
     #[arg(long, value_name = "X")]
     score_threshold: Option<f32>,
+    /// Scale pictures to this short side in pixels for the network [default: the model's].
+    #[arg(long, value_name = "PIXELS")]
+    short_side: Option<u32>,
     /// Write one JSON object (schema mdetr/1) per picture to standard output, and nothing else.
     #[arg(long)]
     json: bool,
@@ -53,6 +56,7 @@ impl DetectArgs {
     pub fn run(self) -> Result<ExitCode> {
         let options = GrounderOptions {
             score_threshold: self.score_threshold,
+            short_side: self.short_side,
             ..GrounderOptions::default()
         };
         let grounder = Grounder::load(model::directory(self.model.as_deref()), options)?;

@@ -15,7 +15,7 @@ pub use stats::Stats;
 use crate::bundle::{Bundle, Manifest};
 use crate::engine::{self, Engine, EngineInfo, EngineKind};
 use crate::error::{EngineError, Error, QueryError};
-use crate::frame::{Frame, InputPolicy, Normalisation, check_size};
+use crate::frame::{Frame, InputPolicy, MAX_SIDE, Normalisation, check_size};
 use crate::ground::answers::Answering;
 use crate::ground::masks::{self, Map};
 use crate::ground::{Decoding, Detection, Grounding, QueryResult, RawOutputs};
@@ -42,6 +42,9 @@ pub struct GrounderOptions {
     pub phrase_threshold: Option<f32>,
     /// Most detections reported for one query.
     pub max_detections: usize,
+    /// Short side in pixels to which frames are scaled for the network, 1 to [`MAX_SIDE`]; `None`:
+    /// the manifest's. A smaller one is faster and sees less.
+    pub short_side: Option<u32>,
 }
 
 impl Default for GrounderOptions {
@@ -54,6 +57,7 @@ impl Default for GrounderOptions {
             score_threshold: None,
             phrase_threshold: None,
             max_detections: 100,
+            short_side: None,
         }
     }
 }
@@ -140,6 +144,19 @@ impl Grounder {
             options.phrase_threshold,
             manifest.thresholds.phrase,
         )?;
+        let policy = match options.short_side {
+            None => manifest.input_policy(),
+            Some(short) if (1..=MAX_SIDE).contains(&short) => {
+                manifest.input_policy().with_short_side(short)
+            }
+            Some(short) => {
+                return Err(Error::Option {
+                    option: "short_side",
+                    expected: "1 to 16384",
+                    found: short.to_string(),
+                });
+            }
+        };
         let engine = engine::open(options.engine);
         let text = TextEncoder::new(
             bundle.clone(),
@@ -148,7 +165,7 @@ impl Grounder {
             options.text_cache_bytes,
         )?;
         Ok(Grounder {
-            policy: manifest.input_policy(),
+            policy,
             normalisation: Normalisation::new(manifest.input.mean, manifest.input.std),
             text,
             network: Network::load(&bundle, engine.as_ref())?,
