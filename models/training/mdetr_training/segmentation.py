@@ -17,13 +17,14 @@ class BboxAttention(nn.Module):
         super().__init__()
         self.q_linear = nn.Linear(d_model, d_model)
         self.k_linear = nn.Linear(d_model, d_model)
+        self.scale = (d_model // HEADS) ** -0.5
 
     def forward(self, hidden: Tensor, memory: Tensor) -> Tensor:
         """Queries [K, d], image memory [N, d] -> [K, 8, N]. Each head of each query sums to one:
         DETR's own normalises over the heads together."""
         q = self.q_linear(hidden).unflatten(-1, (HEADS, -1)).transpose(0, 1)
         k = self.k_linear(memory).unflatten(-1, (HEADS, -1)).permute(1, 2, 0)
-        return ((q * q.shape[-1] ** -0.5) @ k).softmax(-1).transpose(0, 1)
+        return ((q * self.scale) @ k).softmax(-1).transpose(0, 1)
 
 
 def enlarge(x: Tensor, to: Tensor) -> Tensor:
