@@ -19,4 +19,6 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     )
     ordered = OnnxModel(half)
     ordered.topological_sort()
+    # Inferred shapes name the free axes, which then cannot be bound by an input's shape in tract.
+    del ordered.model.graph.value_info[:]
     return ordered.model

@@ -134,7 +134,7 @@ class MDETR(nn.Module):
         if self.config.masks:
             outputs += [hidden, memory[:, : tokens.shape[1]]]
         for i, name in enumerate(self.answers, start=self.config.queries):
-            outputs.append(getattr(self, f"answer_{name}_head")(layers[0][:, i]))
+            outputs.append(getattr(self, f"answer_{name}_head")(layers[0][:, i : i + 1])[:, 0])
         return tuple(outputs)
 
     @property

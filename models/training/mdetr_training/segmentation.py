@@ -20,11 +20,11 @@ class BboxAttention(nn.Module):
         self.scale = (d_model // HEADS) ** -0.5
 
     def forward(self, hidden: Tensor, memory: Tensor) -> Tensor:
-        """Queries [K, d], image memory [N, d] -> [K, 8, N]. Each head of each query sums to one:
-        DETR's own normalises over the heads together."""
-        q = self.q_linear(hidden).unflatten(-1, (HEADS, -1)).transpose(0, 1)
-        k = self.k_linear(memory).unflatten(-1, (HEADS, -1)).permute(1, 2, 0)
-        return ((q * self.scale) @ k).softmax(-1).transpose(0, 1)
+        """Queries [1, K, d], image memory [1, N, d] -> [1, K, 8, N]. Each head of each query sums
+        to one: DETR's own normalises over the heads together."""
+        q = self.q_linear(hidden).unflatten(-1, (HEADS, -1)).transpose(1, 2)
+        k = self.k_linear(memory).unflatten(-1, (HEADS, -1)).permute(0, 2, 3, 1)
+        return ((q * self.scale) @ k).softmax(-1).transpose(1, 2)
 
 
 def enlarge(x: Tensor, to: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ class DETRsegm(nn.Module):
         [1, C, h, w] from `vision` -> logits [1, K, ceil(H/4), ceil(W/4)].
         """
         rows, columns = ((side + 1) // 2 for side in pyramid_16.shape[-2:])
-        attention = self.bbox_attention(hidden[0], memory[0])
+        attention = self.bbox_attention(hidden, memory)
         grid = tokens.transpose(1, 2).reshape(1, tokens.shape[-1], rows, columns)
         maps = attention.reshape(-1, HEADS, rows, columns)
         return self.mask_head(grid, maps, [pyramid_16, pyramid_8, pyramid_4])[None]
