@@ -48,9 +48,10 @@ def place_scores(network: nn.Module) -> None:
     """Spread the class logits and shift "no object" until half of the scores pass `THRESHOLD`."""
     c = network.config
     head = (network.detr if c.masks else network).class_embed
-    head.weight.mul_(4.0)
+    head.weight.mul_(2.0)
     size = 8 * network.stride
-    tokens = torch.randn(1, 64, c.d_model)
+    maps = network.vision(torch.randn(1, 3, size, size))
+    tokens = maps[0] if c.masks else maps
     ids = torch.randint(5, c.text.vocab_size, (1, 16))
     mask = torch.ones_like(ids)
     logits = network.fusion(tokens, network.position(size, size), network.text(ids, mask), mask)[0]

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import replace
+from functools import cache
 
 import torch
 from torch import nn
@@ -28,12 +29,12 @@ NETWORKS = {
 RefCOCOg, merged Flickr30k and LVIS with resnet101 or efficientnetB3; CLEVR-Humans and CoGenT with
 clevr."""
 
-SMALL_TEXT = TextConfig(vocab_size=261, hidden=16, layers=2, heads=2, ffn=32)
+SMALL_TEXT = TextConfig(vocab_size=261, hidden=16, layers=1, heads=2, ffn=32, max_positions=258)
 SMALL_BACKBONES = {
     "resnet18": ([8, 8, 8, 16, 16], [1, 1, 2, 1]),
     "resnet101": ([8, 4, 4, 8, 8], [1, 2, 2, 1]),
-    "tf_efficientnet_b3": ([8, 8, 8, 8, 16, 16, 16, 24], [1, 2, 1, 1, 2, 1, 1]),
-    "tf_efficientnet_b5": ([16, 8, 8, 16, 16, 16, 24, 24], [1, 1, 2, 1, 1, 2, 1]),
+    "tf_efficientnet_b3": ([8, 8, 8, 8, 8, 8, 16, 16], [1, 2, 1, 1, 1, 1, 1]),
+    "tf_efficientnet_b5": ([16, 8, 8, 8, 16, 8, 16, 24], [1, 1, 2, 1, 1, 1, 1]),
 }
 
 
@@ -44,12 +45,12 @@ def small(network: NetworkConfig) -> NetworkConfig:
         network,
         backbone_widths=widths,
         backbone_blocks=blocks,
-        d_model=32,
+        d_model=16,
         encoder_layers=2,
         decoder_layers=2,
         ffn=32,
         queries=9,
-        contrastive_dim=16 if network.contrastive_dim else 0,
+        contrastive_dim=8 if network.contrastive_dim else 0,
         answer_classes=[5, 3, 20, 12, 16, 8] if network.answers == "gqa" else [],
         text=replace(SMALL_TEXT),
     )
@@ -68,6 +69,8 @@ def empty(network: NetworkConfig) -> nn.Module:
         return build(network)
 
 
-def shapes(network: NetworkConfig) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a checkpoint's entries."""
-    return {name: tuple(v.shape) for name, v in empty(network).state_dict().items()}
+@cache
+def shapes(name: str, reduced: bool = False) -> dict[str, tuple[int, ...]]:
+    """Shape of each of a checkpoint's entries."""
+    network = empty(config(name, reduced).network)
+    return {entry: tuple(v.shape) for entry, v in network.state_dict().items()}

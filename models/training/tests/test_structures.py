@@ -50,8 +50,8 @@ def test_entries_equal_the_released_ones(name: str):
 
 @pytest.mark.parametrize("name", structures.NETWORKS)
 def test_the_small_form_differs_in_sizes_only(name: str):
-    small = structures.shapes(structures.config(name, reduced=True).network)
-    full = structures.shapes(structures.NETWORKS[name])
+    small = structures.shapes(name, reduced=True)
+    full = structures.shapes(name)
     heads = [k for k in full if "backbone" not in k and ".layer" not in k]
     assert [k for k in small if "backbone" not in k and ".layer" not in k] == heads
     assert {len(v) for v in small.values()} == {len(v) for v in full.values()}
