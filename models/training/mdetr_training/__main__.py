@@ -99,6 +99,12 @@ def run_reference(args: argparse.Namespace) -> None:
     print(f"{args.folder / 'outputs.safetensors'}: {len(tensors) // 2} cases")
 
 
+def run_reference_official(args: argparse.Namespace) -> None:
+    names = reference.write_official(args.folder)
+    total = sum(p.stat().st_size for p in args.folder.rglob("*") if p.is_file())
+    print(f"{args.folder}: {', '.join(names)}; {total / 2**20:.1f} MiB")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="mdetr_training", description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -169,6 +175,13 @@ def main() -> None:
     p.add_argument("--weights", type=Path, required=True, help="weights kept by the exporter")
     p.add_argument("--bundle", type=Path, required=True, help="the bundle made from them")
     p.set_defaults(run=run_reference)
+
+    p = commands.add_parser(
+        "reference-official",
+        help="write small bundles of the released structures with reference outputs",
+    )
+    p.add_argument("folder", type=Path)
+    p.set_defaults(run=run_reference_official)
 
     args = parser.parse_args()
     args.run(args)

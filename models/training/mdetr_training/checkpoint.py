@@ -3,6 +3,7 @@
 import argparse
 import pathlib
 import re
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -64,7 +65,8 @@ def load(path: pathlib.Path) -> object:
     if archive:
         verify(path)
     try:
-        with torch.serialization.safe_globals(SAFE_GLOBALS):
+        with torch.serialization.safe_globals(SAFE_GLOBALS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
     except Exception as error:
         foreign = re.search(r"GLOBAL (\S+)", str(error))

@@ -64,7 +64,7 @@ def write(
     heads = source.network.config.answers
     if words and heads != "gqa":
         raise ValueError(f"{words}: answers belong to a GQA network, found {source.config.name}")
-    named = answers.words(words, gqa_classes(source.config)) if words else None
+    named = answers.words(words, answer_heads(source.config)) if words else None
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = Path(folder) / "tokenizer.json"
         source.tokenizer.save(str(tokenizer))
@@ -82,7 +82,7 @@ def write(
         yield f"whole bundle {name}", difference(value.numpy(), expected[name])
 
 
-def gqa_classes(config: Config) -> dict[str, int]:
+def answer_heads(config: Config) -> dict[str, int]:
     """Classes of each answer head of a configuration."""
     return answers.classes(config.network.answers, config.network.answer_classes)
 
