@@ -135,6 +135,14 @@ impl Query {
         })
     }
 
+    /// A query without targets whose text is `text`, brackets included.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn literal(id: impl Into<String>, text: &str) -> Result<Query, QueryError> {
+        Query::parse(id, &text.replace('[', "[[").replace(']', "]]"))
+    }
+
     /// Sets this query's own score threshold, 0 to 1.
     pub fn with_score_threshold(mut self, threshold: f32) -> Result<Query, QueryError> {
         self.score_threshold = Some(self.checked("score threshold", threshold)?);

@@ -75,7 +75,7 @@ pub struct Grounder {
     text: TextEncoder,
     network: Network,
     answering: Option<Answering>,
-    standing: RwLock<Arc<Standing>>,
+    standing: RwLock<Arc<Encoded>>,
     /// Held while queries change, so that revisions rise in order.
     changing: Mutex<()>,
     score_threshold: AtomicU32,
@@ -84,26 +84,37 @@ pub struct Grounder {
     counters: Counters,
 }
 
-/// Queries and their text memories; the standing ones are replaced as a whole.
+/// Queries with their encoded texts, ready to be answered: [`Grounder::encode`].
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Standing {
+pub struct Encoded {
     set: Arc<QuerySet>,
     memories: Vec<Arc<TextMemory>>,
 }
 
-impl Standing {
+impl Encoded {
     fn iter(&self) -> impl Iterator<Item = (&Arc<Query>, &Arc<TextMemory>)> {
         self.set.queries().iter().zip(&self.memories)
     }
 
+    /// The queries.
+    pub fn queries(&self) -> &QuerySet {
+        &self.set
+    }
+
     /// The queries at these indices.
-    pub(crate) fn subset(&self, indices: &[usize]) -> Result<Standing, QueryError> {
+    ///
+    /// # Errors
+    /// An index comes twice.
+    ///
+    /// # Panics
+    /// There is no query at an index.
+    pub fn subset(&self, indices: &[usize]) -> Result<Encoded, QueryError> {
         let queries = indices
             .iter()
             .map(|&i| self.set.queries()[i].as_ref().clone())
             .collect();
         let memories = indices.iter().map(|&i| self.memories[i].clone()).collect();
-        Ok(Standing {
+        Ok(Encoded {
             set: Arc::new(QuerySet::new(0, queries)?),
             memories,
         })
@@ -199,7 +210,7 @@ impl Grounder {
         let memories =
             self.text
                 .encode(set.queries(), in_use, self.engine.as_ref(), &self.counters)?;
-        let standing = Standing { set, memories };
+        let standing = Encoded { set, memories };
         if let Some(size) = self.network.latest_size() {
             self.prepare_input(size, &standing)?;
         }
@@ -214,17 +225,20 @@ impl Grounder {
         self.snapshot().set.clone()
     }
 
-    /// Queries that are answered without becoming the standing ones.
-    pub(crate) fn encode(&self, queries: Vec<Query>) -> Result<Standing, Error> {
+    /// Queries to be answered without becoming the standing ones.
+    ///
+    /// # Errors
+    /// Two queries have the same id, one is too long for the model, or the engine fails.
+    pub fn encode(&self, queries: Vec<Query>) -> Result<Encoded, Error> {
         let set = Arc::new(QuerySet::new(0, queries)?);
         let (engine, counters) = (self.engine.as_ref(), &self.counters);
         let memories = self
             .text
             .encode(set.queries(), HashMap::new(), engine, counters)?;
-        Ok(Standing { set, memories })
+        Ok(Encoded { set, memories })
     }
 
-    fn snapshot(&self) -> Arc<Standing> {
+    fn snapshot(&self) -> Arc<Encoded> {
         self.standing
             .read()
             .unwrap_or_else(|e| e.into_inner())
@@ -256,7 +270,7 @@ impl Grounder {
         self.prepare_input(self.policy.target(width, height), &self.snapshot())
     }
 
-    fn prepare_input(&self, size: (u32, u32), standing: &Standing) -> Result<(), Error> {
+    fn prepare_input(&self, size: (u32, u32), standing: &Encoded) -> Result<(), Error> {
         let plan = self.network.size_plan(size)?;
         for memory in &standing.memories {
             let shape = FusionShape::new(plan.tokens, memory.tokens.ids.len());
@@ -270,11 +284,18 @@ impl Grounder {
     /// # Errors
     /// The engine fails.
     pub fn ground(&self, frame: &Frame) -> Result<Grounding, Error> {
-        let standing = self.snapshot();
-        let queries = match self.see(frame, &standing)? {
+        self.ground_encoded(frame, &self.snapshot())
+    }
+
+    /// As [`ground`](Self::ground), for other queries than the standing ones.
+    ///
+    /// # Errors
+    /// The engine fails.
+    pub fn ground_encoded(&self, frame: &Frame, asked: &Encoded) -> Result<Grounding, Error> {
+        let queries = match self.see(frame, asked)? {
             None => Vec::new(),
             Some(seen) => {
-                let results = standing.iter().map(|(query, memory)| {
+                let results = asked.iter().map(|(query, memory)| {
                     let (outputs, fused) = self.fuse(&seen, query, memory)?;
                     self.result(frame, &seen, &fused, &outputs)
                 });
@@ -282,7 +303,7 @@ impl Grounder {
             }
         };
         Ok(Grounding {
-            revision: standing.set.revision(),
+            revision: asked.set.revision(),
             width: frame.width(),
             height: frame.height(),
             queries,
@@ -339,7 +360,25 @@ impl Grounder {
     /// # Errors
     /// The engine fails.
     pub fn outputs(&self, frame: &Frame) -> Result<Vec<RawOutputs>, Error> {
-        self.run(frame, &self.snapshot())
+        self.outputs_encoded(frame, &self.snapshot())
+    }
+
+    /// As [`outputs`](Self::outputs), for other queries than the standing ones.
+    ///
+    /// # Errors
+    /// The engine fails.
+    pub fn outputs_encoded(
+        &self,
+        frame: &Frame,
+        asked: &Encoded,
+    ) -> Result<Vec<RawOutputs>, Error> {
+        let Some(seen) = self.see(frame, asked)? else {
+            return Ok(Vec::new());
+        };
+        asked
+            .iter()
+            .map(|(query, memory)| Ok(self.fuse(&seen, query, memory)?.0))
+            .collect()
     }
 
     /// Counters since the grounder was loaded.
@@ -370,18 +409,8 @@ impl Grounder {
         }
     }
 
-    pub(crate) fn run(&self, frame: &Frame, standing: &Standing) -> Result<Vec<RawOutputs>, Error> {
-        let Some(seen) = self.see(frame, standing)? else {
-            return Ok(Vec::new());
-        };
-        standing
-            .iter()
-            .map(|(query, memory)| Ok(self.fuse(&seen, query, memory)?.0))
-            .collect()
-    }
-
     /// The frame as the network sees it; `None` if nothing is asked.
-    fn see(&self, frame: &Frame, standing: &Standing) -> Result<Option<Seen>, Error> {
+    fn see(&self, frame: &Frame, standing: &Encoded) -> Result<Option<Seen>, Error> {
         self.counters.frames.add(1);
         if standing.memories.is_empty() {
             return Ok(None);
