@@ -1,8 +1,7 @@
 """EfficientNet in TensorFlow's padding, with frozen batch norms."""
 
 from timm.layers import FrozenBatchNormAct2d
-from timm.models._efficientnet_builder import decode_arch_def
-from timm.models.efficientnet import EfficientNetFeatures
+from timm.models.efficientnet import EfficientNetFeatures, decode_arch_def
 from torch import Tensor, nn
 
 EFFICIENTNETS = {

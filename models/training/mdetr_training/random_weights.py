@@ -13,6 +13,12 @@ THRESHOLD = 0.7
 """The usual threshold of scores."""
 
 
+def last_norms(body: nn.Module) -> list[nn.Module]:
+    """The norm that ends each residual block."""
+    inside = [[m for m in b.children() if isinstance(m, FROZEN_NORMS)] for b in body.modules()]
+    return [norms[-1] for norms in inside if len(norms) > 1]
+
+
 def calibrate(norm: nn.Module, inputs: tuple[Tensor]) -> None:
     """Set a frozen norm's statistics near those of its input, and random scales and shifts."""
     (x,) = inputs
@@ -21,6 +27,12 @@ def calibrate(norm: nn.Module, inputs: tuple[Tensor]) -> None:
     norm.running_var.copy_(var * torch.empty_like(var).uniform_(0.7, 1.4) + 1e-3)
     norm.weight.uniform_(0.6, 1.3)
     norm.bias.uniform_(-0.3, 0.3)
+
+
+def damp(norm: nn.Module, _: tuple[Tensor]) -> None:
+    """Have a residual block add little to its input, as in trained networks; a hundred layers
+    would otherwise enlarge rounding errors a thousandfold."""
+    norm.weight.mul_(0.25)
 
 
 @torch.no_grad()
@@ -32,6 +44,7 @@ def random_network(c: NetworkConfig, seed: int = 0) -> nn.Module:
         detr = network.detr if c.masks else network
         norms = [m for m in detr.backbone.modules() if isinstance(m, FROZEN_NORMS)]
         hooks = [norm.register_forward_pre_hook(calibrate) for norm in norms]
+        hooks += [norm.register_forward_pre_hook(damp) for norm in last_norms(detr.backbone)]
         size = 8 * detr.stride
         detr.backbone(torch.randn(1, 3, size, size))
         for hook in hooks:
@@ -40,8 +53,23 @@ def random_network(c: NetworkConfig, seed: int = 0) -> nn.Module:
             if isinstance(module, nn.LayerNorm | nn.GroupNorm):
                 module.weight.uniform_(0.7, 1.3)
                 module.bias.uniform_(-0.2, 0.2)
+        spread(network)
         place_scores(network)
     return network
+
+
+def spread(network: nn.Module) -> None:
+    """Have object queries look at different places, and boxes and masks differ by it."""
+    detr = network.detr if network.config.masks else network
+    for layer in detr.transformer.decoder.layers:
+        layer.self_attn.in_proj_weight.mul_(2.0)
+        layer.cross_attn_image.in_proj_weight.mul_(2.0)
+    for linear in detr.bbox_embed.layers:
+        linear.weight.mul_(2.5)
+    if network.config.masks:
+        network.bbox_attention.q_linear.weight.mul_(4.0)
+        network.bbox_attention.k_linear.weight.mul_(4.0)
+        network.mask_head.lay1.weight[:, network.config.d_model :].mul_(8.0)
 
 
 def place_scores(network: nn.Module) -> None:

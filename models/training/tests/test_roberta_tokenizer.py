@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import RobertaTokenizer
 
 from mdetr_training import tokenizer as tokenizers
 
@@ -47,6 +48,24 @@ def test_one_file_in_other_conventions(folder: Path, name: str):
     check(found)
     found.save(str(folder / "again.json"))
     check(Tokenizer.from_file(str(folder / "again.json")))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CAPTION,
+        "  two  spaces ",
+        "Ünïcode 日本 🙂",
+        "x </s> y",
+        "tab\tand\nline",
+        "",
+    ],
+)
+def test_encodings_equal_those_of_transformers(folder: Path, text: str):
+    expected = RobertaTokenizer.from_pretrained(folder)(text, return_offsets_mapping=True)
+    found = tokenizers.roberta(folder).encode(text)
+    assert found.ids == expected["input_ids"]
+    assert found.offsets == expected["offset_mapping"]
 
 
 def test_other_tokenizers_are_refused(tmp_path: Path):
