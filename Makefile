@@ -1,6 +1,7 @@
 # make demo [VIDEO=file QUERY="..."]   render a clip (or take yours), ground three queries in it
 # make test                            everything that needs no PyTorch
-# make test-models                     the Python part; installs PyTorch into .venv
+# make test-models [FULL=1]            the Python part; installs PyTorch into .venv. FULL: the
+#                                      released structures at full size too, some minutes and 6 GB
 # make lint                            formatting, clippy, docs, ruff
 # make data train export               the bundled model from nothing
 

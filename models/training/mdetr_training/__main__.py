@@ -1,15 +1,16 @@
-"""Command line: `python -m mdetr_training {tokenizer,train,export,reference}`."""
+"""Command line: `python -m mdetr_training --help` lists its commands."""
 
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 
 import torch
 from safetensors.numpy import save_file
 
 from . import config as configs
-from . import reference, weights
+from . import official, reference, structures, weights
 from . import tokenizer as tokenizers
 from .data import Data
 from .export import export
@@ -69,6 +70,26 @@ def run_export(args: argparse.Namespace) -> None:
     print(f"{args.out}: {total / 2**20:.1f} MiB")
 
 
+def run_export_official(args: argparse.Namespace) -> None:
+    try:
+        if args.random_weights:
+            source = official.from_random(args.random_weights, args.tokenizer, args.small)
+        elif args.tokenizer is None:
+            raise ValueError("--tokenizer: expected the folder of roberta-base's tokenizer files")
+        else:
+            source = official.from_checkpoint(
+                args.checkpoint, args.tokenizer, args.weights, args.small
+            )
+        print(f"{args.checkpoint or 'random weights'}: {source.config.name}")
+        checks = official.write(source, args.out, args.version, args.precision, args.answers)
+        for name, difference in checks:
+            print(f"{name}: differs from PyTorch by at most {difference:.2e}")
+    except (OSError, ValueError, RuntimeError) as error:
+        sys.exit(f"error: {error}")
+    total = sum(p.stat().st_size for p in args.out.iterdir())
+    print(f"{args.out}: {total / 2**20:.1f} MiB")
+
+
 def run_reference(args: argparse.Namespace) -> None:
     config, network = weights.load(args.weights)
     tokenizer = tokenizers.load(args.bundle / "tokenizer.json")
@@ -76,6 +97,12 @@ def run_reference(args: argparse.Namespace) -> None:
     save_file(tensors, args.folder / "outputs.safetensors")
     (args.folder / "outputs.safetensors").chmod(0o644)
     print(f"{args.folder / 'outputs.safetensors'}: {len(tensors) // 2} cases")
+
+
+def run_reference_official(args: argparse.Namespace) -> None:
+    names = reference.write_official(args.folder)
+    total = sum(p.stat().st_size for p in args.folder.rglob("*") if p.is_file())
+    print(f"{args.folder}: {', '.join(names)}; {total / 2**20:.1f} MiB")
 
 
 def main() -> None:
@@ -115,11 +142,46 @@ def main() -> None:
     p.add_argument("--tolerance", type=float, default=1e-4)
     p.set_defaults(run=run_export)
 
+    p = commands.add_parser("export-official", help="write a bundle from a released checkpoint")
+    source = p.add_mutually_exclusive_group(required=True)
+    source.add_argument("checkpoint", type=Path, nargs="?", help="released .pth file")
+    source.add_argument(
+        "--random-weights",
+        choices=list(structures.NETWORKS),
+        metavar="STRUCTURE",
+        help=f"random weights instead of a checkpoint's: {', '.join(structures.NETWORKS)}",
+    )
+    p.add_argument(
+        "--tokenizer",
+        type=Path,
+        metavar="PATH",
+        help="roberta-base's tokenizer.json, or the folder of its tokenizer files; "
+        "random weights need none",
+    )
+    p.add_argument("--out", type=Path, required=True, help="folder of the bundle")
+    p.add_argument("--precision", choices=list(official.TOLERANCES), default="fp32")
+    p.add_argument(
+        "--weights",
+        choices=["ema", "model"],
+        help="averaged weights or the last ones; default: averaged if the file has them",
+    )
+    p.add_argument("--answers", type=Path, metavar="FILE", help="GQA's gqa_answer2id_by_type.json")
+    p.add_argument("--small", action="store_true", help="the structure's small form, for tests")
+    p.add_argument("--version", default="0.1.0")
+    p.set_defaults(run=run_export_official)
+
     p = commands.add_parser("reference", help="write a parity test's reference outputs")
     p.add_argument("folder", type=Path, help="folder with cases.json and its pictures")
     p.add_argument("--weights", type=Path, required=True, help="weights kept by the exporter")
     p.add_argument("--bundle", type=Path, required=True, help="the bundle made from them")
     p.set_defaults(run=run_reference)
+
+    p = commands.add_parser(
+        "reference-official",
+        help="write small bundles of the released structures with reference outputs",
+    )
+    p.add_argument("folder", type=Path)
+    p.set_defaults(run=run_reference_official)
 
     args = parser.parse_args()
     args.run(args)

@@ -35,6 +35,13 @@ class NetworkConfig:
     slots: int = 256
     dropout: float = 0.1
     contrastive_dim: int = 64
+    """Width of the contrastive alignment heads, which the trainer needs; 0: none."""
+    masks: bool = False
+    """A mask head, as PhraseCut's."""
+    answers: str = ""
+    """Answer heads: "gqa", "clevr" or none."""
+    answer_classes: list[int] = field(default_factory=list)
+    """Classes of each answer head; empty: the published ones."""
     position_in_content: bool = False
     """Add the position encoding to the image tokens before the encoder, beside its usual place
     in queries and keys. The released structures do not."""
@@ -47,6 +54,8 @@ class NetworkConfig:
 class InputConfig:
     """How a picture becomes the network's input."""
 
+    resize: str = "short-side"
+    """"short-side", or "none": the picture's own size."""
     short_side: int = 800
     max_long_side: int = 1333
     mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])

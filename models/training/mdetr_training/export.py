@@ -13,11 +13,19 @@ import onnxruntime
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from .config import Config
+from .fold import folded, same_padding
+from .half import to_half
 from .network import MDETR
+from .segmentation import DETRsegm
 
 OPSET = 17
+PYRAMID = {f"pyramid_{s}": {2: f"H{s}", 3: f"W{s}"} for s in (16, 8, 4)}
+"""Outputs of the vision graph for masks, and their free axes."""
+EXAMPLE_SIDE = 256
+"""Most pixels of the short side of the image that graphs are traced with."""
 
 
 @dataclass
@@ -34,7 +42,7 @@ class Graph:
 class Method(nn.Module):
     """A module whose forward is one method of the network, so that it can be traced alone."""
 
-    def __init__(self, network: MDETR, method: str):
+    def __init__(self, network: MDETR | DETRsegm, method: str):
         super().__init__()
         self.network = network
         self.method = method
@@ -43,8 +51,14 @@ class Method(nn.Module):
         return getattr(self.network, self.method)(*inputs)
 
 
-def graphs(network: MDETR, height: int, width: int) -> list[Graph]:
+def graphs(network: MDETR | DETRsegm, height: int, width: int) -> list[Graph]:
     """The bundle's graphs with example inputs."""
+    masks = [mask_graph(network, height, width)] if network.config.masks else []
+    return grounding_graphs(network, height, width) + masks
+
+
+def grounding_graphs(network: MDETR | DETRsegm, height: int, width: int) -> list[Graph]:
+    """Text, vision and fusion."""
     generator = torch.Generator().manual_seed(0)
     d = network.config.d_model
     position = network.position(height, width)
@@ -53,6 +67,8 @@ def graphs(network: MDETR, height: int, width: int) -> list[Graph]:
     ids[0, 0], ids[0, -1] = 0, 2
     mask = torch.ones(2, 9, dtype=torch.long)
     mask[1, 6:] = 0
+    levels = PYRAMID if network.config.masks else {}
+    outputs = network.fusion_outputs
     return [
         Graph(
             "text",
@@ -65,8 +81,12 @@ def graphs(network: MDETR, height: int, width: int) -> list[Graph]:
             "vision",
             Method(network, "vision"),
             {"image": torch.randn(1, 3, height, width, generator=generator)},
-            ["tokens"],
-            {"image": {0: "B", 2: "H", 3: "W"}, "tokens": {0: "B", 1: "N"}},
+            ["tokens", *levels],
+            {
+                "image": {0: "B", 2: "H", 3: "W"},
+                "tokens": {0: "B", 1: "N"},
+                **{name: {0: "B", **axes} for name, axes in levels.items()},
+            },
         ),
         Graph(
             "fusion",
@@ -77,23 +97,40 @@ def graphs(network: MDETR, height: int, width: int) -> list[Graph]:
                 "text_memory": torch.randn(2, 9, d, generator=generator),
                 "text_mask": mask,
             },
-            ["logits", "boxes"],
+            outputs,
             {
                 "tokens": {0: "F", 1: "N"},
                 "position": {1: "N"},
                 "text_memory": {0: "B", 1: "L"},
                 "text_mask": {0: "B", 1: "L"},
-                "logits": {0: "B"},
-                "boxes": {0: "B"},
+                **{name: {0: "B", 1: "N"} if name == "memory" else {0: "B"} for name in outputs},
             },
         ),
     ]
 
 
 @torch.no_grad()
-def export_graph(graph: Graph, folder: Path) -> dict[str, float]:
-    """Write one graph and compare it under ONNX Runtime with PyTorch: largest difference of each
-    output."""
+def mask_graph(network: DETRsegm, height: int, width: int) -> Graph:
+    """The mask head on three kept queries."""
+    generator = torch.Generator().manual_seed(0)
+    c = network.config
+    inputs = {
+        "hidden": torch.randn(1, 3, c.d_model, generator=generator),
+        "memory": torch.randn(network.position(height, width).shape, generator=generator),
+    }
+    image = torch.randn(1, 3, height, width, generator=generator)
+    inputs |= zip(["tokens", *PYRAMID], network.vision(image), strict=True)
+    axes = {"hidden": {1: "K"}, "memory": {1: "N"}, "tokens": {1: "N"}, **PYRAMID}
+    axes["masks"] = {1: "K", 2: "H4", 3: "W4"}
+    return Graph("mask", Method(network, "mask"), inputs, ["masks"], axes)
+
+
+@torch.no_grad()
+def export_graph(
+    graph: Graph, folder: Path, reference: nn.Module, precision: str
+) -> dict[str, float]:
+    """Write one graph and compare it under ONNX Runtime with a module in PyTorch: largest
+    difference of each output."""
     path = folder / f"{graph.name}.onnx"
     graph.module.eval()
     inputs = tuple(graph.inputs.values())
@@ -110,32 +147,60 @@ def export_graph(graph: Graph, folder: Path) -> dict[str, float]:
             dynamic_axes=graph.axes,
         )
     model = onnx.load(path)
+    if graph.name == "vision":
+        same_padding(model, reference)
+    if precision == "fp16":
+        model = to_half(model)
+    onnx.save(model, path)
     onnx.checker.check_model(model, full_check=True)
-    expected = graph.module(*inputs)
-    expected = expected if isinstance(expected, tuple) else (expected,)
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    found = session.run(graph.outputs, {k: v.numpy() for k, v in graph.inputs.items()})
+    expected = as_tuple(reference.eval()(*inputs))
+    found = run_graph(path, graph.inputs)
     return {
-        name: float(np.abs(f - e.numpy()).max())
-        for name, f, e in zip(graph.outputs, found, expected, strict=True)
+        name: difference(f, e) for name, f, e in zip(graph.outputs, found, expected, strict=True)
     }
 
 
-def manifest(config: Config, network: MDETR, max_tokens: int, version: str, folder: Path) -> str:
+def as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """A module's outputs, also if there is only one."""
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def run_graph(path: Path, inputs: dict[str, Tensor]) -> list[np.ndarray]:
+    """All outputs of a graph under ONNX Runtime."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(None, {k: v.numpy() for k, v in inputs.items()})
+
+
+def difference(found: np.ndarray, expected: Tensor) -> float:
+    """The largest difference, as a share of the largest expected value if that is above one; not
+    a number if a value is not finite."""
+    scale = max(1.0, float(expected.abs().max()))
+    return float(np.abs(found - expected.numpy()).max()) / scale
+
+
+def manifest(
+    config: Config,
+    network: MDETR | DETRsegm,
+    max_tokens: int,
+    version: str,
+    folder: Path,
+    precision: str,
+) -> str:
     """model.toml for the files that are in the folder."""
     n, i = config.network, config.input
+    tasks = ["grounding"] + ["segmentation"] * n.masks + ["questions"] * bool(n.answers)
+    sides = [f"short_side = {i.short_side}", f"max_long_side = {i.max_long_side}"]
     lines = [
         "schema = 1",
         f"name = {json.dumps(config.name)}",
         f"version = {json.dumps(version)}",
         'licence = "Apache-2.0"',
-        'tasks = ["grounding"]',
-        'precision = "fp32"',
+        f"tasks = {json.dumps(tasks)}",
+        f"precision = {json.dumps(precision)}",
         "",
         "[input]",
-        'resize = "short-side"',
-        f"short_side = {i.short_side}",
-        f"max_long_side = {i.max_long_side}",
+        f"resize = {json.dumps(i.resize)}",
+        *(sides if i.resize == "short-side" else []),
         f"mean = {i.mean}",
         f"std = {i.std}",
         "",
@@ -150,6 +215,7 @@ def manifest(config: Config, network: MDETR, max_tokens: int, version: str, fold
         "score = 0.7",
         "phrase = 0.1",
         "",
+        *(["[answers]", f"kind = {json.dumps(n.answers)}", ""] if n.answers else []),
         "[files]",
     ]
     for path in sorted(folder.iterdir()):
@@ -161,12 +227,19 @@ def manifest(config: Config, network: MDETR, max_tokens: int, version: str, fold
 
 
 def export(
-    config: Config, network: MDETR, tokenizer: Path, out: Path, version: str, tolerance: float
+    config: Config,
+    network: MDETR | DETRsegm,
+    tokenizer: Path,
+    out: Path,
+    version: str,
+    tolerance: float,
+    precision: str = "fp32",
+    words: dict[str, list[str]] | None = None,
 ) -> dict[str, dict[str, float]]:
     """Write the bundle into `out`, which may exist; only the bundle's own files are replaced.
 
-    Returns the differences per graph and output; raises if one exceeds the tolerance, with the
-    target untouched.
+    `words`: answers by head and class, if known. Returns the differences per graph and output;
+    raises if one exceeds the tolerance, with the target untouched.
     """
     vocabulary = Tokenizer.from_file(str(tokenizer)).get_vocab_size()
     if vocabulary > config.network.text.vocab_size:
@@ -179,18 +252,24 @@ def export(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     shutil.copyfile(tokenizer, partial / "tokenizer.json")
-    height = config.input.short_side
+    if words:
+        (partial / "answers.json").write_text(json.dumps(words, ensure_ascii=False) + "\n")
+    height = min(config.input.short_side, EXAMPLE_SIDE)
     width = min(height * 4 // 3, config.input.max_long_side)
-    differences = {g.name: export_graph(g, partial) for g in graphs(network, height, width)}
+    references = {g.name: g.module for g in graphs(network, height, width)}
+    differences = {}
+    for g in tqdm(graphs(folded(network), height, width), desc="exporting", unit="graph"):
+        differences[g.name] = export_graph(g, partial, references[g.name], precision)
     for name, outputs in differences.items():
-        for output, difference in outputs.items():
-            if not difference <= tolerance:
+        for output, found in outputs.items():
+            if not found <= tolerance:
                 raise RuntimeError(
-                    f"{partial / name}.onnx: {output} differs from PyTorch by {difference:.2e}, "
+                    f"{partial / name}.onnx: {output} differs from PyTorch by {found:.2e}, "
                     f"expected at most {tolerance:.0e}"
                 )
     max_tokens = min(config.network.slots - 1, config.network.text.max_positions - 2)
-    (partial / "model.toml").write_text(manifest(config, network, max_tokens, version, partial))
+    text = manifest(config, network, max_tokens, version, partial, precision)
+    (partial / "model.toml").write_text(text)
     out.mkdir(exist_ok=True)
     for path in partial.iterdir():
         path.replace(out / path.name)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import answers
 from . import backbone as backbones
 from .config import NetworkConfig
 from .position import encode_points, sine_position
@@ -59,10 +60,17 @@ class MDETR(nn.Module):
         self.query_embed = nn.Embedding(c.queries, d)
         self.class_embed = nn.Linear(d, c.slots)
         self.bbox_embed = MLP([d, d, d, 4])
-        self.contrastive_align_projection_image = nn.Linear(d, c.contrastive_dim)
-        self.contrastive_align_projection_text = nn.Linear(d, c.contrastive_dim)
+        if c.contrastive_dim:
+            self.contrastive_align_projection_image = nn.Linear(d, c.contrastive_dim)
+            self.contrastive_align_projection_text = nn.Linear(d, c.contrastive_dim)
         if c.query_grid:
             self._place_queries(*c.query_grid)
+        self.answers = answers.classes(c.answers, c.answer_classes)
+        if self.answers:
+            self.qa_embed = nn.Embedding(len(self.answers), d)
+        for name, classes in self.answers.items():
+            head = MLP([d, d, d, classes]) if name == "reg" else nn.Linear(d, classes)
+            setattr(self, f"answer_{name}_head", head)
 
     @property
     def stride(self) -> int:
@@ -91,9 +99,16 @@ class MDETR(nn.Module):
         rows, columns = -(-height // self.stride), -(-width // self.stride)
         return sine_position(rows, columns, self.config.d_model)
 
-    def vision(self, image: Tensor) -> Tensor:
-        """[B, 3, H, W] -> image tokens [B, N, d], row-major."""
-        return self.input_proj(self.backbone(image)).flatten(2).transpose(1, 2)
+    def vision(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """[B, 3, H, W] -> image tokens [B, N, d], row-major; with masks a tuple of them and the
+        backbone's maps at strides 16, 8 and 4."""
+        if self.config.masks:
+            *pyramid, last = self.backbone[0].body.features(image)
+            return (self._project(last), *reversed(pyramid))
+        return self._project(self.backbone(image))
+
+    def _project(self, features: Tensor) -> Tensor:
+        return self.input_proj(features).flatten(2).transpose(1, 2)
 
     def text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """[B, L] -> text memory [B, L, d]."""
@@ -101,13 +116,40 @@ class MDETR(nn.Module):
 
     def fusion(
         self, tokens: Tensor, position: Tensor, text_memory: Tensor, text_mask: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The last decoder layer's logits [B, Q, C] and boxes [B, Q, 4]."""
-        hidden = self._decode(*self.transformer.fuse(tokens, position, text_memory, text_mask))[-1]
-        return self.class_embed(hidden), self.bbox_embed(hidden).sigmoid()
+    ) -> tuple[Tensor, ...]:
+        """Logits [B, Q, C] and boxes [B, Q, 4]; with masks the object queries' last hidden states
+        [B, Q, d] and the encoder's image tokens [B, N, d]; with questions the logits [B, K] of
+        each answer head.
+
+        Objects are read from the last decoder layer, answers from the first.
+        """
+        memory, full_position, mask = self.transformer.fuse(
+            tokens, position, text_memory, text_mask
+        )
+        layers = self._decode(memory, full_position, mask)
+        hidden = layers[-1]
+        if self.answers:
+            hidden = hidden[:, : self.config.queries]
+        outputs = [self.class_embed(hidden), self.bbox_embed(hidden).sigmoid()]
+        if self.config.masks:
+            outputs += [hidden, memory[:, : tokens.shape[1]]]
+        for i, name in enumerate(self.answers, start=self.config.queries):
+            outputs.append(getattr(self, f"answer_{name}_head")(layers[0][:, i : i + 1])[:, 0])
+        return tuple(outputs)
+
+    @property
+    def fusion_outputs(self) -> list[str]:
+        """Names of what `fusion` returns."""
+        names = ["logits", "boxes"]
+        if self.config.masks:
+            names += ["hidden", "memory"]
+        return names + [f"answer_{name}" for name in self.answers]
 
     def _decode(self, memory: Tensor, position: Tensor, mask: Tensor) -> list[Tensor]:
-        queries = self.query_embed.weight[None].expand(memory.shape[0], -1, -1)
+        queries = self.query_embed.weight
+        if self.answers:
+            queries = torch.cat([queries, self.qa_embed.weight])
+        queries = queries[None].expand(memory.shape[0], -1, -1)
         return self.transformer.decoder(queries, memory, position, mask)
 
     def forward(
@@ -117,7 +159,7 @@ class MDETR(nn.Module):
         memory, full_position, mask = self.transformer.fuse(
             tokens, position, text_memory, text_mask
         )
-        hidden = torch.stack(self._decode(memory, full_position, mask))
+        hidden = torch.stack(self._decode(memory, full_position, mask))[:, :, : self.config.queries]
         n = tokens.shape[1]
         image = self.transformer.decoder.norm(memory[:, :n])
         image_proj = self.contrastive_align_projection_image(hidden)

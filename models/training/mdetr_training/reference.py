@@ -1,14 +1,17 @@
-"""Reference outputs for the Rust library's parity test: PyTorch on pictures and captions."""
+"""Reference outputs for the Rust library's parity tests: PyTorch on pictures and captions."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
-from .config import Config
+from . import official
+from .config import Config, InputConfig
 from .data import target_size
 from .network import MDETR
 
@@ -19,10 +22,13 @@ def preprocess(path: Path, config: Config) -> torch.Tensor:
         image = image.convert("RGB")
         size = target_size(*image.size, config.input)
         pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
-    tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
-    mean = torch.tensor(config.input.mean)[:, None, None]
-    std = torch.tensor(config.input.std)[:, None, None]
-    return (tensor - mean) / std
+    return normalise(torch.from_numpy(pixels.copy()), config.input)
+
+
+def normalise(pixels: torch.Tensor, c: InputConfig) -> torch.Tensor:
+    """RGB pixels u8 [H, W, 3] -> [1, 3, H, W]."""
+    tensor = pixels.permute(2, 0, 1)[None].float() / 255
+    return (tensor - torch.tensor(c.mean)[:, None, None]) / torch.tensor(c.std)[:, None, None]
 
 
 @torch.no_grad()
@@ -49,3 +55,59 @@ def outputs(
         logits, boxes = run(network, tokenizer, image, case["caption"])
         tensors[f"logits.{i}"], tensors[f"boxes.{i}"] = logits.copy(), boxes.copy()
     return tensors
+
+
+OFFICIAL = ["resnet101", "efficientnetB3", "resnet101_gqa", "clevr", "resnet101_phrasecut"]
+"""One structure for each kind of graph."""
+OFFICIAL_CASES = [
+    {"height": 64, "width": 96, "caption": "cup"},
+    {"height": 75, "width": 107, "caption": "a small red cube left of the blue ball"},
+]
+"""Captions of 5 and 40 tokens."""
+
+
+def write_official(out: Path) -> list[str]:
+    """For each structure of `OFFICIAL` a bundle with random weights in its small form, `out`/NAME,
+    which takes images as they are, and `out`/NAME.safetensors with, for each case I of
+    `out`/cases.json: `pixels.I` u8 [H, W, 3], `image.I` [1, 3, H, W], `input_ids.I` [1, L], and
+    by name what the network says, masks of every query among it. Returns the names."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "cases.json").write_text(json.dumps(OFFICIAL_CASES, indent=2) + "\n")
+    for name in OFFICIAL:
+        source = official.from_random(name, reduced=True)
+        source.config.input.resize = "none"
+        with tempfile.TemporaryDirectory() as folder:
+            words = numbered_answers(source, Path(folder))
+            for _ in official.write(source, out / name, "0.1.0", words=words):
+                pass
+        tensors = {}
+        for i, case in enumerate(OFFICIAL_CASES):
+            pixels = noise(case["height"], case["width"], seed=i)
+            ids = torch.tensor([source.tokenizer.encode(case["caption"]).ids])
+            image = normalise(pixels, source.config.input)
+            found = official.run(source.network, image, ids)
+            found |= {"pixels": pixels, "image": image, "input_ids": ids}
+            tensors |= {f"{key}.{i}": value.contiguous() for key, value in found.items()}
+        save_file(tensors, out / f"{name}.safetensors")
+        (out / f"{name}.safetensors").chmod(0o644)
+    return OFFICIAL
+
+
+def numbered_answers(source: official.Source, folder: Path) -> Path | None:
+    """For GQA a file of answers in the published form, numbered within each head."""
+    if source.config.network.answers != "gqa":
+        return None
+    heads = official.answer_heads(source.config)
+    path = folder / "answers.json"
+    table = {f"answer_{h}": {f"{h} {i}": i for i in range(n)} for h, n in heads.items()}
+    path.write_text(json.dumps(table))
+    return path
+
+
+def noise(height: int, width: int, seed: int) -> torch.Tensor:
+    """A picture of coloured noise, coarse and fine: u8 [H, W, 3]."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(1, 3, 5, 7, generator=generator)
+    fine = torch.rand(1, 3, height, width, generator=generator)
+    large = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")
+    return ((0.75 * large + 0.25 * fine)[0].permute(1, 2, 0) * 255).round().to(torch.uint8)

@@ -3,7 +3,16 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from tokenizers import Encoding, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Encoding,
+    Tokenizer,
+    decoders,
+    models,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 SPECIAL_TOKENS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 PAD_ID = 1
@@ -48,3 +57,53 @@ def tokens_of_span(encoding: Encoding, begin: int, end: int) -> range:
 def token(encoding: Encoding, char: int) -> int | None:
     """The token that covers a character. Never 0, which is <s>."""
     return encoding.char_to_token(char) if char >= 0 else None
+
+
+def roberta(path: Path) -> Tokenizer:
+    """RoBERTa's tokenizer from a tokenizer.json, from a vocab.json with merges.txt beside it, or
+    from a folder with either, in RoBERTa's conventions whatever the file says: byte-level BPE,
+    no space put before the first word, offsets without spaces, <s> ... </s>."""
+    folder = path if path.is_dir() else path.parent
+    whole, parts = folder / "tokenizer.json", (folder / "vocab.json", folder / "merges.txt")
+    if path.is_file() and path.name not in (parts[0].name, parts[1].name):
+        whole = path
+    try:
+        if whole.is_file() and path not in parts:
+            tokenizer = Tokenizer.from_file(str(whole))
+        elif all(part.is_file() for part in parts):
+            whole = parts[0]
+            tokenizer = Tokenizer(models.BPE.from_file(*map(str, parts)))
+        else:
+            raise FileNotFoundError(
+                f"{path}: expected tokenizer.json, or vocab.json and merges.txt; "
+                "they come with roberta-base"
+            )
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{whole}: expected a tokenizer, found: {error}") from error
+    if not isinstance(tokenizer.model, models.BPE):
+        kind = type(tokenizer.model).__name__
+        raise ValueError(f"{whole}: expected byte-level BPE, found {kind}; use roberta-base's")
+    for i, token in enumerate(SPECIAL_TOKENS[:-1]):
+        if tokenizer.token_to_id(token) != i:
+            found = tokenizer.token_to_id(token)
+            raise ValueError(
+                f"{whole}: {token}: expected id {i}, found {found}; use roberta-base's"
+            )
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    tokenizer.normalizer = None
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.RobertaProcessing(
+        sep=("</s>", 2), cls_token=("<s>", 0), trim_offsets=True, add_prefix_space=False
+    )
+    mask = AddedToken("<mask>", lstrip=True, special=True)
+    tokenizer.add_special_tokens([*SPECIAL_TOKENS[:-1], mask])
+    return tokenizer
+
+
+def byte_level() -> Tokenizer:
+    """A tokenizer without merges: one token for each byte."""
+    return train([], len(SPECIAL_TOKENS) + 256)

@@ -166,7 +166,7 @@ pub(crate) fn grounding(buffer: &gst::BufferRef, width: u32, height: u32) -> Gro
         queries: Vec::new(),
     };
     for region in foreign(buffer) {
-        let Ok(query) = Query::parse(id_of(&region.label), &text_of(&region.label)) else {
+        let Ok(query) = Query::literal(id_of(&region.label), &text_of(&region.label)) else {
             continue;
         };
         let index = grounding
@@ -214,6 +214,7 @@ fn detection_of(region: &Region, query: &Query) -> Detection {
             score,
         }],
         track: region.track,
+        mask: None,
     }
 }
 
@@ -231,13 +232,10 @@ fn id_of(label: &str) -> String {
     }
 }
 
-/// A label as a query's text: on one line, its brackets not those of a target.
+/// A label on one line.
 fn text_of(label: &str) -> String {
     let one_line = label.chars().map(|c| if c.is_control() { ' ' } else { c });
-    one_line
-        .collect::<String>()
-        .replace('[', "[[")
-        .replace(']', "]]")
+    one_line.collect()
 }
 
 /// Scales a box by factors along x and y.

@@ -31,6 +31,9 @@ pub struct DetectArgs {
     /// Report boxes with a score above this, 0 to 1 [default: the model's].
     #[arg(long, value_name = "X")]
     score_threshold: Option<f32>,
+    /// Scale pictures to this short side in pixels for the network [default: the model's].
+    #[arg(long, value_name = "PIXELS")]
+    short_side: Option<u32>,
     /// Write one JSON object (schema mdetr/1) per picture to standard output, and nothing else.
     #[arg(long)]
     json: bool,
@@ -53,6 +56,7 @@ impl DetectArgs {
     pub fn run(self) -> Result<ExitCode> {
         let options = GrounderOptions {
             score_threshold: self.score_threshold,
+            short_side: self.short_side,
             ..GrounderOptions::default()
         };
         let grounder = Grounder::load(model::directory(self.model.as_deref()), options)?;
@@ -153,16 +157,24 @@ fn progress(pictures: usize) -> ProgressBar {
 /// ```text
 /// shots/1.png
 ///   q1 "a red cube": 1 found
-///     0.97  12.0 30.5 40.2x38.0  "a red cube" 0.98
+///     0.97  12.0 30.5 40.2x38.0  "a red cube" 0.98  mask 1180 px
 ///   q2 "a cone": absent
+///   q3 "how many balls are there?": "2" 0.95
 /// ```
 fn for_people(path: &Path, grounding: &Grounding) -> String {
     let mut text = format!("{}\n", path.display());
     for result in &grounding.queries {
+        let answer = result.answer.as_ref().map(|answer| {
+            let (text, score) = (&answer.text, answer.score);
+            format!("\"{text}\" {score:.2}")
+        });
         let found = match result.detections.len() {
-            0 => "absent".to_owned(),
-            count => format!("{count} found"),
+            0 if answer.is_some() => None,
+            0 => Some("absent".to_owned()),
+            count => Some(format!("{count} found")),
         };
+        let found: Vec<String> = answer.into_iter().chain(found).collect();
+        let found = found.join(", ");
         let (id, sentence) = (result.query.id(), result.query.text());
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {id} \"{sentence}\": {found}");
@@ -175,6 +187,9 @@ fn for_people(path: &Path, grounding: &Grounding) -> String {
             );
             for phrase in &detection.phrases {
                 let _ = write!(text, "  \"{}\" {:.2}", phrase.text, phrase.score);
+            }
+            if let Some(mask) = &detection.mask {
+                let _ = write!(text, "  mask {} px", mask.area());
             }
             text.push('\n');
         }

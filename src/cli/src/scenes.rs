@@ -85,8 +85,10 @@ struct CaptionArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum MixName {
-    /// What the bundled model is trained on.
+    /// Sentences that name objects, as the bundled model is trained on.
     Training,
+    /// The same, and a question for every two of them.
+    Questions,
     /// All kinds equally often.
     Even,
 }
@@ -96,6 +98,7 @@ impl CaptionArgs {
         match self.mix {
             _ if !self.kinds.is_empty() => Mix::even(&self.kinds),
             MixName::Training => Mix::training(),
+            MixName::Questions => Mix::with_questions(),
             MixName::Even => Mix::even(CaptionKind::ALL),
         }
     }

@@ -1,6 +1,8 @@
 //! What is to be drawn, free of where it came from.
 
-use mdetr::{Detection, Grounding, QueryResult};
+use std::sync::Arc;
+
+use mdetr::{Detection, Grounding, QueryResult, Rle};
 
 /// One box with its words.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +23,8 @@ pub struct Mark {
     pub score: Option<f32>,
     /// Identity over time.
     pub track: Option<u64>,
+    /// Its pixels: a mask that covers the whole frame, at any resolution.
+    pub mask: Option<Arc<Rle>>,
 }
 
 /// A line in the corner of the picture.
@@ -128,6 +132,7 @@ fn mark(result: &QueryResult, found: &Detection) -> Mark {
         label,
         score: Some(found.score),
         track: found.track,
+        mask: found.mask.clone().map(Arc::new),
     }
 }
 

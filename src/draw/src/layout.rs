@@ -1,6 +1,7 @@
 //! Where boxes and labels come to lie, in whole pixels of the picture.
 
 use crate::colour::{self, Colour};
+use crate::shade::Shade;
 use crate::{Drawing, LegendLine, Mark, Style};
 
 /// Picture height over font size when the font description has no size.
@@ -91,9 +92,10 @@ impl Label {
     }
 }
 
-/// Everything of a picture, the most important first: outlines and, above them, labels.
+/// Everything of a picture, the most important first: masks, above them outlines, above them labels.
 #[derive(Debug, Default)]
 pub(crate) struct Layout {
+    pub shades: Vec<Shade>,
     pub outlines: Vec<Outline>,
     pub labels: Vec<Label>,
 }
@@ -119,6 +121,11 @@ pub(crate) fn lay_out(drawing: &Drawing, width: f64, height: f64, style: &Style)
             line_width,
             colour: colour_of(&mark.key),
         });
+        let mask = mark.mask.as_ref().filter(|_| style.show_masks);
+        layout.shades.extend(mask.and_then(|mask| {
+            let (width, height) = (width as u32, height as u32);
+            Shade::new(mask, width, height, line_width, colour_of(&mark.key))
+        }));
     }
 
     let writer = Writer::new(width, height, style);

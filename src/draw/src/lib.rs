@@ -1,4 +1,5 @@
-//! Draws what was found in a frame: boxes, phrases, scores, identities, absent queries.
+//! Draws what was found in a frame: boxes, masks, phrases, scores, identities, answers, absent
+//! queries.
 //!
 //! [`draw`] paints a [`Grounding`] on any cairo context and [`annotate_rgb`] on packed RGB pixels.
 //! [`Drawing`] is the same for marks of any origin; [`Drawing::patches`] paints only the parts of a
@@ -13,6 +14,7 @@
 //!     label: "a red cube".into(),
 //!     score: Some(0.93),
 //!     track: None,
+//!     mask: None,
 //! });
 //! let mut rgb = vec![0; 64 * 48 * 3];
 //! drawing.annotate_rgb(64, 48, &mut rgb, &Style::default())?;
@@ -25,6 +27,7 @@ mod drawing;
 mod layout;
 mod patch;
 mod render;
+mod shade;
 
 pub use colour::Colour;
 pub use drawing::{Drawing, LegendLine, Mark};
@@ -89,6 +92,8 @@ pub struct Style {
     pub show_scores: bool,
     /// Write the track id before the phrase.
     pub show_tracks: bool,
+    /// Tint and outline masks.
+    pub show_masks: bool,
     /// List queries with nothing found in the lower left corner.
     pub show_absent: bool,
 }
@@ -100,6 +105,7 @@ impl Default for Style {
             font: "Sans Bold".into(),
             show_scores: true,
             show_tracks: true,
+            show_masks: true,
             show_absent: false,
         }
     }

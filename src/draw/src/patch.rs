@@ -47,6 +47,9 @@ impl Drawing {
         }
         let layout = lay_out(self, f64::from(width), f64::from(height), style);
         let mut cells = Cells::new(width, height);
+        for shade in &layout.shades {
+            cells.touch(&shade.rect);
+        }
         for outline in &layout.outlines {
             outline.sides().iter().for_each(|side| cells.touch(side));
         }

@@ -1,6 +1,7 @@
 //! Painting with cairo.
 
 use crate::layout::{Label, Layout, Outline, RIM, Rect, lay_out};
+use crate::shade::Shade;
 use crate::{Drawing, Error, MAX_SIZE, Style};
 
 /// Opacity of the rim around outlines.
@@ -84,6 +85,10 @@ pub(crate) fn paint(
     let shows = |extent: Rect| visible.is_none_or(|visible| visible.overlaps(&extent));
     cr.save()?;
     cr.set_antialias(cairo::Antialias::Default);
+    let shades = layout.shades.iter().rev();
+    for shade in shades.filter(|shade| shows(shade.rect)) {
+        paint_shade(cr, shade)?;
+    }
     let outlines = layout.outlines.iter().rev();
     for outline in outlines.filter(|outline| shows(outline.rect.grown(RIM))) {
         paint_outline(cr, outline)?;
@@ -93,6 +98,20 @@ pub(crate) fn paint(
         paint_label(cr, label)?;
     }
     cr.restore()?;
+    Ok(())
+}
+
+fn paint_shade(cr: &cairo::Context, shade: &Shade) -> Result<(), Error> {
+    let (width, height) = (shade.rect.width as i32, shade.rect.height as i32);
+    let mut surface = cairo::ImageSurface::create(cairo::Format::A8, width, height)?;
+    let stride = surface.stride() as usize;
+    let rows = shade.coverage.chunks_exact(width as usize);
+    for (row, coverage) in surface.data()?.chunks_mut(stride).zip(rows) {
+        row[..coverage.len()].copy_from_slice(coverage);
+    }
+    let colour = shade.colour;
+    cr.set_source_rgb(colour.red, colour.green, colour.blue);
+    cr.mask_surface(&surface, shade.rect.x, shade.rect.y)?;
     Ok(())
 }
 

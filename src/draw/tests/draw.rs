@@ -15,6 +15,7 @@ fn mark(x: f64, y: f64, width: f64, height: f64, label: &str) -> Mark {
         label: label.into(),
         score: None,
         track: None,
+        mask: None,
     }
 }
 
@@ -118,6 +119,33 @@ fn the_score_and_the_track_can_be_left_out() {
         all > no_score && no_score > bare && bare > 0,
         "{all} {no_score} {bare}"
     );
+}
+
+#[test]
+fn masks_are_tinted_and_can_be_left_out() {
+    let bits: Vec<u8> = (0..64 * 48)
+        .map(|i| u8::from((10..40).contains(&(i % 64)) && (20..40).contains(&(i / 64))))
+        .collect();
+    let masked = Mark {
+        mask: Some(std::sync::Arc::new(mdetr::Rle::encode(&bits, 64, 48))),
+        ..mark(100.0, 200.0, 300.0, 200.0, "")
+    };
+    let drawing = one(640, 480, masked);
+    let middle_of = |style: &Style| painted(&drawing, 640, 480, style)(250, 300);
+    assert!(middle_of(&Style::default()));
+    let plain = Style {
+        show_masks: false,
+        ..Style::default()
+    };
+    assert!(!middle_of(&plain));
+    let patches = drawing.patches(640, 480, &Style::default()).unwrap();
+    let inside = |x: u32, y: u32| {
+        patches.iter().any(|patch| {
+            (patch.x..patch.x + patch.width).contains(&x)
+                && (patch.y..patch.y + patch.height).contains(&y)
+        })
+    };
+    assert!(inside(250, 300) && !inside(600, 20));
 }
 
 #[test]
@@ -272,6 +300,7 @@ fn a_grounding_is_drawn_with_its_absent_queries_on_request() {
             score: 0.8,
         }],
         track: None,
+        mask: None,
     };
     let grounding = grounding(vec![
         result("q1", "a red cube", vec![found], None),

@@ -78,6 +78,17 @@ pub enum BundleError {
         /// What the parser said, with the line.
         message: String,
     },
+    /// `answers.json` does not hold words by head.
+    #[error(
+        "bundle file {}: not lists of answers by head: {message}; export the bundle again",
+        path.display()
+    )]
+    Answers {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said, with the line.
+        message: String,
+    },
     /// A value of `model.toml` cannot be.
     #[error("bundle file {}: {key}: expected {expected}, found {found}", path.display())]
     Value {

@@ -135,6 +135,14 @@ impl Query {
         })
     }
 
+    /// A query without targets whose text is `text`, brackets included.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn literal(id: impl Into<String>, text: &str) -> Result<Query, QueryError> {
+        Query::parse(id, &text.replace('[', "[[").replace(']', "]]"))
+    }
+
     /// Sets this query's own score threshold, 0 to 1.
     pub fn with_score_threshold(mut self, threshold: f32) -> Result<Query, QueryError> {
         self.score_threshold = Some(self.checked("score threshold", threshold)?);
@@ -177,6 +185,11 @@ impl Query {
     /// The parts of [`text`](Self::text) that were in brackets, in order.
     pub fn targets(&self) -> &[Span] {
         &self.targets
+    }
+
+    /// Whether the text is a question: it ends with a question mark.
+    pub fn is_question(&self) -> bool {
+        self.text.ends_with('?')
     }
 
     /// This query's own score threshold.

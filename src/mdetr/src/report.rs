@@ -9,11 +9,14 @@
 //!   {"id":"q3","text":"a forklift","present":false,"detections":[]}]}
 //! ```
 //!
-//! Boxes are x, y, width, height in pixels of the frame, to 0.01; scores to 0.0001. Keys whose value
-//! is not known (`pts_ns`, `utc`, `age_ms`, `track`) are left out.
+//! Boxes are x, y, width, height in pixels of the frame, to 0.01; scores to 0.0001. A detection of a
+//! model that draws masks has `"mask":{"size":[720,1280],"counts":"..."}`: height, width and COCO's
+//! compressed run lengths. Keys whose value is not known (`pts_ns`, `utc`, `age_ms`, `track`,
+//! `mask`) are left out.
 
 use std::time::{Duration, SystemTime};
 
+use mdetr_rle::{CompressedRle, Rle};
 use serde::Serialize;
 
 use crate::ground::{Answer, Detection, Grounding, QueryResult};
@@ -106,6 +109,8 @@ struct Found<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     track: Option<u64>,
     phrases: Vec<Words<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mask: Option<CompressedRle>,
 }
 
 impl<'a> Found<'a> {
@@ -121,6 +126,7 @@ impl<'a> Found<'a> {
             score: probability(detection.score),
             track: detection.track,
             phrases: phrases.collect(),
+            mask: detection.mask.as_ref().map(Rle::compressed),
         }
     }
 }
@@ -230,6 +236,7 @@ mod tests {
                 score: 0.97,
             }],
             track: Some(7),
+            mask: None,
         };
         let answer = Some(Answer {
             text: "3".into(),
@@ -267,6 +274,28 @@ mod tests {
                 r#"{"id":"q2","text":"how many cones are there?","answer":{"text":"3","score":0.98}},"#,
                 r#"{"id":"q3","text":"a forklift","present":false,"detections":[]}]}"#
             )
+        );
+    }
+
+    #[test]
+    fn masks_are_cocos() {
+        let detection = Detection {
+            bbox: BBox::default(),
+            score: 0.9,
+            phrases: vec![],
+            track: None,
+            mask: Some(Rle::encode(&[0, 1, 0, 0, 1, 0], 3, 2)),
+        };
+        let grounding = Grounding {
+            revision: 1,
+            width: 3,
+            height: 2,
+            queries: vec![result("q", "a cube", vec![detection])],
+        };
+        let line = to_json_line(&FrameInfo::default(), &grounding);
+        assert!(
+            line.contains(r#""phrases":[],"mask":{"size":[2,3],"counts":"222"}}"#),
+            "{line}"
         );
     }
 
@@ -320,12 +349,14 @@ mod tests {
             0.0f32..=1.0,
             prop::collection::vec(phrase, 0..3),
             prop::option::of(any::<u64>()),
+            prop::option::of(prop::collection::vec(0u8..2, 12)),
         )
-            .prop_map(|(bbox, score, phrases, track)| Detection {
+            .prop_map(|(bbox, score, phrases, track, mask)| Detection {
                 bbox: bbox.clamp(4000.0, 4000.0),
                 score,
                 phrases,
                 track,
+                mask: mask.map(|bits| Rle::encode(&bits, 4, 3)),
             });
         let answer = ("\\PC{0,12}", 0.0f32..=1.0).prop_map(|(text, score)| Answer { text, score });
         (

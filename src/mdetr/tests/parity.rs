@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::grounder;
+use common::reference::{Reference, most};
 use image::RgbImage;
 use mdetr::{Frame, Query, RawOutputs};
-use safetensors::SafeTensors;
 use serde::Deserialize;
 
 /// Same pixels in: fp32 sums in another order.
@@ -26,27 +26,6 @@ struct Case {
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/parity")
-}
-
-fn floats(reference: &SafeTensors, name: &str) -> Vec<f32> {
-    let tensor = reference
-        .tensor(name)
-        .unwrap_or_else(|e| panic!("{name}: {e}"));
-    tensor
-        .data()
-        .as_chunks()
-        .0
-        .iter()
-        .map(|bytes| f32::from_le_bytes(*bytes))
-        .collect()
-}
-
-fn most(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len());
-    a.iter()
-        .zip(b)
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, f32::max)
 }
 
 fn run(case: &Case) -> (RgbImage, RawOutputs) {
@@ -69,13 +48,12 @@ fn run(case: &Case) -> (RgbImage, RawOutputs) {
 fn outputs_equal_those_of_pytorch() {
     let cases: Vec<Case> =
         serde_json::from_slice(&fs::read(folder().join("cases.json")).unwrap()).unwrap();
-    let bytes = fs::read(folder().join("outputs.safetensors")).unwrap();
-    let reference = SafeTensors::deserialize(&bytes).unwrap();
+    let reference = Reference::read(&folder().join("outputs.safetensors"));
     let (mut exact, mut resized, mut seen) = (0, 0, 0);
     for (i, case) in cases.iter().enumerate() {
         let (picture, outputs) = run(case);
-        let logits = floats(&reference, &format!("logits.{i}"));
-        let boxes = floats(&reference, &format!("boxes.{i}"));
+        let logits = reference.floats(&format!("logits.{i}"));
+        let boxes = reference.floats(&format!("boxes.{i}"));
         if picture.dimensions() == (256, 192) {
             assert!(
                 most(&outputs.logits, &logits) < EXACT,

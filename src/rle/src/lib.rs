@@ -56,6 +56,32 @@ impl Rle {
         mask
     }
 
+    /// The mask at another size: each pixel is that of the old mask under its centre.
+    pub fn resized(&self, width: u32, height: u32) -> Rle {
+        if (width, height) == (self.width, self.height) {
+            return self.clone();
+        }
+        if self.width == 0 || self.height == 0 {
+            return RunBuilder::default().finish(width, height);
+        }
+        let old = self.decode();
+        let nearest = |at: u32, from: u32, to: u32| {
+            let at = (2 * u64::from(at) + 1) * u64::from(from) / (2 * u64::from(to));
+            at as usize
+        };
+        let mut builder = RunBuilder::default();
+        for x in 0..width {
+            let column = nearest(x, self.width, width);
+            for y in 0..height {
+                let row = nearest(y, self.height, height);
+                if old[row * self.width as usize + column] != 0 {
+                    builder.push(x * height + y, 1);
+                }
+            }
+        }
+        builder.finish(width, height)
+    }
+
     /// Number of pixels in the mask.
     pub fn area(&self) -> u32 {
         self.counts.iter().skip(1).step_by(2).sum()

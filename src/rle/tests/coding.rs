@@ -35,6 +35,17 @@ fn damaged_codes_are_refused() {
     assert!(Rle::from_coco_string("6", 3, 2).is_some());
 }
 
+#[test]
+fn pixels_under_the_centres_make_the_new_size() {
+    let mask = Rle::encode(&[0, 1, 1, 0], 2, 2);
+    let doubled = mask.resized(4, 4);
+    let rows = [[0, 0, 1, 1], [0, 0, 1, 1], [1, 1, 0, 0], [1, 1, 0, 0]];
+    assert_eq!(doubled.decode(), rows.concat());
+    assert_eq!(doubled.resized(2, 2), mask);
+    assert_eq!(mask.resized(1, 1).decode(), [0]);
+    assert_eq!(mask.resized(3, 1).decode(), [1, 0, 0]);
+}
+
 proptest! {
     #[test]
     fn masks_survive_coding(width in 1u32..40, height in 1u32..40, bits in prop::collection::vec(0u8..2, 1600)) {

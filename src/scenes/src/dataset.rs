@@ -316,6 +316,8 @@ struct ImageEntry {
     dataset_name: String,
     original_img_id: usize,
     tokens_positive_eval: Vec<Vec<(u32, u32)>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<String>,
 }
 
 #[derive(Clone, Serialize)]
@@ -401,6 +403,7 @@ impl ImageEntry {
             dataset_name: format!("tabletop-{}", caption.kind.name()),
             original_img_id: 0,
             tokens_positive_eval: grounded.map(|p| p.spans.clone()).collect(),
+            answer: caption.answer.map(|answer| answer.to_string()),
         }
     }
 }

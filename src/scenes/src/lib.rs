@@ -31,7 +31,8 @@ mod vector;
 pub mod video;
 
 pub use caption::{
-    Caption, CaptionKind, Description, GroundedPhrase, Mix, Relation, caption, caption_or_fallback,
+    Answer, Caption, CaptionKind, Description, GroundedPhrase, Mix, Relation, caption,
+    caption_or_fallback,
 };
 pub use error::ScenesError;
 pub use mdetr_rle::{CompressedRle, Rle};

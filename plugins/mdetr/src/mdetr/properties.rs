@@ -47,6 +47,13 @@ fn model(defaults: &Settings) -> Vec<glib::ParamSpec> {
             .blurb("Directory in which encoded queries are kept between runs; default: in memory only")
             .mutable_ready()
             .build(),
+        glib::ParamSpecUInt::builder("short-side")
+            .nick("Short side")
+            .blurb("Scale frames to this short side in pixels for the network; 0: the model's. A smaller one is faster and sees less")
+            .maximum(mdetr::frame::MAX_SIDE)
+            .default_value(defaults.short_side)
+            .mutable_ready()
+            .build(),
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Statistics")
             .blurb("Counters of this run: frames, inferences, text encodings, cache hits, times, engine")
@@ -143,6 +150,7 @@ impl Settings {
             "model" => self.model = path(),
             "engine" => self.engine = value.get::<Engine>().expect(TYPE_CHECKED),
             "text-cache-dir" => self.text_cache_dir = path(),
+            "short-side" => self.short_side = uint(),
             "mode" => self.mode = value.get::<Mode>().expect(TYPE_CHECKED),
             "max-in-flight" => self.max_in_flight = uint(),
             "workers" => self.workers = uint(),
@@ -173,6 +181,7 @@ impl Settings {
             "model" => self.model.to_value(),
             "engine" => self.engine.to_value(),
             "text-cache-dir" => self.text_cache_dir.to_value(),
+            "short-side" => self.short_side.to_value(),
             "mode" => self.mode.to_value(),
             "max-in-flight" => self.max_in_flight.to_value(),
             "workers" => self.workers.to_value(),

@@ -32,6 +32,8 @@ pub(super) struct Settings {
     pub workers: u32,
     pub max_in_flight: u32,
     pub text_cache_dir: Option<PathBuf>,
+    /// 0: the model's.
+    pub short_side: u32,
     /// Rises when `query`, `queries` or `config` is set.
     pub queries_version: u64,
 }
@@ -52,6 +54,7 @@ impl Default for Settings {
             workers: 0,
             max_in_flight: 0,
             text_cache_dir: None,
+            short_side: 0,
             queries_version: 0,
         }
     }
@@ -124,6 +127,7 @@ impl Settings {
             score_threshold: threshold(self.score_threshold),
             phrase_threshold: threshold(self.phrase_threshold),
             max_detections: self.max_detections as usize,
+            short_side: (self.short_side > 0).then_some(self.short_side),
             ..GrounderOptions::default()
         }
     }

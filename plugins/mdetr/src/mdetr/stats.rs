@@ -107,9 +107,11 @@ fn structure(
         .field("cache-disk-hits", stats.cache_disk_hits)
         .field("vision-runs", stats.vision_runs)
         .field("fusion-runs", stats.fusion_runs)
+        .field("mask-runs", stats.mask_runs)
         .field("preprocess-ms", milliseconds(&stats.preprocess_time))
         .field("vision-ms", milliseconds(&stats.vision_time))
         .field("fusion-ms", milliseconds(&stats.fusion_time))
+        .field("mask-ms", milliseconds(&stats.mask_time))
         .field("engine", engine.map_or("", |engine| engine.name))
         .field(
             "engine-version",

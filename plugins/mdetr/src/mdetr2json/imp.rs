@@ -300,6 +300,8 @@ fn merged(found: &[FrameGrounding], width: u32, height: u32) -> Grounding {
             .extend(grounding.queries.iter().cloned().map(|mut result| {
                 for detection in &mut result.detections {
                     regions::scale(&mut detection.bbox, scale);
+                    let mask = detection.mask.as_ref();
+                    detection.mask = mask.map(|mask| mask.resized(width, height));
                 }
                 result
             }));

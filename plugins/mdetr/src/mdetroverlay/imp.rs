@@ -136,6 +136,12 @@ impl ObjectImpl for Overlay {
                     style.show_tracks,
                 ),
                 flag(
+                    "show-masks",
+                    "Show masks",
+                    "Tint and outline the objects' pixels, if the model draws masks",
+                    style.show_masks,
+                ),
+                flag(
                     "show-absent",
                     "Show absent queries",
                     "List queries with nothing found in the lower left corner",
@@ -164,6 +170,7 @@ impl ObjectImpl for Overlay {
                 }
                 "show-scores" => settings.style.show_scores = flag(),
                 "show-tracks" => settings.style.show_tracks = flag(),
+                "show-masks" => settings.style.show_masks = flag(),
                 "show-absent" => settings.style.show_absent = flag(),
                 "regions" => settings.regions = value.get().expect(TYPE_CHECKED),
                 _ => unreachable!("GObject knows only the properties above"),
@@ -179,6 +186,7 @@ impl ObjectImpl for Overlay {
             "font" => settings.style.font.to_value(),
             "show-scores" => settings.style.show_scores.to_value(),
             "show-tracks" => settings.style.show_tracks.to_value(),
+            "show-masks" => settings.style.show_masks.to_value(),
             "show-absent" => settings.style.show_absent.to_value(),
             "regions" => settings.regions.to_value(),
             _ => unreachable!("GObject knows only the properties above"),
@@ -410,6 +418,7 @@ fn region_mark(region: regions::Region) -> Mark {
         label: region.label,
         score: region.score,
         track: region.track,
+        mask: None,
     }
 }
 

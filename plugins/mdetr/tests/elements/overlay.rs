@@ -33,6 +33,7 @@ fn frame(caps: &str, present: bool) -> gst::Buffer {
             score: 0.9,
         }],
         track: None,
+        mask: None,
     };
     let grounding = Grounding {
         revision: 1,

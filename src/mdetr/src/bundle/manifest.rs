@@ -21,7 +21,8 @@ pub struct Manifest {
     pub version: String,
     /// SPDX expression of the weights' licence.
     pub licence: String,
-    /// What the model does; `grounding` at least.
+    /// What the model does: `grounding` at least; `segmentation` and `questions` if it has their
+    /// heads.
     pub tasks: Vec<String>,
     /// Precision of the graphs: `fp32` or `fp16`.
     pub precision: String,
@@ -31,6 +32,8 @@ pub struct Manifest {
     pub network: Network,
     /// Thresholds for those who give none.
     pub thresholds: Thresholds,
+    /// How questions are answered, if `questions` is a task.
+    pub answers: Option<Answers>,
     /// Length and hash of every file but `model.toml`.
     pub files: BTreeMap<String, FileEntry>,
 }
@@ -89,6 +92,29 @@ pub struct Thresholds {
     pub score: f32,
     /// A token belongs to a detection's words if its probability is above it.
     pub phrase: f32,
+}
+
+/// How questions are answered.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Answers {
+    /// Which heads there are.
+    pub kind: AnswerKind,
+    /// The values of CLEVR's attribute head in their order; `None`: CLEVR's own.
+    pub attributes: Option<Vec<String>>,
+}
+
+/// Which answer heads a network has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum AnswerKind {
+    /// GQA's: objects, attributes, relations, global facts and categories. Their words are in the
+    /// bundle's `answers.json`.
+    Gqa,
+    /// CLEVR's: yes or no, a count, an attribute.
+    Clevr,
 }
 
 /// What `model.toml` says about another file.
@@ -164,6 +190,21 @@ impl Manifest {
             "tasks",
             "\"grounding\" among them",
             format!("{:?}", self.tasks),
+        )?;
+        const TASKS: [&str; 3] = ["grounding", "segmentation", "questions"];
+        let known = self.tasks.iter().all(|t| TASKS.contains(&t.as_str()));
+        need(
+            known,
+            "tasks",
+            &format!("some of {TASKS:?}"),
+            format!("{:?}", self.tasks),
+        )?;
+        let asked = self.tasks.iter().any(|task| task == "questions");
+        need(
+            asked == self.answers.is_some(),
+            "answers",
+            "a table if, and only if, \"questions\" is a task",
+            if asked { "none" } else { "a table" }.to_owned(),
         )?;
         let known = ["fp32", "fp16"].contains(&self.precision.as_str());
         need(
@@ -258,7 +299,8 @@ impl Manifest {
                 format!("{:?}", entry.sha256),
             )?;
         }
-        for name in super::REQUIRED_FILES {
+        let mask = self.segments().then_some(super::MASK_GRAPH);
+        for name in super::REQUIRED_FILES.into_iter().chain(mask) {
             let listed: Vec<&String> = self.files.keys().collect();
             let expected = format!("{name:?} among them");
             need(
@@ -269,6 +311,11 @@ impl Manifest {
             )?;
         }
         Ok(())
+    }
+
+    /// Whether the model draws masks.
+    pub fn segments(&self) -> bool {
+        self.tasks.iter().any(|task| task == "segmentation")
     }
 
     pub(crate) fn input_policy(&self) -> InputPolicy {

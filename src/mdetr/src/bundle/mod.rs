@@ -5,6 +5,7 @@ mod onnx;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -12,11 +13,12 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-pub use manifest::{FileEntry, Input, Manifest, Network, Resize, Thresholds};
+pub use manifest::{AnswerKind, Answers, FileEntry, Input, Manifest, Network, Resize, Thresholds};
 
 use crate::engine::GraphSource;
 use crate::error::{BundleError, Error};
 use crate::frame::Frame;
+use crate::ground::answers::{self, Answering};
 use crate::grounder::{Grounder, GrounderOptions};
 use crate::query::Query;
 use onnx::{Dimension, ElementType, Interface, OnnxError, TensorInfo};
@@ -31,11 +33,25 @@ pub(crate) const TEXT_GRAPH: &str = "text.onnx";
 pub(crate) const VISION_GRAPH: &str = "vision.onnx";
 /// File name of the graph of encoder, decoder and heads.
 pub(crate) const FUSION_GRAPH: &str = "fusion.onnx";
+/// File name of the graph that draws masks.
+pub(crate) const MASK_GRAPH: &str = "mask.onnx";
+/// File name of GQA's answers: words by head and class.
+pub(crate) const ANSWERS: &str = "answers.json";
+
+/// Feature maps that the vision graph may give and the mask graph may take, coarse to fine, and
+/// how many pixels of the input lie between two of their cells.
+pub(crate) const PYRAMID: [(&str, usize); 4] = [
+    ("pyramid_16", 16),
+    ("pyramid_8", 8),
+    ("pyramid_4", 4),
+    ("pyramid_2", 2),
+];
 
 const REQUIRED_FILES: [&str; 4] = [TOKENIZER, TEXT_GRAPH, VISION_GRAPH, FUSION_GRAPH];
 
 const MAX_MANIFEST: u64 = 1 << 20;
 const MAX_TOKENIZER: u64 = 64 << 20;
+const MAX_ANSWERS: u64 = 16 << 20;
 const MAX_FILE: u64 = 8 << 30;
 
 /// Files below this size are hashed when the bundle is opened, larger ones when they are loaded.
@@ -96,9 +112,11 @@ impl Bundle {
                 bundle.read(name)?;
             }
         }
-        for (name, inputs, outputs) in expected_interfaces(bundle.manifest()) {
+        let pyramid = bundle.pyramid()?;
+        for (name, inputs, outputs) in expected_interfaces(bundle.manifest(), &pyramid) {
             bundle.check_interface(name, &inputs, &outputs)?;
         }
+        bundle.answering()?;
         Ok(bundle)
     }
 
@@ -118,12 +136,46 @@ impl Bundle {
         for name in self.manifest().files.keys() {
             self.read(name)?;
         }
-        let grounder = Grounder::from_bundle(self.clone(), GrounderOptions::default())?;
-        grounder.set_queries(vec![Query::parse("check", "a red cube")?])?;
+        let options = GrounderOptions {
+            score_threshold: Some(0.0),
+            max_detections: 1,
+            ..GrounderOptions::default()
+        };
+        let grounder = Grounder::from_bundle(self.clone(), options)?;
+        grounder.set_queries(vec![Query::parse("check", "is there a red cube?")?])?;
         let (width, height) = (64, 48);
         let gray = vec![128; 3 * width as usize * height as usize];
-        grounder.outputs(&Frame::rgb(width, height, &gray)?)?;
+        grounder.ground(&Frame::rgb(width, height, &gray)?)?;
         Ok(())
+    }
+
+    /// The feature maps that the mask graph takes, with their strides; none without that graph.
+    pub(crate) fn pyramid(&self) -> Result<Vec<(&'static str, usize)>, BundleError> {
+        if !self.manifest().segments() {
+            return Ok(Vec::new());
+        }
+        let inputs = self.interface(MASK_GRAPH)?.inputs;
+        let taken = |name: &str| inputs.iter().any(|info| info.name == name);
+        Ok(PYRAMID
+            .into_iter()
+            .filter(|(name, _)| taken(name))
+            .collect())
+    }
+
+    /// How answer heads are read, if there are any.
+    pub(crate) fn answering(&self) -> Result<Option<Answering>, BundleError> {
+        let Some(answers) = &self.manifest().answers else {
+            return Ok(None);
+        };
+        let mut words = BTreeMap::new();
+        if self.manifest().files.contains_key(ANSWERS) {
+            let bytes = self.read(ANSWERS)?;
+            words = serde_json::from_slice(&bytes).map_err(|error| BundleError::Answers {
+                path: self.path(ANSWERS),
+                message: error.to_string(),
+            })?;
+        }
+        Ok(Some(Answering::new(answers, words)))
     }
 
     /// Path of a file of the bundle.
@@ -180,10 +232,10 @@ impl Bundle {
     fn check_length(&self, name: &str, entry: &FileEntry) -> Result<(), BundleError> {
         let path = self.path(name);
         let found = length_of(&path)?;
-        let limit = if name == TOKENIZER {
-            MAX_TOKENIZER
-        } else {
-            MAX_FILE
+        let limit = match name {
+            TOKENIZER => MAX_TOKENIZER,
+            ANSWERS => MAX_ANSWERS,
+            _ => MAX_FILE,
         };
         if found > limit {
             return Err(BundleError::TooLarge { path, limit, found });
@@ -297,12 +349,33 @@ impl ToDimension for usize {
     }
 }
 
-/// Inputs and outputs of each graph of a grounding bundle.
-fn expected_interfaces(manifest: &Manifest) -> [(&'static str, Vec<Expected>, Vec<Expected>); 3] {
+/// Inputs and outputs of each graph.
+fn expected_interfaces(
+    manifest: &Manifest,
+    pyramid: &[(&'static str, usize)],
+) -> Vec<(&'static str, Vec<Expected>, Vec<Expected>)> {
     let (float, integer) = (ElementType::F32, ElementType::I64);
     let network = &manifest.network;
     let d = network.d_model;
-    [
+    let levels = |batch: &dyn ToDimension| -> Vec<Expected> {
+        let map = |name| Expected::new(name, float, [batch, &"C", &"h", &"w"]);
+        pyramid.iter().map(|(name, _)| map(*name)).collect()
+    };
+    let mut seen = vec![Expected::new("tokens", float, [&"B", &"N", &d])];
+    seen.extend(levels(&"B"));
+    let mut fused = vec![
+        Expected::new("logits", float, [&"B", &network.queries, &network.slots]),
+        Expected::new("boxes", float, [&"B", &network.queries, &4]),
+    ];
+    if manifest.segments() {
+        fused.push(Expected::new("hidden", float, [&"B", &network.queries, &d]));
+        fused.push(Expected::new("memory", float, [&"B", &"N", &d]));
+    }
+    if let Some(answers) = &manifest.answers {
+        let head = |name: &&'static str| Expected::new(name, float, [&"B", &"K"]);
+        fused.extend(answers::heads(answers.kind).iter().map(head));
+    }
+    let mut interfaces = vec![
         (
             TEXT_GRAPH,
             vec![
@@ -314,7 +387,7 @@ fn expected_interfaces(manifest: &Manifest) -> [(&'static str, Vec<Expected>, Ve
         (
             VISION_GRAPH,
             vec![Expected::new("image", float, [&"B", &3, &"H", &"W"])],
-            vec![Expected::new("tokens", float, [&"B", &"N", &d])],
+            seen,
         ),
         (
             FUSION_GRAPH,
@@ -324,12 +397,20 @@ fn expected_interfaces(manifest: &Manifest) -> [(&'static str, Vec<Expected>, Ve
                 Expected::new("text_memory", float, [&"B", &"L", &d]),
                 Expected::new("text_mask", integer, [&"B", &"L"]),
             ],
-            vec![
-                Expected::new("logits", float, [&"B", &network.queries, &network.slots]),
-                Expected::new("boxes", float, [&"B", &network.queries, &4]),
-            ],
+            fused,
         ),
-    ]
+    ];
+    if manifest.segments() {
+        let mut inputs = vec![
+            Expected::new("hidden", float, [&1, &"K", &d]),
+            Expected::new("memory", float, [&1, &"N", &d]),
+            Expected::new("tokens", float, [&1, &"N", &d]),
+        ];
+        inputs.extend(levels(&1));
+        let masks = Expected::new("masks", float, [&1, &"K", &"h", &"w"]);
+        interfaces.push((MASK_GRAPH, inputs, vec![masks]));
+    }
+    interfaces
 }
 
 /// The tensor at fault, what was expected of it and what was found.

@@ -8,6 +8,8 @@ struct Sketch {
     dir: tempfile::TempDir,
     manifest: String,
     graphs: Vec<(&'static str, Interface)>,
+    /// `answers.json`, if there is one.
+    answers: Option<&'static str>,
 }
 
 const MANIFEST_TEXT: &str = r#"
@@ -74,7 +76,48 @@ impl Sketch {
                 (VISION_GRAPH, vision),
                 (FUSION_GRAPH, fusion),
             ],
+            answers: None,
         }
+    }
+
+    /// One that draws masks and answers GQA's questions too.
+    fn of_all_tasks() -> Sketch {
+        let mut sketch = Sketch::new();
+        sketch.manifest = sketch
+            .manifest
+            .replace(
+                "[\"grounding\"]",
+                "[\"grounding\", \"segmentation\", \"questions\"]",
+            )
+            .replace("[files]", "[answers]\nkind = \"gqa\"\n[files]");
+        let info = |name: &str, shape: &[&dyn ToDimension]| TensorInfo {
+            name: name.to_owned(),
+            element: ElementType::F32,
+            shape: Some(shape.iter().map(|d| d.to_dimension()).collect()),
+        };
+        let pyramid = |batch: &dyn ToDimension| {
+            ["pyramid_8", "pyramid_4"].map(|name| info(name, &[batch, &"C", &"h", &"w"]))
+        };
+        sketch.graph(VISION_GRAPH).outputs.extend(pyramid(&"B"));
+        let fusion = &mut sketch.graph(FUSION_GRAPH).outputs;
+        fusion.push(info("hidden", &[&"B", &20, &128]));
+        fusion.push(info("memory", &[&"B", &"N", &128]));
+        for head in ["type", "obj", "rel", "attr", "cat", "global"] {
+            fusion.push(info(&format!("answer_{head}"), &[&"B", &7]));
+        }
+        let mut inputs = vec![
+            info("hidden", &[&1, &"K", &128]),
+            info("memory", &[&1, &"N", &128]),
+            info("tokens", &[&1, &"N", &128]),
+        ];
+        inputs.extend(pyramid(&1));
+        let mask = Interface {
+            inputs,
+            outputs: vec![info("masks", &[&1, &"K", &"h", &"w"])],
+        };
+        sketch.graphs.push((MASK_GRAPH, mask));
+        sketch.answers = Some(r#"{"answer_obj": ["a", "b"]}"#);
+        sketch
     }
 
     fn graph(&mut self, name: &str) -> &mut Interface {
@@ -98,7 +141,8 @@ impl Sketch {
             .graphs
             .iter()
             .map(|(name, interface)| (*name, encode(interface)));
-        for (name, bytes) in graphs.chain([tokenizer]) {
+        let answers = self.answers.map(|text| (ANSWERS, text.as_bytes().to_vec()));
+        for (name, bytes) in graphs.chain([tokenizer]).chain(answers) {
             let sha256 = hex(&Sha256::digest(&bytes));
             let length = bytes.len();
             manifest += &format!("{name:?} = {{ bytes = {length}, sha256 = {sha256:?} }}\n");
@@ -135,6 +179,63 @@ fn a_sound_bundle_opens() {
     assert_eq!(bundle.dir(), sketch.dir.path());
     assert_eq!(bundle.manifest().name, "sketch");
     assert_eq!(bundle.manifest().max_tokens(), 64);
+}
+
+#[test]
+fn a_bundle_of_all_tasks_opens() {
+    let sketch = Sketch::of_all_tasks();
+    sketch.write();
+    let bundle = sketch.open().unwrap();
+    assert!(bundle.manifest().segments());
+    assert_eq!(
+        bundle.pyramid().unwrap(),
+        [("pyramid_8", 8), ("pyramid_4", 4)]
+    );
+    let answering = bundle.answering().unwrap().unwrap();
+    assert_eq!(answering.kind(), AnswerKind::Gqa);
+}
+
+/// Each change to a bundle of all tasks, and what the message must say.
+#[test]
+fn masks_and_answers_need_their_graphs_outputs() {
+    type Change = fn(&mut Sketch);
+    let cases: [(Change, &str); 7] = [
+        (
+            |s| s.graph(VISION_GRAPH).outputs.truncate(2),
+            "output pyramid_4: expected f32 [B, C, h, w], found nothing",
+        ),
+        (
+            |s| drop(s.graph(FUSION_GRAPH).outputs.remove(2)),
+            "output hidden: expected f32 [B, 20, 128], found nothing",
+        ),
+        (
+            |s| drop(s.graph(FUSION_GRAPH).outputs.pop()),
+            "output answer_global: expected f32 [B, K], found nothing",
+        ),
+        (
+            |s| drop(s.graph(MASK_GRAPH).inputs.remove(1)),
+            "input memory: expected f32 [1, N, 128], found nothing",
+        ),
+        (
+            |s| drop(s.graphs.pop()),
+            "files: expected \"mask.onnx\" among them",
+        ),
+        (
+            |s| s.answers = Some(r#"{"answer_obj": 3}"#),
+            "answers.json: not lists of answers by head: invalid type",
+        ),
+        (
+            |s| s.manifest = s.manifest.replace("kind = \"gqa\"", "kind = \"vqa\""),
+            "unknown variant `vqa`",
+        ),
+    ];
+    for (change, expected) in cases {
+        let mut sketch = Sketch::of_all_tasks();
+        change(&mut sketch);
+        sketch.write();
+        let message = sketch.refusal().to_string();
+        assert!(message.contains(expected), "{message}");
+    }
 }
 
 #[test]
@@ -313,6 +414,21 @@ fn manifests_that_cannot_be() {
             "[\"grounding\"]",
             "[\"masks\"]",
             "tasks: expected \"grounding\"",
+        ),
+        (
+            "[\"grounding\"]",
+            "[\"grounding\", \"masks\"]",
+            "tasks: expected some of",
+        ),
+        (
+            "[\"grounding\"]",
+            "[\"grounding\", \"questions\"]",
+            "answers: expected a table if, and only if,",
+        ),
+        (
+            "[files]",
+            "[answers]\nkind = \"clevr\"\n[files]",
+            "answers: expected a table if, and only if,",
         ),
         ("\"fp32\"", "\"int4\"", "precision: expected"),
         (

@@ -36,6 +36,26 @@ pub(crate) struct Tensor {
     pub data: Vec<f32>,
 }
 
+impl Tensor {
+    /// Refuses an output of the graph at `path` that does not have the expected shape.
+    pub(crate) fn check(
+        &self,
+        path: &str,
+        output: &'static str,
+        expected: &[usize],
+    ) -> Result<(), EngineError> {
+        if self.shape == expected {
+            return Ok(());
+        }
+        Err(EngineError::OutputShape {
+            graph: path.to_owned(),
+            output,
+            expected: expected.to_vec(),
+            found: self.shape.clone(),
+        })
+    }
+}
+
 /// A dense row-major tensor to feed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum View<'a> {

@@ -24,7 +24,7 @@ pub use metrics::{IOU_THRESHOLD, Matches, Share, hit_at, rank, tokens_of_spans};
 use crate::error::Error;
 use crate::frame::Frame;
 use crate::ground::{BBox, RawOutputs};
-use crate::grounder::{Grounder, Standing};
+use crate::grounder::{Encoded, Grounder};
 use crate::query::{Query, Span};
 
 /// Kinds of captions with a number of their own.
@@ -132,7 +132,7 @@ pub struct Summary {
 #[derive(Debug)]
 pub struct Evaluator<'a> {
     grounder: &'a Grounder,
-    captions: Standing,
+    captions: Encoded,
     index: BTreeMap<&'a str, usize>,
 }
 
@@ -147,11 +147,8 @@ impl<'a> Evaluator<'a> {
         for example in pictures.iter().flat_map(|picture| &picture.examples) {
             let caption = example.caption.as_str();
             if !index.contains_key(caption) {
-                let escaped = caption.replace('[', "[[").replace(']', "]]");
-                queries.push(Query::parse(
-                    format!("caption {}", queries.len()),
-                    &escaped,
-                )?);
+                let id = format!("caption {}", queries.len());
+                queries.push(Query::literal(id, caption)?);
                 index.insert(caption, queries.len() - 1);
             }
         }
@@ -174,7 +171,8 @@ impl<'a> Evaluator<'a> {
         let captions: Vec<usize> = wanted.clone();
         wanted.sort_unstable();
         wanted.dedup();
-        let outputs = self.grounder.run(frame, &self.captions.subset(&wanted)?)?;
+        let asked = self.captions.subset(&wanted)?;
+        let outputs = self.grounder.outputs_encoded(frame, &asked)?;
         let mut tally = Tally::default();
         for (example, caption) in examples.iter().zip(captions) {
             let at = wanted
@@ -206,8 +204,8 @@ impl<'a> Evaluator<'a> {
                 let named = |span: &Span| phrase.iter().any(|p| p.overlaps(*span));
                 let found: Vec<BBox> = detections
                     .iter()
-                    .filter(|detection| detection.phrases.iter().any(|p| named(&p.span)))
-                    .map(|detection| detection.bbox)
+                    .filter(|(_, detection)| detection.phrases.iter().any(|p| named(&p.span)))
+                    .map(|(_, detection)| detection.bbox)
                     .collect();
                 let tokens = tokens_of_spans(&outputs.tokens, phrase);
                 let objects = objects_of(example, outputs, &tokens);
@@ -284,6 +282,7 @@ mod tests {
                 span(17, 21),
                 None,
             ],
+            answers: Default::default(),
         }
     }
 

@@ -17,7 +17,7 @@ use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x2, U8x3, U8x4};
 use fast_image_resize::{FilterType, PixelTrait, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
-use super::{Colorimetry, Frame, Packing, PixelFormat, Plane, YuvRange};
+use super::{Colorimetry, Frame, MAX_SIDE, Packing, PixelFormat, Plane, YuvRange};
 
 /// Size of the network's input for a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,21 @@ pub(crate) enum InputPolicy {
 }
 
 impl InputPolicy {
+    /// This policy with another short side; the bound on the long one grows or shrinks with it.
+    pub(crate) fn with_short_side(self, short: u32) -> InputPolicy {
+        let max_long = match self {
+            InputPolicy::Native => MAX_SIDE,
+            InputPolicy::ShortSide {
+                short: old,
+                max_long,
+            } => {
+                let scaled = u64::from(max_long) * u64::from(short) / u64::from(old);
+                u32::try_from(scaled).map_or(MAX_SIDE, |long| long.min(MAX_SIDE))
+            }
+        };
+        InputPolicy::ShortSide { short, max_long }
+    }
+
     /// Width and height of the network's input for a frame of `width` x `height`.
     ///
     /// MDETR's rule, with its roundings: half to even where the long
@@ -539,6 +554,44 @@ mod tests {
         assert_eq!(policy.target(2, 4000), (1, 341));
         assert_eq!(policy.target(16384, 1), (341, 1));
         assert_eq!(InputPolicy::Native.target(4000, 2), (4000, 2));
+    }
+
+    #[test]
+    fn another_short_side_keeps_the_proportions() {
+        let policy = InputPolicy::ShortSide {
+            short: 800,
+            max_long: 1333,
+        };
+        let smaller = policy.with_short_side(480);
+        assert_eq!(smaller.target(1920, 1080), (798, 449));
+        assert_eq!(smaller.target(640, 480), (640, 480));
+        let native = InputPolicy::Native.with_short_side(240);
+        assert_eq!(native.target(640, 480), (320, 240));
+        let huge = policy.with_short_side(MAX_SIDE);
+        let max_long = MAX_SIDE;
+        let short = MAX_SIDE;
+        assert_eq!(huge, InputPolicy::ShortSide { short, max_long });
+    }
+
+    /// The pictures were made by `tests/data/resize/make.py`.
+    #[test]
+    fn resizing_is_that_of_pillow() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/resize");
+        let read = |name: &str| image::open(folder.join(name)).unwrap().into_rgb8();
+        let source = read("source.png");
+        let size = source.dimensions();
+        let planes = [(source.as_raw().clone(), 3 * size.0 as usize)];
+        for target in [(133, 84), (48, 30), (200, 20), (97, 30), (13, 9)] {
+            let expected = read(&format!("{}x{}.png", target.0, target.1));
+            let tensor = tensor_of(&planes, PixelFormat::Rgb, size, target);
+            let most = codes(&tensor)
+                .as_flattened()
+                .iter()
+                .zip(expected.as_raw())
+                .map(|(found, expected)| (found - f32::from(*expected)).abs())
+                .fold(0.0, f32::max);
+            assert!(most < 1.01, "{target:?}: {most} levels");
+        }
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The public face: load a bundle, register standing queries, ground frames.
 
+mod network;
 mod plans;
 mod stats;
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -12,16 +12,17 @@ use std::sync::{Arc, Mutex, RwLock};
 pub(crate) use stats::Counters;
 pub use stats::Stats;
 
-use crate::bundle::{Bundle, FUSION_GRAPH, Manifest, VISION_GRAPH};
-use crate::engine::{
-    self, Engine, EngineInfo, EngineKind, Graph, InputShape, InputType, Plan, Tensor, View,
-};
+use crate::bundle::{Bundle, Manifest};
+use crate::engine::{self, Engine, EngineInfo, EngineKind};
 use crate::error::{EngineError, Error, QueryError};
-use crate::frame::{Frame, InputPolicy, Normalisation, check_size};
-use crate::ground::{Decoding, Grounding, QueryResult, RawOutputs, sine_positions};
+use crate::frame::{Frame, InputPolicy, MAX_SIDE, Normalisation, check_size};
+use crate::ground::answers::Answering;
+use crate::ground::masks::{self, Map};
+use crate::ground::{Decoding, Detection, Grounding, QueryResult, RawOutputs};
 use crate::query::{Query, QuerySet};
 use crate::text::{TextEncoder, TextMemory};
-use plans::{PlanCache, locked};
+use network::{Fused, FusionShape, Network, Seen};
+use plans::locked;
 
 /// How a [`Grounder`] is set up.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +42,9 @@ pub struct GrounderOptions {
     pub phrase_threshold: Option<f32>,
     /// Most detections reported for one query.
     pub max_detections: usize,
+    /// Short side in pixels to which frames are scaled for the network, 1 to [`MAX_SIDE`]; `None`:
+    /// the manifest's. A smaller one is faster and sees less.
+    pub short_side: Option<u32>,
 }
 
 impl Default for GrounderOptions {
@@ -53,6 +57,7 @@ impl Default for GrounderOptions {
             score_threshold: None,
             phrase_threshold: None,
             max_detections: 100,
+            short_side: None,
         }
     }
 }
@@ -68,9 +73,9 @@ pub struct Grounder {
     policy: InputPolicy,
     normalisation: Normalisation,
     text: TextEncoder,
-    vision: Stage<(u32, u32), Arc<SizePlan>>,
-    fusion: Stage<FusionShape, Arc<dyn Plan>>,
-    standing: RwLock<Arc<Standing>>,
+    network: Network,
+    answering: Option<Answering>,
+    standing: RwLock<Arc<Encoded>>,
     /// Held while queries change, so that revisions rise in order.
     changing: Mutex<()>,
     score_threshold: AtomicU32,
@@ -79,77 +84,37 @@ pub struct Grounder {
     counters: Counters,
 }
 
-/// A graph and its plans.
-#[derive(Debug)]
-struct Stage<K: std::hash::Hash + Eq, V> {
-    path: String,
-    graph: Box<dyn Graph>,
-    plans: PlanCache<K, V>,
-}
-
-impl<K: std::hash::Hash + Eq + Clone, V: Clone> Stage<K, V> {
-    /// Plans hold weights of their own: few of a large graph are kept, more of a small one.
-    fn load(bundle: &Bundle, name: &str, engine: &dyn Engine, least: usize) -> Result<Self, Error> {
-        const BYTES: usize = 256 << 20;
-        const MOST: usize = 32;
-        let source = bundle.graph(name)?;
-        let plans = (BYTES / source.onnx.len().max(1)).clamp(least, MOST);
-        let plans = PlanCache::new(NonZeroUsize::new(plans).unwrap_or(NonZeroUsize::MIN));
-        Ok(Stage {
-            path: source.path.clone(),
-            graph: engine.load(source)?,
-            plans,
-        })
-    }
-}
-
-/// What depends only on the size of the network's input.
-#[derive(Debug)]
-struct SizePlan {
-    /// Number of vision tokens.
-    tokens: usize,
-    /// `[tokens, d]`.
-    positions: Vec<f32>,
-    vision: Arc<dyn Plan>,
-}
-
-/// What a plan of the fusion graph is made for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct FusionShape {
-    /// Vision tokens.
-    tokens: usize,
-    /// Text tokens with padding.
-    length: usize,
-}
-
-impl FusionShape {
-    /// Texts are padded to a multiple of this, so that few plans serve texts of any length.
-    const LENGTH_STEP: usize = 8;
-
-    fn new(tokens: usize, length: usize) -> FusionShape {
-        FusionShape {
-            tokens,
-            length: length.next_multiple_of(Self::LENGTH_STEP),
-        }
-    }
-}
-
-/// Queries and their text memories; the standing ones are replaced as a whole.
+/// Queries with their encoded texts, ready to be answered: [`Grounder::encode`].
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Standing {
+pub struct Encoded {
     set: Arc<QuerySet>,
     memories: Vec<Arc<TextMemory>>,
 }
 
-impl Standing {
+impl Encoded {
+    fn iter(&self) -> impl Iterator<Item = (&Arc<Query>, &Arc<TextMemory>)> {
+        self.set.queries().iter().zip(&self.memories)
+    }
+
+    /// The queries.
+    pub fn queries(&self) -> &QuerySet {
+        &self.set
+    }
+
     /// The queries at these indices.
-    pub(crate) fn subset(&self, indices: &[usize]) -> Result<Standing, QueryError> {
+    ///
+    /// # Errors
+    /// An index comes twice.
+    ///
+    /// # Panics
+    /// There is no query at an index.
+    pub fn subset(&self, indices: &[usize]) -> Result<Encoded, QueryError> {
         let queries = indices
             .iter()
             .map(|&i| self.set.queries()[i].as_ref().clone())
             .collect();
         let memories = indices.iter().map(|&i| self.memories[i].clone()).collect();
-        Ok(Standing {
+        Ok(Encoded {
             set: Arc::new(QuerySet::new(0, queries)?),
             memories,
         })
@@ -190,6 +155,19 @@ impl Grounder {
             options.phrase_threshold,
             manifest.thresholds.phrase,
         )?;
+        let policy = match options.short_side {
+            None => manifest.input_policy(),
+            Some(short) if (1..=MAX_SIDE).contains(&short) => {
+                manifest.input_policy().with_short_side(short)
+            }
+            Some(short) => {
+                return Err(Error::Option {
+                    option: "short_side",
+                    expected: "1 to 16384",
+                    found: short.to_string(),
+                });
+            }
+        };
         let engine = engine::open(options.engine);
         let text = TextEncoder::new(
             bundle.clone(),
@@ -198,11 +176,11 @@ impl Grounder {
             options.text_cache_bytes,
         )?;
         Ok(Grounder {
-            policy: manifest.input_policy(),
+            policy,
             normalisation: Normalisation::new(manifest.input.mean, manifest.input.std),
             text,
-            vision: Stage::load(&bundle, VISION_GRAPH, engine.as_ref(), 2)?,
-            fusion: Stage::load(&bundle, FUSION_GRAPH, engine.as_ref(), 8)?,
+            network: Network::load(&bundle, engine.as_ref())?,
+            answering: bundle.answering()?,
             standing: RwLock::default(),
             changing: Mutex::default(),
             score_threshold,
@@ -232,9 +210,9 @@ impl Grounder {
         let memories =
             self.text
                 .encode(set.queries(), in_use, self.engine.as_ref(), &self.counters)?;
-        let standing = Standing { set, memories };
-        if let Some((width, height)) = self.vision.plans.latest() {
-            self.prepare_input(width, height, &standing)?;
+        let standing = Encoded { set, memories };
+        if let Some(size) = self.network.latest_size() {
+            self.prepare_input(size, &standing)?;
         }
         let revision = standing.set.revision();
         let mut slot = self.standing.write().unwrap_or_else(|e| e.into_inner());
@@ -247,17 +225,20 @@ impl Grounder {
         self.snapshot().set.clone()
     }
 
-    /// Queries that are answered without becoming the standing ones.
-    pub(crate) fn encode(&self, queries: Vec<Query>) -> Result<Standing, Error> {
+    /// Queries to be answered without becoming the standing ones.
+    ///
+    /// # Errors
+    /// Two queries have the same id, one is too long for the model, or the engine fails.
+    pub fn encode(&self, queries: Vec<Query>) -> Result<Encoded, Error> {
         let set = Arc::new(QuerySet::new(0, queries)?);
         let (engine, counters) = (self.engine.as_ref(), &self.counters);
         let memories = self
             .text
             .encode(set.queries(), HashMap::new(), engine, counters)?;
-        Ok(Standing { set, memories })
+        Ok(Encoded { set, memories })
     }
 
-    fn snapshot(&self) -> Arc<Standing> {
+    fn snapshot(&self) -> Arc<Encoded> {
         self.standing
             .read()
             .unwrap_or_else(|e| e.into_inner())
@@ -286,14 +267,14 @@ impl Grounder {
     /// A frame cannot have this size, or the engine refuses the shapes.
     pub fn prepare(&self, width: u32, height: u32) -> Result<(), Error> {
         check_size(width, height)?;
-        let (width, height) = self.policy.target(width, height);
-        self.prepare_input(width, height, &self.snapshot())
+        self.prepare_input(self.policy.target(width, height), &self.snapshot())
     }
 
-    fn prepare_input(&self, width: u32, height: u32, standing: &Standing) -> Result<(), Error> {
-        let size = self.size_plan(width, height)?;
+    fn prepare_input(&self, size: (u32, u32), standing: &Encoded) -> Result<(), Error> {
+        let plan = self.network.size_plan(size)?;
         for memory in &standing.memories {
-            self.fusion_plan(FusionShape::new(size.tokens, memory.tokens.ids.len()))?;
+            let shape = FusionShape::new(plan.tokens, memory.tokens.ids.len());
+            self.network.fusion_plan(shape)?;
         }
         Ok(())
     }
@@ -303,24 +284,74 @@ impl Grounder {
     /// # Errors
     /// The engine fails.
     pub fn ground(&self, frame: &Frame) -> Result<Grounding, Error> {
-        let standing = self.snapshot();
-        let outputs = self.run(frame, &standing)?;
-        let (width, height) = (frame.width(), frame.height());
-        let queries = outputs
-            .into_iter()
-            .map(|outputs| QueryResult {
-                detections: self
-                    .decoding(&outputs.query)
-                    .decode(&outputs, width, height),
-                query: outputs.query,
-                answer: None,
-            })
-            .collect();
+        self.ground_encoded(frame, &self.snapshot())
+    }
+
+    /// As [`ground`](Self::ground), for other queries than the standing ones.
+    ///
+    /// # Errors
+    /// The engine fails.
+    pub fn ground_encoded(&self, frame: &Frame, asked: &Encoded) -> Result<Grounding, Error> {
+        let queries = match self.see(frame, asked)? {
+            None => Vec::new(),
+            Some(seen) => {
+                let results = asked.iter().map(|(query, memory)| {
+                    let (outputs, fused) = self.fuse(&seen, query, memory)?;
+                    self.result(frame, &seen, &fused, &outputs)
+                });
+                results.collect::<Result<_, EngineError>>()?
+            }
+        };
         Ok(Grounding {
-            revision: standing.set.revision(),
-            width,
-            height,
+            revision: asked.set.revision(),
+            width: frame.width(),
+            height: frame.height(),
             queries,
+        })
+    }
+
+    fn result(
+        &self,
+        frame: &Frame,
+        seen: &Seen,
+        fused: &Fused,
+        outputs: &RawOutputs,
+    ) -> Result<QueryResult, EngineError> {
+        let query = outputs.query.clone();
+        let (width, height) = (frame.width(), frame.height());
+        let found = self.decoding(&query).decode(outputs, width, height);
+        let answering = self.answering.as_ref().filter(|_| query.is_question());
+        Ok(QueryResult {
+            answer: answering.and_then(|answering| answering.decode(&outputs.answers)),
+            detections: self.with_masks(found, (width, height), seen, fused)?,
+            query,
+        })
+    }
+
+    /// The detections, each with the mask of its object query if the model draws masks.
+    fn with_masks(
+        &self,
+        found: Vec<(usize, Detection)>,
+        frame: (u32, u32),
+        seen: &Seen,
+        fused: &Fused,
+    ) -> Result<Vec<Detection>, EngineError> {
+        let (objects, mut detections): (Vec<usize>, Vec<Detection>) = found.into_iter().unzip();
+        if !self.network.segments() || objects.is_empty() {
+            return Ok(detections);
+        }
+        self.counters.mask_runs.add(1);
+        self.counters.mask_time.measure(|| {
+            let logits = self.network.masks(seen, fused, &objects)?;
+            for (detection, logits) in detections.iter_mut().zip(&logits) {
+                let map = Map {
+                    values: &logits.values,
+                    width: logits.width,
+                    height: logits.height,
+                };
+                detection.mask = Some(masks::mask(map, seen.plan.size, frame));
+            }
+            Ok(detections)
         })
     }
 
@@ -329,7 +360,25 @@ impl Grounder {
     /// # Errors
     /// The engine fails.
     pub fn outputs(&self, frame: &Frame) -> Result<Vec<RawOutputs>, Error> {
-        self.run(frame, &self.snapshot())
+        self.outputs_encoded(frame, &self.snapshot())
+    }
+
+    /// As [`outputs`](Self::outputs), for other queries than the standing ones.
+    ///
+    /// # Errors
+    /// The engine fails.
+    pub fn outputs_encoded(
+        &self,
+        frame: &Frame,
+        asked: &Encoded,
+    ) -> Result<Vec<RawOutputs>, Error> {
+        let Some(seen) = self.see(frame, asked)? else {
+            return Ok(Vec::new());
+        };
+        asked
+            .iter()
+            .map(|(query, memory)| Ok(self.fuse(&seen, query, memory)?.0))
+            .collect()
     }
 
     /// Counters since the grounder was loaded.
@@ -360,122 +409,51 @@ impl Grounder {
         }
     }
 
-    pub(crate) fn run(&self, frame: &Frame, standing: &Standing) -> Result<Vec<RawOutputs>, Error> {
+    /// The frame as the network sees it; `None` if nothing is asked.
+    fn see(&self, frame: &Frame, standing: &Encoded) -> Result<Option<Seen>, Error> {
         self.counters.frames.add(1);
         if standing.memories.is_empty() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let (width, height) = self.policy.target(frame.width(), frame.height());
-        let size = self.size_plan(width, height)?;
+        let plan = self.network.size_plan((width, height))?;
         let image = self
             .counters
             .preprocess_time
             .measure(|| self.normalisation.tensor(frame, width, height));
-        let tokens = self
+        let seen = self
             .counters
             .vision_time
-            .measure(|| self.run_vision(&size, &image))?;
+            .measure(|| self.network.see(plan, &image))?;
         self.counters.vision_runs.add(1);
-        let queries = standing.set.queries().iter().zip(&standing.memories);
-        queries
-            .map(|(query, memory)| {
-                let shape = FusionShape::new(size.tokens, memory.tokens.ids.len());
-                let (logits, boxes) = self
-                    .counters
-                    .fusion_time
-                    .measure(|| self.run_fusion(&size, &tokens, memory, shape))?;
-                self.counters.fusion_runs.add(1);
-                Ok(RawOutputs {
-                    query: query.clone(),
-                    slots: self.manifest().network.slots,
-                    logits,
-                    boxes: boxes
-                        .chunks_exact(4)
-                        .map(|b| [b[0], b[1], b[2], b[3]])
-                        .collect(),
-                    tokens: memory.tokens.spans.clone(),
-                })
-            })
-            .collect()
+        Ok(Some(seen))
     }
 
-    fn size_plan(&self, width: u32, height: u32) -> Result<Arc<SizePlan>, EngineError> {
-        self.vision.plans.get_or_make((width, height), || {
-            let network = &self.manifest().network;
-            let (w, h) = (width as usize, height as usize);
-            let (rows, columns) = (h.div_ceil(network.stride), w.div_ceil(network.stride));
-            let image = InputShape {
-                name: "image",
-                element: InputType::F32,
-                shape: vec![1, 3, h, w],
-            };
-            Ok(Arc::new(SizePlan {
-                tokens: rows * columns,
-                positions: sine_positions(rows, columns, network.d_model),
-                vision: self.vision.graph.plan(&[image])?,
-            }))
-        })
-    }
-
-    fn fusion_plan(&self, shape: FusionShape) -> Result<Arc<dyn Plan>, EngineError> {
-        self.fusion.plans.get_or_make(shape, || {
-            let FusionShape { tokens, length } = shape;
-            let d = self.manifest().network.d_model;
-            let float = |name, shape| InputShape {
-                name,
-                element: InputType::F32,
-                shape,
-            };
-            let mask = InputShape {
-                name: "text_mask",
-                element: InputType::I64,
-                shape: vec![1, length],
-            };
-            self.fusion.graph.plan(&[
-                float("tokens", vec![1, tokens, d]),
-                float("position", vec![1, tokens, d]),
-                float("text_memory", vec![1, length, d]),
-                mask,
-            ])
-        })
-    }
-
-    /// `[tokens, d]`.
-    fn run_vision(&self, size: &SizePlan, image: &[f32]) -> Result<Vec<f32>, EngineError> {
-        const OUTPUT: &str = "tokens";
-        let outputs = size.vision.run(&[View::F32(image)], &[OUTPUT])?;
-        let shape = [1, size.tokens, self.manifest().network.d_model];
-        let [tokens] = shaped(&self.vision.path, outputs, [(OUTPUT, &shape)])?;
-        Ok(tokens)
-    }
-
-    /// Logits `[queries, slots]` and boxes `[queries, 4]`; the text is padded to `shape`.
-    fn run_fusion(
+    fn fuse(
         &self,
-        size: &SizePlan,
-        tokens: &[f32],
+        seen: &Seen,
+        query: &Arc<Query>,
         memory: &TextMemory,
-        shape: FusionShape,
-    ) -> Result<(Vec<f32>, Vec<f32>), EngineError> {
-        const OUTPUTS: [&str; 2] = ["logits", "boxes"];
-        let network = &self.manifest().network;
-        let length = memory.tokens.ids.len();
-        let mut text = memory.data.clone();
-        text.resize(shape.length * network.d_model, 0.0);
-        let mut mask = vec![1; length];
-        mask.resize(shape.length, 0);
-        let inputs = [
-            View::F32(tokens),
-            View::F32(&size.positions),
-            View::F32(&text),
-            View::I64(&mask),
-        ];
-        let outputs = self.fusion_plan(shape)?.run(&inputs, &OUTPUTS)?;
-        let logits = [1, network.queries, network.slots];
-        let boxes = [1, network.queries, 4];
-        let expected = [(OUTPUTS[0], &logits[..]), (OUTPUTS[1], &boxes[..])];
-        let [logits, boxes] = shaped(&self.fusion.path, outputs, expected)?;
-        Ok((logits, boxes))
+    ) -> Result<(RawOutputs, Fused), EngineError> {
+        let shape = FusionShape::new(seen.plan.tokens, memory.tokens.ids.len());
+        let mut fused = self
+            .counters
+            .fusion_time
+            .measure(|| self.network.fuse(seen, memory, shape))?;
+        self.counters.fusion_runs.add(1);
+        let outputs = RawOutputs {
+            query: query.clone(),
+            slots: self.manifest().network.slots,
+            logits: std::mem::take(&mut fused.logits),
+            boxes: fused
+                .boxes
+                .chunks_exact(4)
+                .map(|b| [b[0], b[1], b[2], b[3]])
+                .collect(),
+            tokens: memory.tokens.spans.clone(),
+            answers: std::mem::take(&mut fused.answers),
+        };
+        Ok((outputs, fused))
     }
 }
 
@@ -483,28 +461,6 @@ fn store(slot: &AtomicU32, threshold: f32) {
     if !threshold.is_nan() {
         slot.store(threshold.clamp(0.0, 1.0).to_bits(), Ordering::Relaxed);
     }
-}
-
-/// The tensors' data if they have the expected names' shapes.
-pub(crate) fn shaped<const N: usize>(
-    graph: &str,
-    outputs: Vec<Tensor>,
-    expected: [(&'static str, &[usize]); N],
-) -> Result<[Vec<f32>; N], EngineError> {
-    for ((output, shape), tensor) in expected.iter().zip(&outputs) {
-        if tensor.shape != *shape {
-            return Err(EngineError::OutputShape {
-                graph: graph.to_owned(),
-                output,
-                expected: shape.to_vec(),
-                found: tensor.shape.clone(),
-            });
-        }
-    }
-    let data: Vec<Vec<f32>> = outputs.into_iter().map(|tensor| tensor.data).collect();
-    Ok(data
-        .try_into()
-        .expect("a plan gives as many outputs as it is asked for"))
 }
 
 #[cfg(test)]
@@ -526,17 +482,15 @@ mod tests {
         let memory = &standing.memories[0];
         let rgb: Vec<u8> = (0..64 * 48 * 3).map(|i| (i % 251) as u8).collect();
         let frame = Frame::rgb(64, 48, &rgb).unwrap();
-        let (width, height) = grounder.policy.target(64, 48);
-        let size = grounder.size_plan(width, height).unwrap();
-        let image = grounder.normalisation.tensor(&frame, width, height);
-        let tokens = grounder.run_vision(&size, &image).unwrap();
+        let seen = grounder.see(&frame, &standing).unwrap().unwrap();
         let length = memory.tokens.ids.len();
         let run = |length| {
             let shape = FusionShape {
-                tokens: size.tokens,
+                tokens: seen.plan.tokens,
                 length,
             };
-            grounder.run_fusion(&size, &tokens, memory, shape).unwrap()
+            let fused = grounder.network.fuse(&seen, memory, shape).unwrap();
+            (fused.logits, fused.boxes)
         };
         let (logits, boxes) = run(length);
         for padded in [length + 1, length.next_multiple_of(8), length + 40] {

@@ -25,12 +25,16 @@ pub struct Stats {
     pub vision_runs: u64,
     /// Runs of the fusion graph: one for each frame and query.
     pub fusion_runs: u64,
+    /// Runs of the mask graph.
+    pub mask_runs: u64,
     /// Time spent on resizing and normalising.
     pub preprocess_time: Duration,
     /// Time spent in the vision graph.
     pub vision_time: Duration,
     /// Time spent in the fusion graph.
     pub fusion_time: Duration,
+    /// Time spent in the mask graph and on scaling its masks.
+    pub mask_time: Duration,
 }
 
 /// A number that threads raise.
@@ -76,9 +80,11 @@ pub(crate) struct Counters {
     pub cache_write_failures: Count,
     pub vision_runs: Count,
     pub fusion_runs: Count,
+    pub mask_runs: Count,
     pub preprocess_time: Clock,
     pub vision_time: Clock,
     pub fusion_time: Clock,
+    pub mask_time: Clock,
 }
 
 impl Counters {
@@ -93,9 +99,11 @@ impl Counters {
             cache_write_failures: self.cache_write_failures.read(),
             vision_runs: self.vision_runs.read(),
             fusion_runs: self.fusion_runs.read(),
+            mask_runs: self.mask_runs.read(),
             preprocess_time: self.preprocess_time.read(),
             vision_time: self.vision_time.read(),
             fusion_time: self.fusion_time.read(),
+            mask_time: self.mask_time.read(),
         }
     }
 }

@@ -184,8 +184,10 @@ impl TextGraph {
             }
         };
         let mask = vec![1; length];
-        let outputs = plan.run(&[View::I64(ids), View::I64(&mask)], &[OUTPUT])?;
-        let [memory] = crate::grounder::shaped(&self.path, outputs, [(OUTPUT, &[1, length, d])])?;
-        Ok(memory)
+        let memory = plan
+            .run(&[View::I64(ids), View::I64(&mask)], &[OUTPUT])?
+            .remove(0);
+        memory.check(&self.path, OUTPUT, &[1, length, d])?;
+        Ok(memory.data)
     }
 }

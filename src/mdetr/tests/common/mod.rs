@@ -3,6 +3,8 @@
 // Each test binary compiles its own copy and uses a part of it.
 #![allow(dead_code)]
 
+pub mod reference;
+
 use std::path::{Path, PathBuf};
 
 use mdetr::{Grounder, GrounderOptions, Query};

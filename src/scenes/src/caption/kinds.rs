@@ -6,13 +6,13 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use super::describe::Description;
 use super::relate::Relation;
 use super::words::{Determiner, noun_phrase, one_of};
-use super::{Caption, CaptionKind, GroundedPhrase};
+use super::{Answer, Caption, CaptionKind, GroundedPhrase};
 use crate::scene::Object;
 use crate::truth::GroundTruth;
 
 /// Draws before a kind of caption counts as not on offer.
-const TRIES: usize = 60;
-/// Chance that a caption begins with a capital, and that it ends with a period.
+pub(super) const TRIES: usize = 60;
+/// Chance that a caption begins with a capital, and that one that is no question ends with a period.
 const CAPITAL: f64 = 0.05;
 const PERIOD: f64 = 0.1;
 /// Chance that a relation is chosen to be needed: its target's words alone name several objects.
@@ -24,18 +24,19 @@ const MAX_LIST: usize = 6;
 
 /// A noun phrase: what it says, how it begins, what it denotes.
 #[derive(Clone)]
-struct Noun {
-    description: Description,
-    determiner: Determiner,
-    objects: Vec<usize>,
+pub(super) struct Noun {
+    pub description: Description,
+    pub determiner: Determiner,
+    pub objects: Vec<usize>,
 }
 
 pub(super) struct Writer<'a, R: Rng> {
-    rng: &'a mut R,
-    objects: &'a [Object],
+    pub rng: &'a mut R,
+    pub objects: &'a [Object],
     truth: &'a GroundTruth,
-    text: String,
+    pub text: String,
     phrases: Vec<GroundedPhrase>,
+    pub answer: Option<Answer>,
 }
 
 impl<'a, R: Rng> Writer<'a, R> {
@@ -46,6 +47,7 @@ impl<'a, R: Rng> Writer<'a, R> {
             truth,
             text: String::new(),
             phrases: Vec::new(),
+            answer: None,
         }
     }
 
@@ -60,17 +62,25 @@ impl<'a, R: Rng> Writer<'a, R> {
             CaptionKind::Absent => self.absent(),
             CaptionKind::RelationAbsent => self.relation_absent(),
             CaptionKind::Mixed => self.mixed(),
+            CaptionKind::Exist => self.exist(),
+            CaptionKind::Count => self.count(),
+            CaptionKind::CompareNumber => self.compare_number(),
+            CaptionKind::QueryAttribute => self.query_attribute(),
+            CaptionKind::CompareAttribute => self.compare_attribute(),
         }?;
         if self.rng.random_bool(CAPITAL) {
             self.text[..1].make_ascii_uppercase();
         }
-        if self.rng.random_bool(PERIOD) {
+        if kind.is_question() {
+            self.text.push('?');
+        } else if self.rng.random_bool(PERIOD) {
             self.text.push('.');
         }
         Some(Caption {
             text: self.text,
             kind,
             phrases: self.phrases,
+            answer: self.answer,
         })
     }
 
@@ -265,7 +275,7 @@ impl<'a, R: Rng> Writer<'a, R> {
     }
 
     /// A random description of a random object.
-    fn some_description(&mut self) -> Description {
+    pub(super) fn some_description(&mut self) -> Description {
         let object = self.objects.choose(self.rng).expect("a scene has objects");
         Description::random_of(self.rng, object)
     }
@@ -371,7 +381,7 @@ impl<'a, R: Rng> Writer<'a, R> {
     }
 
     /// An object that can be named without a relation, and its name.
-    fn unique_anchor(&mut self) -> Option<(usize, Noun)> {
+    pub(super) fn unique_anchor(&mut self) -> Option<(usize, Noun)> {
         let anchor = self.rng.random_range(0..self.objects.len());
         let description = Description::unique_of(self.rng, self.objects, anchor)?;
         let noun = Noun {
@@ -401,11 +411,16 @@ impl<'a, R: Rng> Writer<'a, R> {
         }
     }
 
-    fn referents(&self, r: Relation, target: &Description, anchor: usize) -> Option<Vec<usize>> {
+    pub(super) fn referents(
+        &self,
+        r: Relation,
+        target: &Description,
+        anchor: usize,
+    ) -> Option<Vec<usize>> {
         r.referents(self.objects, self.truth, target, anchor)
     }
 
-    fn any_relation(&mut self) -> Relation {
+    pub(super) fn any_relation(&mut self) -> Relation {
         *Relation::ALL.choose(self.rng).expect("there are relations")
     }
 
@@ -415,7 +430,7 @@ impl<'a, R: Rng> Writer<'a, R> {
             .expect("a list of determiners is not empty")
     }
 
-    fn say(&mut self, noun: &Noun) {
+    pub(super) fn say(&mut self, noun: &Noun) {
         let words = noun_phrase(self.rng, &noun.description, noun.determiner);
         self.say_phrase(&words, noun.objects.clone());
     }
@@ -436,7 +451,7 @@ impl<'a, R: Rng> Writer<'a, R> {
     }
 
     /// Says a relation of the noun phrase before it.
-    fn say_relation(&mut self, noun: &Noun, relation: Relation) {
+    pub(super) fn say_relation(&mut self, noun: &Noun, relation: Relation) {
         let that_is = self.rng.random_bool(THAT_IS) && !noun.determiner.plural();
         let that_is = if that_is { "that is " } else { "" };
         let words = relation.words(self.rng);

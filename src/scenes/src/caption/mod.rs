@@ -6,6 +6,7 @@
 
 mod describe;
 mod kinds;
+mod questions;
 mod relate;
 mod words;
 
@@ -18,6 +19,7 @@ use crate::scene::Scene;
 use crate::truth::GroundTruth;
 
 pub use describe::Description;
+pub use questions::Answer;
 pub use relate::Relation;
 
 /// A sentence and what its words refer to.
@@ -29,6 +31,8 @@ pub struct Caption {
     pub kind: CaptionKind,
     /// Its noun phrases in order, those that refer to nothing included.
     pub phrases: Vec<GroundedPhrase>,
+    /// The answer, if it is a question.
+    pub answer: Option<Answer>,
 }
 
 /// A noun phrase of a caption and the objects it denotes.
@@ -91,6 +95,32 @@ kinds! {
     RelationAbsent = "relation-absent",
     /// Noun phrases that match something, and one that does not.
     Mixed = "mixed",
+    /// "is there a red ball left of the cube?"
+    Exist = "exist",
+    /// "how many cones are there?"
+    Count = "count",
+    /// "are there more cubes than balls?"
+    CompareNumber = "compare-number",
+    /// "what color is the small ball?"
+    QueryAttribute = "query-attribute",
+    /// "is the ball the same color as the cube?"
+    CompareAttribute = "compare-attribute",
+}
+
+impl CaptionKind {
+    /// The kinds that are questions.
+    pub const QUESTIONS: &[CaptionKind] = &[
+        CaptionKind::Exist,
+        CaptionKind::Count,
+        CaptionKind::CompareNumber,
+        CaptionKind::QueryAttribute,
+        CaptionKind::CompareAttribute,
+    ];
+
+    /// Whether it is a question.
+    pub fn is_question(self) -> bool {
+        CaptionKind::QUESTIONS.contains(&self)
+    }
 }
 
 impl FromStr for CaptionKind {
@@ -129,6 +159,15 @@ impl Mix {
             (RelationAbsent, 6),
             (Mixed, 8),
         ])
+    }
+
+    /// [`training`](Self::training) and, for two of its captions, one question of any family.
+    pub fn with_questions() -> Mix {
+        let mut mix = Mix::training().0;
+        let total: u32 = mix.iter().map(|(_, weight)| weight).sum();
+        let each = total / 2 / CaptionKind::QUESTIONS.len() as u32;
+        mix.extend(CaptionKind::QUESTIONS.iter().map(|&kind| (kind, each)));
+        Mix(mix)
     }
 
     /// These kinds, equally often.
@@ -179,6 +218,7 @@ pub fn caption_or_fallback(
         Relation2 => Relation,
         Relation | Plural => Phrases,
         RelationAbsent => Absent,
+        CompareNumber | QueryAttribute | CompareAttribute => Count,
         _ => Phrase,
     };
     [kind, fallback, Phrase]

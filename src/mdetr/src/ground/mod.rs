@@ -1,7 +1,12 @@
-//! From the network's outputs to boxes, phrases and answers.
+//! From the network's outputs to boxes, phrases, masks and answers.
 
+pub(crate) mod answers;
+pub(crate) mod masks;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use mdetr_rle::Rle;
 use serde::{Deserialize, Serialize};
 
 use crate::query::{Query, Span};
@@ -84,7 +89,7 @@ pub struct Phrase {
 }
 
 /// One object found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Detection {
     /// Where, in pixels of the frame, inside the frame.
     pub bbox: BBox,
@@ -94,6 +99,8 @@ pub struct Detection {
     pub phrases: Vec<Phrase>,
     /// Identity over time, if a tracker gave one.
     pub track: Option<u64>,
+    /// Its pixels in the frame, if the model draws masks.
+    pub mask: Option<Rle>,
 }
 
 /// The answer to a question.
@@ -112,7 +119,7 @@ pub struct QueryResult {
     pub query: Arc<Query>,
     /// Objects, highest score first.
     pub detections: Vec<Detection>,
-    /// The answer, if the query is a question.
+    /// The answer, if the query is a question and the model answers questions.
     pub answer: Option<Answer>,
 }
 
@@ -150,6 +157,9 @@ pub struct RawOutputs {
     /// For each token, and so for each of the first slots, its span in the query's text without
     /// white space, so an empty one for white space; `None` for special tokens.
     pub tokens: Vec<Option<Span>>,
+    /// Logits of the heads that answer questions, by the name of the fusion graph's output; empty
+    /// if the model has none.
+    pub answers: BTreeMap<&'static str, Vec<f32>>,
 }
 
 impl RawOutputs {
@@ -159,7 +169,7 @@ impl RawOutputs {
     }
 }
 
-fn softmax(logits: &[f32]) -> Vec<f32> {
+pub(crate) fn softmax(logits: &[f32]) -> Vec<f32> {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut values: Vec<f32> = logits.iter().map(|logit| (logit - most).exp()).collect();
     let sum: f32 = values.iter().sum();
@@ -179,18 +189,25 @@ pub(crate) struct Decoding {
 }
 
 impl Decoding {
-    /// Detections of one query, highest score first, in pixels of a frame of `width` x `height`.
+    /// Detections of one query, highest score first, in pixels of a frame of `width` x `height`,
+    /// each with the index of its object query.
     ///
     /// With targets, only detections with a phrase that overlaps one; without, also those no word
     /// of which is above the threshold.
-    pub(crate) fn decode(self, outputs: &RawOutputs, width: u32, height: u32) -> Vec<Detection> {
+    pub(crate) fn decode(
+        self,
+        outputs: &RawOutputs,
+        width: u32,
+        height: u32,
+    ) -> Vec<(usize, Detection)> {
         let (width, height) = (width as f32, height as f32);
         let targets = outputs.query.targets();
-        let mut detections: Vec<Detection> = outputs
+        let mut detections: Vec<(usize, Detection)> = outputs
             .probabilities()
             .iter()
             .zip(&outputs.boxes)
-            .filter_map(|(probabilities, &[cx, cy, w, h])| {
+            .enumerate()
+            .filter_map(|(index, (probabilities, &[cx, cy, w, h]))| {
                 let score = 1.0 - probabilities.last()?;
                 let finite = [cx, cy, w, h].iter().all(|v| v.is_finite());
                 if !(score > self.score_threshold && finite) {
@@ -203,15 +220,17 @@ impl Decoding {
                         .any(|p| targets.iter().any(|t| t.overlaps(p.span)));
                 let bbox = BBox::from_cxcywh(cx * width, cy * height, w * width, h * height)
                     .clamp(width, height);
-                wanted.then_some(Detection {
+                let detection = Detection {
                     bbox,
                     score,
                     phrases,
                     track: None,
-                })
+                    mask: None,
+                };
+                wanted.then_some((index, detection))
             })
             .collect();
-        detections.sort_by(|a, b| b.score.total_cmp(&a.score));
+        detections.sort_by(|(_, a), (_, b)| b.score.total_cmp(&a.score));
         detections.truncate(self.max_detections);
         detections
     }
@@ -301,7 +320,13 @@ mod tests {
             logits: rows.iter().flat_map(|(p, _)| p.map(f32::ln)).collect(),
             boxes: rows.iter().map(|(_, b)| *b).collect(),
             tokens: vec![None, span(0, 1), span(2, 5), span(6, 10), None],
+            answers: BTreeMap::new(),
         }
+    }
+
+    fn decode(decoding: Decoding, outputs: &RawOutputs, width: u32, height: u32) -> Vec<Detection> {
+        let found = decoding.decode(outputs, width, height);
+        found.into_iter().map(|(_, detection)| detection).collect()
     }
 
     const DECODING: Decoding = Decoding {
@@ -314,7 +339,7 @@ mod tests {
     #[test]
     fn adjacent_words_are_one_phrase() {
         let row = [0.02, 0.05, 0.4, 0.45, 0.03, 0.05];
-        let found = DECODING.decode(&outputs("a red cube", &[(row, CENTRE)]), 200, 100);
+        let found = decode(DECODING, &outputs("a red cube", &[(row, CENTRE)]), 200, 100);
         assert_eq!(found.len(), 1);
         assert!((found[0].score - 0.95).abs() < 1e-5);
         assert_eq!(
@@ -339,7 +364,7 @@ mod tests {
     #[test]
     fn words_apart_are_two_phrases_and_special_tokens_none() {
         let row = [0.2, 0.2, 0.05, 0.2, 0.3, 0.05];
-        let found = DECODING.decode(&outputs("a red cube", &[(row, CENTRE)]), 10, 10);
+        let found = decode(DECODING, &outputs("a red cube", &[(row, CENTRE)]), 10, 10);
         let texts: Vec<&str> = found[0].phrases.iter().map(|p| p.text.as_str()).collect();
         assert_eq!(texts, ["a", "cube"]);
     }
@@ -353,7 +378,7 @@ mod tests {
                 tokens: tokens.to_vec(),
                 ..outputs("a red cube", &[(row, CENTRE)])
             };
-            let found = DECODING.decode(&outputs, 10, 10).remove(0);
+            let found = decode(DECODING, &outputs, 10, 10).remove(0);
             found
                 .phrases
                 .into_iter()
@@ -379,16 +404,25 @@ mod tests {
         let red = ([0.01, 0.01, 0.9, 0.01, 0.01, 0.06], CENTRE);
         let wordless = ([0.8, 0.05, 0.02, 0.05, 0.06, 0.02], CENTRE);
         let rows = [cube, red, wordless];
-        let found = DECODING.decode(&outputs("a red [cube]", &rows), 10, 10);
+        let found = decode(DECODING, &outputs("a red [cube]", &rows), 10, 10);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].phrases[0].text, "cube");
-        let found = DECODING.decode(&outputs("a red cube", &rows), 10, 10);
+        let found = decode(DECODING, &outputs("a red cube", &rows), 10, 10);
         assert_eq!(found.len(), 3);
         assert!(
             found[0].phrases.is_empty(),
             "the wordless one has the highest score"
         );
         assert!(found.windows(2).all(|pair| pair[0].score >= pair[1].score));
+    }
+
+    #[test]
+    fn detections_know_their_object_query() {
+        let row = |none: f32| ([0.0, 0.0, 1.0 - none, 0.0, 0.0, none], CENTRE);
+        let rows = [row(0.2), row(0.9), row(0.1)];
+        let found = DECODING.decode(&outputs("a red cube", &rows), 10, 10);
+        let indices: Vec<usize> = found.iter().map(|(index, _)| *index).collect();
+        assert_eq!(indices, [2, 0]);
     }
 
     #[test]
@@ -401,7 +435,7 @@ mod tests {
                 max_detections,
                 ..DECODING
             };
-            let found = decoding.decode(&outputs("a red cube", &rows), 10, 10);
+            let found = decode(decoding, &outputs("a red cube", &rows), 10, 10);
             found
                 .iter()
                 .map(|d| (d.score * 10.0).round() as i32)
@@ -421,7 +455,7 @@ mod tests {
             &[(row, [f32::NAN, 0.5, 0.5, 0.5]), (row, CENTRE)],
         );
         broken.logits[SLOTS] = f32::NAN;
-        assert!(DECODING.decode(&broken, 10, 10).is_empty());
+        assert!(decode(DECODING, &broken, 10, 10).is_empty());
     }
 
     /// First row and last column of a 2 x 3 map with 8 channels, computed with the formula by hand:
@@ -504,7 +538,7 @@ mod tests {
             let source = if target { "a [red] cube" } else { "a red cube" };
             let outputs = outputs(source, &rows);
             let decoding = Decoding { score_threshold, phrase_threshold, max_detections };
-            let found = decoding.decode(&outputs, 64, 48);
+            let found = decode(decoding, &outputs, 64, 48);
             prop_assert!(found.len() <= max_detections);
             prop_assert!(found.windows(2).all(|pair| pair[0].score >= pair[1].score));
             for detection in &found {

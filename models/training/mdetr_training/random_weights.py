@@ -1,0 +1,87 @@
+"""Random weights that behave like trained ones: activations stay finite, outputs vary."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from .config import NetworkConfig
+from .fold import FROZEN_NORMS
+from .segmentation import build
+
+THRESHOLD = 0.7
+"""The usual threshold of scores."""
+
+
+def last_norms(body: nn.Module) -> list[nn.Module]:
+    """The norm that ends each residual block."""
+    inside = [[m for m in b.children() if isinstance(m, FROZEN_NORMS)] for b in body.modules()]
+    return [norms[-1] for norms in inside if len(norms) > 1]
+
+
+def calibrate(norm: nn.Module, inputs: tuple[Tensor]) -> None:
+    """Set a frozen norm's statistics near those of its input, and random scales and shifts."""
+    (x,) = inputs
+    mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
+    norm.running_mean.copy_(mean + 0.2 * var.sqrt() * torch.randn_like(mean))
+    norm.running_var.copy_(var * torch.empty_like(var).uniform_(0.7, 1.4) + 1e-3)
+    norm.weight.uniform_(0.6, 1.3)
+    norm.bias.uniform_(-0.3, 0.3)
+
+
+def damp(norm: nn.Module, _: tuple[Tensor]) -> None:
+    """Have a residual block add little to its input, as in trained networks; a hundred layers
+    would otherwise enlarge rounding errors a thousandfold."""
+    norm.weight.mul_(0.25)
+
+
+@torch.no_grad()
+def random_network(c: NetworkConfig, seed: int = 0) -> nn.Module:
+    """A network in evaluation mode. Scores lie around the usual threshold."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = build(c).eval()
+        detr = network.detr if c.masks else network
+        norms = [m for m in detr.backbone.modules() if isinstance(m, FROZEN_NORMS)]
+        hooks = [norm.register_forward_pre_hook(calibrate) for norm in norms]
+        hooks += [norm.register_forward_pre_hook(damp) for norm in last_norms(detr.backbone)]
+        size = 8 * detr.stride
+        detr.backbone(torch.randn(1, 3, size, size))
+        for hook in hooks:
+            hook.remove()
+        for module in network.modules():
+            if isinstance(module, nn.LayerNorm | nn.GroupNorm):
+                module.weight.uniform_(0.7, 1.3)
+                module.bias.uniform_(-0.2, 0.2)
+        spread(network)
+        place_scores(network)
+    return network
+
+
+def spread(network: nn.Module) -> None:
+    """Have object queries look at different places, and boxes and masks differ by it."""
+    detr = network.detr if network.config.masks else network
+    for layer in detr.transformer.decoder.layers:
+        layer.self_attn.in_proj_weight.mul_(2.0)
+        layer.cross_attn_image.in_proj_weight.mul_(2.0)
+    for linear in detr.bbox_embed.layers:
+        linear.weight.mul_(2.5)
+    if network.config.masks:
+        network.bbox_attention.q_linear.weight.mul_(4.0)
+        network.bbox_attention.k_linear.weight.mul_(4.0)
+        network.mask_head.lay1.weight[:, network.config.d_model :].mul_(8.0)
+
+
+def place_scores(network: nn.Module) -> None:
+    """Spread the class logits and shift "no object" until half of the scores pass `THRESHOLD`."""
+    c = network.config
+    head = (network.detr if c.masks else network).class_embed
+    head.weight.mul_(2.0)
+    size = 8 * network.stride
+    maps = network.vision(torch.randn(1, 3, size, size))
+    tokens = maps[0] if c.masks else maps
+    ids = torch.randint(5, c.text.vocab_size, (1, 16))
+    mask = torch.ones_like(ids)
+    logits = network.fusion(tokens, network.position(size, size), network.text(ids, mask), mask)[0]
+    odds = logits[..., :-1].logsumexp(-1) - logits[..., -1]
+    head.bias[-1] += odds.median() - math.log(THRESHOLD / (1 - THRESHOLD))

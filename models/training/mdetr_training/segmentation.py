@@ -1,0 +1,134 @@
+"""DETR's mask head on MDETR: attention maps of object queries, refined to masks at stride 4."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import NetworkConfig
+from .network import MDETR
+
+HEADS = 8
+GROUPS = 8
+
+
+class BboxAttention(nn.Module):
+    """Where each object query looks: attention weights without values."""
+
+    def __init__(self, d_model: int):
+        super().__init__()
+        self.q_linear = nn.Linear(d_model, d_model)
+        self.k_linear = nn.Linear(d_model, d_model)
+        self.scale = (d_model // HEADS) ** -0.5
+
+    def forward(self, hidden: Tensor, memory: Tensor) -> Tensor:
+        """Queries [1, K, d], image memory [1, N, d] -> [1, K, 8, N]. Each head of each query sums
+        to one: DETR's own normalises over the heads together."""
+        q = self.q_linear(hidden).unflatten(-1, (HEADS, -1)).transpose(1, 2)
+        k = self.k_linear(memory).unflatten(-1, (HEADS, -1)).permute(0, 2, 3, 1)
+        return ((q * self.scale) @ k).softmax(-1).transpose(1, 2)
+
+
+def enlarge(x: Tensor, to: Tensor) -> Tensor:
+    """Nearest-neighbour upsampling to the size of `to`, which is twice that of x or one less."""
+    return F.interpolate(x, scale_factor=2.0)[..., : to.shape[-2], : to.shape[-1]]
+
+
+class MaskHead(nn.Module):
+    """Convolutions from attention maps and image features to mask logits.
+
+    `pyramid` are the channels of the backbone's maps at strides 4, 8 and 16.
+    """
+
+    def __init__(self, d_model: int, pyramid: list[int]):
+        super().__init__()
+        wide = d_model + HEADS
+        widths = [wide, *(max(d_model >> i, GROUPS) for i in range(1, 5))]
+        for i, (a, b) in enumerate(zip([wide, *widths], widths, strict=False), start=1):
+            setattr(self, f"lay{i}", nn.Conv2d(a, b, 3, padding=1))
+            setattr(self, f"gn{i}", nn.GroupNorm(GROUPS, b))
+        self.out_lay = nn.Conv2d(widths[-1], 1, 3, padding=1)
+        for i, channels in enumerate(reversed(pyramid), start=1):
+            setattr(self, f"adapter{i}", nn.Conv2d(channels, widths[i], 1))
+
+    def forward(self, tokens: Tensor, attention: Tensor, pyramid: list[Tensor]) -> Tensor:
+        """Projected tokens [1, d, h, w], attention [K, 8, h, w], maps at strides 16, 8 and 4
+        [1, C, ...] -> logits [K, H4, W4].
+
+        The first convolution takes both inputs stacked; its image half is the same for every
+        query and computed once.
+        """
+        image, looks = self.lay1.weight.split([tokens.shape[1], HEADS], dim=1)
+        shared = F.conv2d(tokens, image, self.lay1.bias, padding=1)
+        x = F.relu(self.gn1(shared + F.conv2d(attention, looks, padding=1)))
+        x = F.relu(self.gn2(self.lay2(x)))
+        adapters = (self.adapter1, self.adapter2, self.adapter3)
+        layers = (self.lay3, self.lay4, self.lay5)
+        norms = (self.gn3, self.gn4, self.gn5)
+        for features, adapter, layer, norm in zip(pyramid, adapters, layers, norms, strict=True):
+            features = adapter(features)
+            x = F.relu(norm(layer(features + enlarge(x, features))))
+        return self.out_lay(x)[:, 0]
+
+
+class DETRsegm(nn.Module):
+    """MDETR with masks. Parameter names follow the released checkpoints."""
+
+    def __init__(self, c: NetworkConfig):
+        super().__init__()
+        self.detr = MDETR(c)
+        self.bbox_attention = BboxAttention(c.d_model)
+        self.mask_head = MaskHead(c.d_model, self.detr.backbone[0].body.pyramid)
+
+        self.config = c
+
+    def position(self, height: int, width: int) -> Tensor:
+        """As MDETR's."""
+        return self.detr.position(height, width)
+
+    def vision(self, image: Tensor) -> tuple[Tensor, ...]:
+        """As MDETR's."""
+        return self.detr.vision(image)
+
+    def text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """As MDETR's."""
+        return self.detr.text(input_ids, attention_mask)
+
+    def fusion(
+        self, tokens: Tensor, position: Tensor, text_memory: Tensor, text_mask: Tensor
+    ) -> tuple[Tensor, ...]:
+        """As MDETR's."""
+        return self.detr.fusion(tokens, position, text_memory, text_mask)
+
+    @property
+    def fusion_outputs(self) -> list[str]:
+        """As MDETR's."""
+        return self.detr.fusion_outputs
+
+    @property
+    def stride(self) -> int:
+        """Pixels per image token and axis."""
+        return self.detr.stride
+
+    def mask(
+        self,
+        hidden: Tensor,
+        memory: Tensor,
+        tokens: Tensor,
+        pyramid_16: Tensor,
+        pyramid_8: Tensor,
+        pyramid_4: Tensor,
+    ) -> Tensor:
+        """Masks of the object queries that were kept, in one image.
+
+        hidden [1, K, d] and memory [1, N, d] from `fusion`; tokens [1, N, d] and maps
+        [1, C, h, w] from `vision` -> logits [1, K, ceil(H/4), ceil(W/4)].
+        """
+        rows, columns = ((side + 1) // 2 for side in pyramid_16.shape[-2:])
+        attention = self.bbox_attention(hidden, memory)
+        grid = tokens.transpose(1, 2).reshape(1, tokens.shape[-1], rows, columns)
+        maps = attention.reshape(-1, HEADS, rows, columns)
+        return self.mask_head(grid, maps, [pyramid_16, pyramid_8, pyramid_4])[None]
+
+
+def build(c: NetworkConfig) -> MDETR | DETRsegm:
+    """The network of that structure."""
+    return DETRsegm(c) if c.masks else MDETR(c)

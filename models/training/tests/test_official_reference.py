@@ -1,0 +1,41 @@
+"""The parity tests' small bundles and the outputs that belong to them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mdetr_training import official, reference
+from mdetr_training import tokenizer as tokenizers
+from mdetr_training.config import InputConfig
+
+FOLDER = Path(__file__).parents[3] / "src/mdetr/tests/data/official"
+
+
+@pytest.mark.parametrize("name", reference.OFFICIAL)
+def test_committed_bundles_give_the_committed_outputs(name: str):
+    network = official.from_random(name, reduced=True).network
+    tokenizer = tokenizers.load(FOLDER / name / "tokenizer.json")
+    tensors = load_file(FOLDER / f"{name}.safetensors")
+    cases = json.loads((FOLDER / "cases.json").read_text())
+    assert [len(tokenizer.encode(case["caption"]).ids) for case in cases] == [5, 40]
+    used = set()
+    for i, case in enumerate(cases):
+        ids, pixels, image = (tensors[f"{k}.{i}"] for k in ("input_ids", "pixels", "image"))
+        assert ids.tolist() == [tokenizer.encode(case["caption"]).ids]
+        assert pixels.shape == (case["height"], case["width"], 3)
+        torch.testing.assert_close(image, reference.normalise(pixels, InputConfig()))
+        found = official.run_bundle(FOLDER / name, network, image, ids)
+        used |= {f"{k}.{i}" for k in (*found, "input_ids", "pixels", "image")}
+        for output, value in found.items():
+            torch.testing.assert_close(value, tensors[f"{output}.{i}"], atol=1e-4, rtol=1e-5)
+    assert used == set(tensors)
+
+
+def test_the_data_are_small():
+    sizes = [p.stat().st_size for p in FOLDER.rglob("*") if p.is_file()]
+    assert sum(sizes) < 3 << 20
+    for name in reference.OFFICIAL:
+        assert sum(p.stat().st_size for p in (FOLDER / name).iterdir()) < 400 << 10

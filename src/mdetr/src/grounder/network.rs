@@ -1,0 +1,389 @@
+//! The graphs that see frames, fuse them with texts and draw masks, and their plans.
+
+use std::hash::Hash;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use super::plans::PlanCache;
+use crate::bundle::{Bundle, FUSION_GRAPH, MASK_GRAPH, Network as Sizes, VISION_GRAPH};
+use crate::engine::{Engine, Graph, InputShape, InputType, Plan, Tensor, View};
+use crate::error::{EngineError, Error};
+use crate::ground::answers::{AnswerLogits, heads};
+use crate::ground::sine_positions;
+use crate::text::TextMemory;
+
+/// The network without its text encoder.
+#[derive(Debug)]
+pub(super) struct Network {
+    sizes: Sizes,
+    /// Feature maps for the mask graph and their strides.
+    pyramid: Vec<(&'static str, usize)>,
+    answer_heads: &'static [&'static str],
+    vision: Stage<(u32, u32), Arc<SizePlan>>,
+    fusion: Stage<FusionShape, Arc<dyn Plan>>,
+    mask: Option<Stage<MaskShape, Arc<dyn Plan>>>,
+}
+
+/// A graph and its plans.
+#[derive(Debug)]
+struct Stage<K: Hash + Eq, V> {
+    path: String,
+    graph: Box<dyn Graph>,
+    plans: PlanCache<K, V>,
+}
+
+impl<K: Hash + Eq + Clone, V: Clone> Stage<K, V> {
+    /// Plans hold weights of their own: few of a large graph are kept, more of a small one.
+    fn load(bundle: &Bundle, name: &str, engine: &dyn Engine, least: usize) -> Result<Self, Error> {
+        const BYTES: usize = 256 << 20;
+        const MOST: usize = 32;
+        let source = bundle.graph(name)?;
+        let plans = (BYTES / source.onnx.len().max(1)).clamp(least, MOST);
+        let plans = PlanCache::new(NonZeroUsize::new(plans).unwrap_or(NonZeroUsize::MIN));
+        Ok(Stage {
+            path: source.path.clone(),
+            graph: engine.load(source)?,
+            plans,
+        })
+    }
+}
+
+/// What depends only on the size of the network's input.
+#[derive(Debug)]
+pub(super) struct SizePlan {
+    /// Width and height of the input.
+    pub size: (u32, u32),
+    /// Number of vision tokens.
+    pub tokens: usize,
+    /// `[tokens, d]`.
+    positions: Vec<f32>,
+    vision: Arc<dyn Plan>,
+}
+
+/// What a plan of the fusion graph is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct FusionShape {
+    /// Vision tokens.
+    pub tokens: usize,
+    /// Text tokens with padding.
+    pub length: usize,
+}
+
+impl FusionShape {
+    /// Texts are padded to a multiple of this, so that few plans serve texts of any length.
+    const LENGTH_STEP: usize = 8;
+
+    pub(super) fn new(tokens: usize, length: usize) -> FusionShape {
+        FusionShape {
+            tokens,
+            length: length.next_multiple_of(Self::LENGTH_STEP),
+        }
+    }
+}
+
+/// What a plan of the mask graph is made for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct MaskShape {
+    objects: usize,
+    tokens: usize,
+    /// Of each feature map.
+    pyramid: Vec<Vec<usize>>,
+}
+
+/// What the vision graph gave for a frame.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub plan: Arc<SizePlan>,
+    /// `[tokens, d]`.
+    tokens: Vec<f32>,
+    pyramid: Vec<Tensor>,
+}
+
+/// What the fusion graph gave for a frame and a text.
+#[derive(Debug)]
+pub(super) struct Fused {
+    /// `[queries, slots]`.
+    pub logits: Vec<f32>,
+    /// `[queries, 4]`.
+    pub boxes: Vec<f32>,
+    pub answers: AnswerLogits,
+    /// `[queries, d]`; empty if the model draws no masks.
+    hidden: Vec<f32>,
+    /// `[tokens, d]`; empty if the model draws no masks.
+    memory: Vec<f32>,
+}
+
+impl Network {
+    pub(super) fn load(bundle: &Bundle, engine: &dyn Engine) -> Result<Network, Error> {
+        let manifest = bundle.manifest();
+        let mask = match manifest.segments() {
+            true => Some(Stage::load(bundle, MASK_GRAPH, engine, 8)?),
+            false => None,
+        };
+        Ok(Network {
+            sizes: manifest.network.clone(),
+            pyramid: bundle.pyramid()?,
+            answer_heads: manifest.answers.as_ref().map_or(&[], |a| heads(a.kind)),
+            vision: Stage::load(bundle, VISION_GRAPH, engine, 2)?,
+            fusion: Stage::load(bundle, FUSION_GRAPH, engine, 8)?,
+            mask,
+        })
+    }
+
+    pub(super) fn segments(&self) -> bool {
+        self.mask.is_some()
+    }
+
+    /// The input size used last.
+    pub(super) fn latest_size(&self) -> Option<(u32, u32)> {
+        self.vision.plans.latest()
+    }
+
+    /// The plan for inputs of `size`: width and height.
+    pub(super) fn size_plan(&self, size: (u32, u32)) -> Result<Arc<SizePlan>, EngineError> {
+        self.vision.plans.get_or_make(size, || {
+            let (w, h) = (size.0 as usize, size.1 as usize);
+            let stride = self.sizes.stride;
+            let (rows, columns) = (h.div_ceil(stride), w.div_ceil(stride));
+            Ok(Arc::new(SizePlan {
+                size,
+                tokens: rows * columns,
+                positions: sine_positions(rows, columns, self.sizes.d_model),
+                vision: self.vision.graph.plan(&[float("image", [1, 3, h, w])])?,
+            }))
+        })
+    }
+
+    /// The plan for a frame's and a text's lengths.
+    pub(super) fn fusion_plan(&self, shape: FusionShape) -> Result<Arc<dyn Plan>, EngineError> {
+        self.fusion.plans.get_or_make(shape, || {
+            let FusionShape { tokens, length } = shape;
+            let d = self.sizes.d_model;
+            let mask = InputShape {
+                name: "text_mask",
+                element: InputType::I64,
+                shape: vec![1, length],
+            };
+            self.fusion.graph.plan(&[
+                float("tokens", [1, tokens, d]),
+                float("position", [1, tokens, d]),
+                float("text_memory", [1, length, d]),
+                mask,
+            ])
+        })
+    }
+
+    /// Runs the vision graph on a normalised image of the plan's size, `[3, height, width]`.
+    pub(super) fn see(&self, plan: Arc<SizePlan>, image: &[f32]) -> Result<Seen, EngineError> {
+        const TOKENS: &str = "tokens";
+        let mut names = vec![TOKENS];
+        names.extend(self.pyramid.iter().map(|(name, _)| *name));
+        let mut outputs = plan.vision.run(&[View::F32(image)], &names)?;
+        let path = &self.vision.path;
+        for ((name, stride), map) in self.pyramid.iter().zip(&outputs[1..]) {
+            let cells = |side: u32| (side as usize).div_ceil(*stride);
+            let (h, w) = (cells(plan.size.1), cells(plan.size.0));
+            let channels = map.data.len() / (h * w);
+            map.check(path, name, &[1, channels, h, w])?;
+        }
+        let pyramid = outputs.split_off(1);
+        let tokens = outputs.remove(0);
+        tokens.check(path, TOKENS, &[1, plan.tokens, self.sizes.d_model])?;
+        Ok(Seen {
+            plan,
+            tokens: tokens.data,
+            pyramid,
+        })
+    }
+
+    /// Runs the fusion graph; the text is padded to `shape`.
+    pub(super) fn fuse(
+        &self,
+        seen: &Seen,
+        text: &TextMemory,
+        shape: FusionShape,
+    ) -> Result<Fused, EngineError> {
+        let Sizes {
+            d_model: d,
+            queries,
+            slots,
+            ..
+        } = self.sizes;
+        let length = text.tokens.ids.len();
+        let mut memory = text.data.clone();
+        memory.resize(shape.length * d, 0.0);
+        let mut mask = vec![1; length];
+        mask.resize(shape.length, 0);
+        let inputs = [
+            View::F32(&seen.tokens),
+            View::F32(&seen.plan.positions),
+            View::F32(&memory),
+            View::I64(&mask),
+        ];
+        let mut expected = vec![
+            ("logits", vec![1, queries, slots]),
+            ("boxes", vec![1, queries, 4]),
+        ];
+        if self.segments() {
+            expected.push(("hidden", vec![1, queries, d]));
+            expected.push(("memory", vec![1, seen.plan.tokens, d]));
+        }
+        let mut names: Vec<&'static str> = expected.iter().map(|(name, _)| *name).collect();
+        names.extend(self.answer_heads);
+        let outputs = self.fusion_plan(shape)?.run(&inputs, &names)?;
+        let path = &self.fusion.path;
+        for ((name, shape), tensor) in expected.iter().zip(&outputs) {
+            tensor.check(path, name, shape)?;
+        }
+        for (name, tensor) in self.answer_heads.iter().zip(&outputs[expected.len()..]) {
+            tensor.check(path, name, &[1, tensor.data.len()])?;
+        }
+        let mut data = outputs.into_iter().map(|tensor| tensor.data);
+        let mut next = || {
+            data.next()
+                .expect("a plan gives all outputs it is asked for")
+        };
+        let (logits, boxes) = (next(), next());
+        let (hidden, memory) = match self.segments() {
+            true => (next(), next()),
+            false => (Vec::new(), Vec::new()),
+        };
+        Ok(Fused {
+            logits,
+            boxes,
+            hidden,
+            memory,
+            answers: self.answer_heads.iter().copied().zip(data).collect(),
+        })
+    }
+
+    /// Mask logits of the object queries at `objects`, one map `[h, w]` for each, with h and w.
+    /// Nothing if the model draws no masks.
+    pub(super) fn masks(
+        &self,
+        seen: &Seen,
+        fused: &Fused,
+        objects: &[usize],
+    ) -> Result<Vec<MaskLogits>, EngineError> {
+        let mut masks = Vec::new();
+        if let Some(stage) = &self.mask {
+            let mut rest = objects;
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(batch(rest.len()));
+                masks.extend(self.mask_batch(stage, seen, fused, now)?);
+                rest = later;
+            }
+        }
+        Ok(masks)
+    }
+
+    fn mask_batch(
+        &self,
+        stage: &Stage<MaskShape, Arc<dyn Plan>>,
+        seen: &Seen,
+        fused: &Fused,
+        objects: &[usize],
+    ) -> Result<Vec<MaskLogits>, EngineError> {
+        const OUTPUT: &str = "masks";
+        let d = self.sizes.d_model;
+        let shape = MaskShape {
+            objects: objects.len(),
+            tokens: seen.plan.tokens,
+            pyramid: seen.pyramid.iter().map(|map| map.shape.clone()).collect(),
+        };
+        let plan = stage.plans.get_or_make(shape.clone(), || {
+            let mut inputs = vec![
+                float("hidden", [1, shape.objects, d]),
+                float("memory", [1, shape.tokens, d]),
+                float("tokens", [1, shape.tokens, d]),
+            ];
+            let levels = self.pyramid.iter().zip(&shape.pyramid);
+            inputs.extend(levels.map(|((name, _), shape)| InputShape {
+                name,
+                element: InputType::F32,
+                shape: shape.clone(),
+            }));
+            stage.graph.plan(&inputs)
+        })?;
+        let hidden: Vec<f32> = objects
+            .iter()
+            .flat_map(|&object| &fused.hidden[object * d..(object + 1) * d])
+            .copied()
+            .collect();
+        let mut inputs = vec![
+            View::F32(&hidden),
+            View::F32(&fused.memory),
+            View::F32(&seen.tokens),
+        ];
+        inputs.extend(seen.pyramid.iter().map(|map| View::F32(&map.data)));
+        let masks = plan.run(&inputs, &[OUTPUT])?.remove(0);
+        let (height, width) = match masks.shape[..] {
+            [1, count, height, width] if count == objects.len() && height * width > 0 => {
+                (height, width)
+            }
+            _ => {
+                return Err(EngineError::OutputShape {
+                    graph: stage.path.clone(),
+                    output: OUTPUT,
+                    expected: vec![1, objects.len(), 1, 1],
+                    found: masks.shape,
+                });
+            }
+        };
+        let maps = masks.data.chunks_exact(height * width);
+        let logits = maps.map(|values| MaskLogits {
+            values: values.to_vec(),
+            width,
+            height,
+        });
+        Ok(logits.collect())
+    }
+}
+
+/// One object's mask before it is scaled and cut.
+#[derive(Debug)]
+pub(super) struct MaskLogits {
+    /// `[height, width]`.
+    pub values: Vec<f32>,
+    pub width: usize,
+    pub height: usize,
+}
+
+/// How many of `left` objects the mask graph takes at once: powers of two, so that few plans serve
+/// any number, and not too many, since the maps are large.
+fn batch(left: usize) -> usize {
+    const MOST: usize = 8;
+    if left >= MOST {
+        MOST
+    } else {
+        1 << left.max(1).ilog2()
+    }
+}
+
+fn float<const N: usize>(name: &'static str, shape: [usize; N]) -> InputShape {
+    InputShape {
+        name,
+        element: InputType::F32,
+        shape: shape.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_cover_any_number() {
+        let cut = |mut left: usize| {
+            let mut batches = Vec::new();
+            while left > 0 {
+                batches.push(batch(left));
+                left -= batches.last().unwrap();
+            }
+            batches
+        };
+        assert_eq!(cut(1), [1]);
+        assert_eq!(cut(7), [4, 2, 1]);
+        assert_eq!(cut(21), [8, 8, 4, 1]);
+    }
+}
