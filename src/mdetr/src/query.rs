@@ -83,14 +83,7 @@ impl Query {
     /// The id is empty or over [`MAX_ID_CHARS`], the text is empty or over [`MAX_CHARS`] code
     /// points, has control characters, or its brackets do not pair, nest, or hold nothing.
     pub fn parse(id: impl Into<String>, source: &str) -> Result<Query, QueryError> {
-        let id = id.into();
-        let id_chars = id.chars().count();
-        if id_chars == 0 || id_chars > MAX_ID_CHARS || id.chars().any(char::is_control) {
-            return Err(QueryError::Id {
-                id: excerpt(&id),
-                max: MAX_ID_CHARS,
-            });
-        }
+        let id = checked_id(id.into())?;
         // Bounds the work on absurd inputs: each code point of text takes at most two of the source.
         let found = source.chars().count();
         if found > 2 * MAX_CHARS {
@@ -104,7 +97,25 @@ impl Query {
         let mut text: Vec<char> = Vec::with_capacity(found);
         let targets = remove_brackets(&id, source, &mut text)?;
         let (text, targets) = trim(&text, targets);
-        if text.is_empty() {
+        Query::new(id, source, text, targets)
+    }
+
+    /// A query without targets whose text is `text` as it is, brackets and white space included.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), but for brackets.
+    pub fn literal(id: impl Into<String>, text: &str) -> Result<Query, QueryError> {
+        let characters: Vec<char> = text.chars().collect();
+        Query::new(checked_id(id.into())?, text, &characters, Vec::new())
+    }
+
+    fn new(
+        id: String,
+        source: &str,
+        text: &[char],
+        targets: Vec<Span>,
+    ) -> Result<Query, QueryError> {
+        if text.iter().all(|c| c.is_whitespace()) {
             return Err(QueryError::Empty { id });
         }
         if text.len() > MAX_CHARS {
@@ -133,14 +144,6 @@ impl Query {
             score_threshold: None,
             phrase_threshold: None,
         })
-    }
-
-    /// A query without targets whose text is `text`, brackets included.
-    ///
-    /// # Errors
-    /// As [`parse`](Self::parse).
-    pub fn literal(id: impl Into<String>, text: &str) -> Result<Query, QueryError> {
-        Query::parse(id, &text.replace('[', "[[").replace(']', "]]"))
     }
 
     /// Sets this query's own score threshold, 0 to 1.
@@ -201,6 +204,17 @@ impl Query {
     pub fn phrase_threshold(&self) -> Option<f32> {
         self.phrase_threshold
     }
+}
+
+fn checked_id(id: String) -> Result<String, QueryError> {
+    let length = id.chars().count();
+    if length == 0 || length > MAX_ID_CHARS || id.chars().any(char::is_control) {
+        return Err(QueryError::Id {
+            id: excerpt(&id),
+            max: MAX_ID_CHARS,
+        });
+    }
+    Ok(id)
 }
 
 /// How a text starts, for messages.

@@ -292,22 +292,35 @@ impl Grounder {
     /// # Errors
     /// The engine fails.
     pub fn ground_encoded(&self, frame: &Frame, asked: &Encoded) -> Result<Grounding, Error> {
-        let queries = match self.see(frame, asked)? {
-            None => Vec::new(),
-            Some(seen) => {
-                let results = asked.iter().map(|(query, memory)| {
-                    let (outputs, fused) = self.fuse(&seen, query, memory)?;
-                    self.result(frame, &seen, &fused, &outputs)
-                });
-                results.collect::<Result<_, EngineError>>()?
-            }
-        };
+        let found = self.ground_with_outputs(frame, asked)?;
         Ok(Grounding {
             revision: asked.set.revision(),
             width: frame.width(),
             height: frame.height(),
-            queries,
+            queries: found.into_iter().map(|(result, _)| result).collect(),
         })
+    }
+
+    /// As [`ground_encoded`](Self::ground_encoded), each result with the outputs it was decoded
+    /// from.
+    ///
+    /// # Errors
+    /// The engine fails.
+    pub fn ground_with_outputs(
+        &self,
+        frame: &Frame,
+        asked: &Encoded,
+    ) -> Result<Vec<(QueryResult, RawOutputs)>, Error> {
+        let Some(seen) = self.see(frame, asked)? else {
+            return Ok(Vec::new());
+        };
+        asked
+            .iter()
+            .map(|(query, memory)| {
+                let (outputs, fused) = self.fuse(&seen, query, memory)?;
+                Ok((self.result(frame, &seen, &fused, &outputs)?, outputs))
+            })
+            .collect()
     }
 
     fn result(
