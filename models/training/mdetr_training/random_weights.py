@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import NetworkConfig
@@ -11,6 +12,8 @@ from .segmentation import build
 
 THRESHOLD = 0.7
 """The usual threshold of scores."""
+SIZE = (320, 416)
+"""Height and width of the pictures that statistics are taken from."""
 
 
 def last_norms(body: nn.Module) -> list[nn.Module]:
@@ -20,13 +23,27 @@ def last_norms(body: nn.Module) -> list[nn.Module]:
 
 
 def calibrate(norm: nn.Module, inputs: tuple[Tensor]) -> None:
-    """Set a frozen norm's statistics near those of its input, and random scales and shifts."""
+    """Set a frozen norm's statistics near those of its input, and random scales and shifts. The
+    mean power of all channels in each variance keeps rare channels from being blown up when
+    another image excites them."""
     (x,) = inputs
     mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
+    var = (var + var.mean()) / 2 + x.pow(2).mean()
     norm.running_mean.copy_(mean + 0.2 * var.sqrt() * torch.randn_like(mean))
-    norm.running_var.copy_(var * torch.empty_like(var).uniform_(0.7, 1.4) + 1e-3)
+    norm.running_var.copy_(var * torch.empty_like(var).uniform_(0.7, 1.4))
     norm.weight.uniform_(0.6, 1.3)
     norm.bias.uniform_(-0.3, 0.3)
+
+
+def octaves(height: int, width: int) -> Tensor:
+    """A picture of noise at every scale, as photographs have it: [1, 3, H, W], variance one."""
+    picture = torch.randn(1, 3, height, width)
+    cells = 2
+    while cells < min(height, width):
+        coarse = torch.randn(1, 3, cells, max(1, cells * width // height))
+        picture += F.interpolate(coarse, size=(height, width), mode="bilinear")
+        cells *= 2
+    return picture / picture.std()
 
 
 def damp(norm: nn.Module, _: tuple[Tensor]) -> None:
@@ -45,8 +62,7 @@ def random_network(c: NetworkConfig, seed: int = 0) -> nn.Module:
         norms = [m for m in detr.backbone.modules() if isinstance(m, FROZEN_NORMS)]
         hooks = [norm.register_forward_pre_hook(calibrate) for norm in norms]
         hooks += [norm.register_forward_pre_hook(damp) for norm in last_norms(detr.backbone)]
-        size = 8 * detr.stride
-        detr.backbone(torch.randn(1, 3, size, size))
+        detr.backbone(octaves(*SIZE))
         for hook in hooks:
             hook.remove()
         for module in network.modules():
@@ -77,11 +93,10 @@ def place_scores(network: nn.Module) -> None:
     c = network.config
     head = (network.detr if c.masks else network).class_embed
     head.weight.mul_(2.0)
-    size = 8 * network.stride
-    maps = network.vision(torch.randn(1, 3, size, size))
+    maps = network.vision(octaves(*SIZE))
     tokens = maps[0] if c.masks else maps
     ids = torch.randint(5, c.text.vocab_size, (1, 16))
     mask = torch.ones_like(ids)
-    logits = network.fusion(tokens, network.position(size, size), network.text(ids, mask), mask)[0]
+    logits = network.fusion(tokens, network.position(*SIZE), network.text(ids, mask), mask)[0]
     odds = logits[..., :-1].logsumexp(-1) - logits[..., -1]
     head.bias[-1] += odds.median() - math.log(THRESHOLD / (1 - THRESHOLD))
