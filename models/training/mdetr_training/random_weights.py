@@ -70,16 +70,17 @@ def random_network(c: NetworkConfig, seed: int = 0) -> nn.Module:
                 module.weight.uniform_(0.7, 1.3)
                 module.bias.uniform_(-0.2, 0.2)
         spread(network)
-        place_scores(network)
+        place_scores(network, octaves(*SIZE), torch.randint(5, c.text.vocab_size, (1, 16)))
     return network
 
 
 def spread(network: nn.Module) -> None:
-    """Have object queries look at different places, and boxes and masks differ by it."""
+    """Have object queries look at different places, and scores, boxes and masks differ by it."""
     detr = network.detr if network.config.masks else network
     for layer in detr.transformer.decoder.layers:
         layer.self_attn.in_proj_weight.mul_(2.0)
         layer.cross_attn_image.in_proj_weight.mul_(2.0)
+    detr.class_embed.weight.mul_(2.0)
     for linear in detr.bbox_embed.layers:
         linear.weight.mul_(2.5)
     if network.config.masks:
@@ -88,15 +89,15 @@ def spread(network: nn.Module) -> None:
         network.mask_head.lay1.weight[:, network.config.d_model :].mul_(8.0)
 
 
-def place_scores(network: nn.Module) -> None:
-    """Spread the class logits and shift "no object" until half of the scores pass `THRESHOLD`."""
-    c = network.config
-    head = (network.detr if c.masks else network).class_embed
-    head.weight.mul_(2.0)
-    maps = network.vision(octaves(*SIZE))
-    tokens = maps[0] if c.masks else maps
-    ids = torch.randint(5, c.text.vocab_size, (1, 16))
+@torch.no_grad()
+def place_scores(network: nn.Module, image: Tensor, ids: Tensor) -> None:
+    """Shift the logit of "no object" until half of the scores for an image [1, 3, H, W] and token
+    ids [1, L] pass `THRESHOLD`."""
+    detr = network.detr if network.config.masks else network
     mask = torch.ones_like(ids)
-    logits = network.fusion(tokens, network.position(*SIZE), network.text(ids, mask), mask)[0]
+    maps = network.vision(image)
+    tokens = maps[0] if network.config.masks else maps
+    position = network.position(*image.shape[2:])
+    logits = network.fusion(tokens, position, network.text(ids, mask), mask)[0]
     odds = logits[..., :-1].logsumexp(-1) - logits[..., -1]
-    head.bias[-1] += odds.median() - math.log(THRESHOLD / (1 - THRESHOLD))
+    detr.class_embed.bias[-1] += odds.median() - math.log(THRESHOLD / (1 - THRESHOLD))
