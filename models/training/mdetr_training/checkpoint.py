@@ -28,7 +28,7 @@ class CheckpointError(ValueError):
 
 def read(path: pathlib.Path, weights: str | None = None) -> dict[str, Tensor]:
     """Entries of `model_ema` (`weights` "ema"), of `model` ("model"), or of the first of them that
-    the file has (None), in fp32.
+    the file has (None), by shape and type not yet known to be a structure's.
 
     Raises `CheckpointError`; nothing that the file contains is executed.
     """
@@ -49,11 +49,18 @@ def read(path: pathlib.Path, weights: str | None = None) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: {found[0]}: expected weights, found {type(state).__name__}")
     state = {name: value for name, value in state.items() if not str(name).endswith(IGNORED)}
     for name, value in state.items():
-        if not isinstance(value, Tensor) or not value.is_floating_point():
+        dense = isinstance(value, Tensor) and value.layout == torch.strided
+        if not dense or not value.is_floating_point():
             kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
             raise CheckpointError(f"{path}: {found[0]}.{name}: expected weights, found {kind}")
+    return state
+
+
+def values(path: pathlib.Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Entries of a known structure in fp32; values that are not finite are refused."""
+    for name, value in state.items():
         if not value.isfinite().all():
-            raise CheckpointError(f"{path}: {found[0]}.{name}: not every value is finite")
+            raise CheckpointError(f"{path}: {name}: not every value is finite")
     return {name: value.float() for name, value in state.items()}
 
 
@@ -89,6 +96,12 @@ def verify(path: pathlib.Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()
+            packed = [r.filename for r in records if r.compress_type != zipfile.ZIP_STORED]
+            if packed:
+                raise CheckpointError(
+                    f"{path}: expected a checkpoint written by torch.save, which compresses "
+                    f"nothing, found compressed {listed(packed)}"
+                )
             total = sum(record.file_size for record in records)
             with tqdm(total=total, unit="B", unit_scale=True, desc="verifying") as progress:
                 for record in records:

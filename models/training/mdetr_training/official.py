@@ -37,6 +37,7 @@ def from_checkpoint(
     """The network of a released file; `tokenizer` as for `tokenizer.roberta`."""
     state = checkpoint.read(path, weights)
     config = structures.config(checkpoint.recognise(path, state, reduced), reduced)
+    state = checkpoint.values(path, state)
     found = tokenizers.roberta(tokenizer)
     expected = config.network.text.vocab_size
     if found.get_vocab_size() != expected:

@@ -14,6 +14,7 @@ from . import official
 from .config import Config, InputConfig
 from .data import target_size
 from .network import MDETR
+from .random_weights import place_scores
 
 
 def preprocess(path: Path, config: Config) -> torch.Tensor:
@@ -76,21 +77,29 @@ def write_official(out: Path) -> list[str]:
     for name in OFFICIAL:
         source = official.from_random(name, reduced=True)
         source.config.input.resize = "none"
+        image, ids = inputs(source, 0)[1:]
+        place_scores(source.network, image, ids)
         with tempfile.TemporaryDirectory() as folder:
             words = numbered_answers(source, Path(folder))
             for _ in official.write(source, out / name, "0.1.0", words=words):
                 pass
         tensors = {}
-        for i, case in enumerate(OFFICIAL_CASES):
-            pixels = noise(case["height"], case["width"], seed=i)
-            ids = torch.tensor([source.tokenizer.encode(case["caption"]).ids])
-            image = normalise(pixels, source.config.input)
+        for i in range(len(OFFICIAL_CASES)):
+            pixels, image, ids = inputs(source, i)
             found = official.run(source.network, image, ids)
             found |= {"pixels": pixels, "image": image, "input_ids": ids}
             tensors |= {f"{key}.{i}": value.contiguous() for key, value in found.items()}
         save_file(tensors, out / f"{name}.safetensors")
         (out / f"{name}.safetensors").chmod(0o644)
     return OFFICIAL
+
+
+def inputs(source: official.Source, i: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Pixels, image and token ids of a case of `OFFICIAL_CASES`."""
+    case = OFFICIAL_CASES[i]
+    pixels = noise(case["height"], case["width"], seed=i)
+    ids = torch.tensor([source.tokenizer.encode(case["caption"]).ids])
+    return pixels, normalise(pixels, source.config.input), ids
 
 
 def numbered_answers(source: official.Source, folder: Path) -> Path | None:

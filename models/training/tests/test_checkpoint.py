@@ -100,13 +100,39 @@ def test_small_weights_are_not_a_released_structure(state):
         ({"model": 3}, "model: expected weights, found int"),
         ({"model": {"a": "b"}}, "model.a: expected weights, found str"),
         ({"model": {"a": torch.tensor([1])}}, "model.a: expected weights, found torch.int64"),
-        ({"model": {"a": torch.tensor([float("nan")])}}, "model.a: not every value is finite"),
+        (
+            {"model": {"a": torch.eye(2).to_sparse()}},
+            "model.a: expected weights, found torch.float",
+        ),
     ],
 )
 def test_other_contents_are_refused(tmp_path, value, message):
     path = tmp_path / "checkpoint.pth"
     torch.save(value, path)
     with pytest.raises(CheckpointError, match=message):
+        checkpoint.read(path)
+
+
+def test_values_must_be_finite(state):
+    found = checkpoint.values(Path("x.pth"), {"a": torch.ones(2, dtype=torch.float16)})
+    assert found["a"].dtype == torch.float32
+    with pytest.raises(CheckpointError, match="query: not every value is finite"):
+        checkpoint.values(Path("x.pth"), {"query": torch.tensor([1.0, float("nan")])})
+
+
+def test_a_tensor_larger_than_its_storage_costs_no_memory(state, tmp_path):
+    path = tmp_path / "checkpoint.pth"
+    torch.save({"model": {**state, "query_embed.weight": torch.ones(1).expand(1 << 45)}}, path)
+    with pytest.raises(CheckpointError, match=r"query_embed.weight \(expected \(9, 16\), found"):
+        checkpoint.recognise(path, checkpoint.read(path), reduced=True)
+
+
+def test_compressed_archives_are_refused(saved, tmp_path):
+    path = tmp_path / "packed.pth"
+    with zipfile.ZipFile(saved) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for record in old.infolist():
+            new.writestr(record.filename, old.read(record))
+    with pytest.raises(CheckpointError, match="which compresses nothing, found compressed"):
         checkpoint.read(path)
 
 

@@ -127,7 +127,7 @@ def test_half_precision(sources, tmp_path, name: str):
         for output, value in expected.items():
             scale = max(1.0, float(value.abs().max()))
             assert (found[output] - value).abs().max() < 2e-2 * scale, output
-        assert (found["boxes"] - expected["boxes"]).abs().max() < 2e-3
+        assert (found["boxes"] - expected["boxes"]).abs().max() < 5e-3
 
 
 def test_padding_is_derived_from_the_input(bundles):
