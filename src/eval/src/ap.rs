@@ -15,6 +15,9 @@ pub(crate) const AREAS: [usize; 4] = [0, 1, 2, 3];
 pub(crate) const IOU_50: usize = 0;
 pub(crate) const IOU_75: usize = 5;
 
+/// The only category of an evaluation that tells no categories apart.
+pub(crate) const CLASS: u64 = 1;
+
 /// An object of the truth.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Object {
@@ -82,16 +85,20 @@ fn results(detections: &[Detection]) -> Vec<Annotation> {
     detections.iter().map(result).collect()
 }
 
-/// Class-agnostic evaluation, fed picture by picture.
-pub(crate) struct Pooled(StreamingEval);
+/// Evaluation of objects and detections that are all of [`CLASS`], fed some pictures at a time.
+pub(crate) struct ClassAgnostic(StreamingEval);
 
-impl Pooled {
-    pub(crate) fn new(max_detections: &[usize]) -> Result<Pooled, Error> {
+impl ClassAgnostic {
+    pub(crate) fn new(max_detections: &[usize]) -> Result<ClassAgnostic, Error> {
         let mut params = Params::new(IouType::Bbox);
-        params.use_cats = false;
         params.max_dets = max_detections.to_vec();
-        let eval = StreamingEval::new(params, EvalMode::Coco, Vec::new()).map_err(failed)?;
-        Ok(Pooled(eval))
+        let category = Category {
+            id: CLASS,
+            name: "object".to_owned(),
+            ..Category::default()
+        };
+        let eval = StreamingEval::new(params, EvalMode::Coco, vec![category]).map_err(failed)?;
+        Ok(ClassAgnostic(eval))
     }
 
     pub(crate) fn add(

@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::annotations::Annotations;
-use crate::ap::{AREAS, Detection, IOU_50, IOU_75, Object, Picture, Pooled};
+use crate::ap::{AREAS, CLASS, ClassAgnostic, Detection, IOU_50, IOU_75, Object, Picture};
 use crate::error::Error;
 use crate::predictions::{Predictions, SampleId};
 use crate::table::{Table, percent};
@@ -20,8 +20,6 @@ use crate::table::{Table, percent};
 const MAX_DETECTIONS: [usize; 3] = [1, 10, 100];
 /// Pictures that are matched at a time.
 const BATCH: usize = 64;
-/// The class that all boxes have.
-const CLASS: u64 = 1;
 
 /// The objects of an annotation file.
 #[derive(Debug, Clone)]
@@ -104,7 +102,7 @@ pub struct Report {
 /// A sample has no prediction, or a prediction lacks boxes or scores.
 pub fn evaluate(truth: &Truth, predictions: &Predictions) -> Result<Report, Error> {
     let records = predictions.of(&truth.ids)?;
-    let mut pooled = Pooled::new(&MAX_DETECTIONS)?;
+    let mut evaluation = ClassAgnostic::new(&MAX_DETECTIONS)?;
     for (images, records) in truth.images.chunks(BATCH).zip(records.chunks(BATCH)) {
         let mut pictures = Vec::new();
         let mut objects = Vec::new();
@@ -124,9 +122,9 @@ pub fn evaluate(truth: &Truth, predictions: &Predictions) -> Result<Report, Erro
                 });
             }
         }
-        pooled.add(&pictures, &objects, &detections)?;
+        evaluation.add(&pictures, &objects, &detections)?;
     }
-    let curves = pooled.finish();
+    let curves = evaluation.finish();
     let last = MAX_DETECTIONS.len() - 1;
     let [all, small, medium, large] = AREAS;
     let ap = |threshold, area| curves.precision(threshold, area, last, |_| true).value();

@@ -53,7 +53,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     let mut json = serde_json::Deserializer::from_reader(BufReader::new(file.take(MAX_BYTES)));
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| Error::Format {
         path: path.to_owned(),
-        place: error.path().to_string(),
+        place: field(error.path()),
         message: error.inner().to_string(),
     })?;
     json.end().map_err(|error| Error::Format {
@@ -62,6 +62,14 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
         message: error.to_string(),
     })?;
     Ok(value)
+}
+
+/// How an error names a field of a JSON value.
+pub(crate) fn field(path: &serde_path_to_error::Path) -> String {
+    match path.to_string().as_str() {
+        "." | "?" => "top level".to_owned(),
+        path => path.to_owned(),
+    }
 }
 
 /// An error about one value of a file.

@@ -11,7 +11,7 @@ use mdetr_rle::{CompressedRle, Rle};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::Error;
-use crate::files::{is_size, value_error};
+use crate::files::{field, is_size, value_error};
 use crate::geometry::Bbox;
 
 /// Longest line: 64 MiB, above 1203 LVIS categories with 100 boxes each.
@@ -327,10 +327,10 @@ impl Lines {
                 self.closed = closed;
                 continue;
             }
-            let mut json = serde_json::Deserializer::from_slice(&bytes);
+            let mut json = serde_json::Deserializer::from_slice(bytes.trim_ascii_end());
             let parsed: Result<Prediction, _> = serde_path_to_error::deserialize(&mut json);
             let parsed = parsed
-                .map_err(|error| (error.path().to_string(), error.into_inner()))
+                .map_err(|error| (field(error.path()), error.into_inner()))
                 .and_then(|prediction| match json.end() {
                     Ok(()) => Ok(prediction),
                     Err(error) => Err(("after the object".to_owned(), error)),
@@ -344,10 +344,12 @@ impl Lines {
                 }
                 Err((_, error)) if !closed && error.is_eof() => return Ok(None),
                 Err((field, error)) => {
+                    let text = error.to_string();
+                    let cause = text.split(" at line ").next().unwrap_or_default();
                     return Err(Error::Format {
                         path: self.path.to_path_buf(),
-                        place: format!("line {}: {field}", self.line),
-                        message: error.to_string(),
+                        place: format!("line {}, column {}: {field}", self.line, error.column()),
+                        message: cause.to_owned(),
                     });
                 }
             }
