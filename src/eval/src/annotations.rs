@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::Sample;
 use crate::error::Error;
 use crate::files::{is_size, read_json, value_error};
+use crate::predictions::SampleId;
 
 /// A half-open range of code points of a caption.
 pub type Span = [usize; 2];
@@ -90,6 +92,16 @@ struct File {
 #[derive(Deserialize)]
 struct Category {
     id: u64,
+}
+
+impl ImageEntry {
+    pub(crate) fn sample(&self) -> Sample {
+        Sample {
+            id: SampleId::from(self.id),
+            image: self.file_name.clone(),
+            text: self.caption.clone().unwrap_or_default(),
+        }
+    }
 }
 
 impl Annotations {

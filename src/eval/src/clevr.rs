@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::files::{read_json, value_error};
 use crate::predictions::{Predictions, Record, SampleId};
-use crate::ratio;
 use crate::table::{Table, percent};
+use crate::{Sample, ratio};
 
 /// Classes of the head of attributes.
 pub const ATTRIBUTES: [&str; 15] = [
@@ -32,6 +32,7 @@ pub struct Truth {
 
 #[derive(Debug, Clone)]
 struct Question {
+    sample: Sample,
     answer: Option<String>,
     family: Option<&'static str>,
 }
@@ -45,6 +46,10 @@ struct File {
 struct Entry {
     #[serde(default)]
     question_index: Option<u64>,
+    #[serde(default)]
+    question: String,
+    #[serde(default)]
+    image_filename: String,
     #[serde(default)]
     answer: Option<String>,
     #[serde(default)]
@@ -80,15 +85,29 @@ impl Truth {
                 ));
             }
             let family = entry.program.last().and_then(|node| family(&node.function));
-            let answer = entry.answer;
-            questions.insert(index, Question { answer, family });
+            let question = Question {
+                sample: Sample {
+                    id: SampleId::from(index),
+                    image: entry.image_filename,
+                    text: entry.question,
+                },
+                answer: entry.answer,
+                family,
+            };
+            questions.insert(index, question);
         }
         Ok(Truth { questions })
     }
 
-    /// Indices of the questions, ascending.
-    pub fn ids(&self) -> Vec<SampleId> {
-        self.questions.keys().map(SampleId::from).collect()
+    /// What a model is asked, by index.
+    pub fn samples(&self) -> impl Iterator<Item = &Sample> {
+        self.questions.values().map(|question| &question.sample)
+    }
+
+    /// Leaves out the samples that `keep` refuses.
+    pub fn retain(&mut self, keep: impl Fn(&SampleId) -> bool) {
+        self.questions
+            .retain(|_, question| keep(&question.sample.id));
     }
 }
 
@@ -129,7 +148,7 @@ pub struct Accuracy {
 pub fn evaluate(truth: &Truth, predictions: &Predictions) -> Result<Report, Error> {
     let mut overall = (0, 0);
     let mut families: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-    let records = predictions.of(&truth.ids())?;
+    let records = predictions.of(truth.samples())?;
     for (question, record) in truth.questions.values().zip(records) {
         let Some(expected) = &question.answer else {
             continue;
@@ -162,7 +181,7 @@ pub fn evaluate(truth: &Truth, predictions: &Predictions) -> Result<Report, Erro
 /// A question has no prediction, or a prediction has no answer.
 pub fn answers(truth: &Truth, predictions: &Predictions) -> Result<String, Error> {
     let mut lines = String::new();
-    for record in predictions.of(&truth.ids())? {
+    for record in predictions.of(truth.samples())? {
         lines += &answer(record)?;
         lines.push('\n');
     }

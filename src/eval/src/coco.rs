@@ -10,7 +10,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::annotations::Annotations;
+use crate::Sample;
+use crate::annotations::{Annotations, ImageEntry};
 use crate::ap::{AREAS, CLASS, ClassAgnostic, Detection, IOU_50, IOU_75, Object, Picture};
 use crate::error::Error;
 use crate::predictions::{Predictions, SampleId};
@@ -24,9 +25,14 @@ const BATCH: usize = 64;
 /// The objects of an annotation file.
 #[derive(Debug, Clone)]
 pub struct Truth {
-    images: Vec<u64>,
-    ids: Vec<SampleId>,
+    entries: Vec<Entry>,
     objects: HashMap<u64, Vec<Object>>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    image: u64,
+    sample: Sample,
 }
 
 impl Truth {
@@ -37,7 +43,10 @@ impl Truth {
     /// The file is no annotation file.
     pub fn read(path: &Path) -> Result<Truth, Error> {
         let file = Annotations::read(path)?;
-        let images: Vec<u64> = file.images.iter().map(|image| image.id).collect();
+        let entry = |image: &ImageEntry| Entry {
+            image: image.id,
+            sample: image.sample(),
+        };
         let mut objects: HashMap<u64, Vec<Object>> = HashMap::new();
         for annotation in &file.annotations {
             let [_, _, width, height] = annotation.bbox;
@@ -53,15 +62,19 @@ impl Truth {
                 });
         }
         Ok(Truth {
-            ids: images.iter().map(SampleId::from).collect(),
-            images,
+            entries: file.images.iter().map(entry).collect(),
             objects,
         })
     }
 
-    /// Ids of the entries, in the order of the file.
-    pub fn ids(&self) -> &[SampleId] {
-        &self.ids
+    /// What a model is asked, in the order of the file.
+    pub fn samples(&self) -> impl Iterator<Item = &Sample> {
+        self.entries.iter().map(|e| &e.sample)
+    }
+
+    /// Leaves out the samples that `keep` refuses.
+    pub fn retain(&mut self, keep: impl Fn(&SampleId) -> bool) {
+        self.entries.retain(|e| keep(&e.sample.id));
     }
 }
 
@@ -101,13 +114,13 @@ pub struct Report {
 /// # Errors
 /// A sample has no prediction, or a prediction lacks boxes or scores.
 pub fn evaluate(truth: &Truth, predictions: &Predictions) -> Result<Report, Error> {
-    let records = predictions.of(&truth.ids)?;
+    let records = predictions.of(truth.samples())?;
     let mut evaluation = ClassAgnostic::new(&MAX_DETECTIONS)?;
-    for (images, records) in truth.images.chunks(BATCH).zip(records.chunks(BATCH)) {
+    for (entries, records) in truth.entries.chunks(BATCH).zip(records.chunks(BATCH)) {
         let mut pictures = Vec::new();
         let mut objects = Vec::new();
         let mut detections = Vec::new();
-        for (&image, record) in images.iter().zip(records) {
+        for (&Entry { image, .. }, record) in entries.iter().zip(records) {
             pictures.push(Picture {
                 id: image,
                 ..Picture::default()
@@ -130,7 +143,7 @@ pub fn evaluate(truth: &Truth, predictions: &Predictions) -> Result<Report, Erro
     let ap = |threshold, area| curves.precision(threshold, area, last, |_| true).value();
     let ar = |area, max_detections| curves.recall(area, max_detections).value();
     Ok(Report {
-        samples: truth.images.len(),
+        samples: truth.entries.len(),
         ap: ap(None, all),
         ap_50: ap(Some(IOU_50), all),
         ap_75: ap(Some(IOU_75), all),

@@ -64,6 +64,18 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     Ok(value)
 }
 
+/// A value of a file; an error names the field.
+pub(crate) fn parse<T: DeserializeOwned>(
+    path: &Path,
+    value: serde_json::Value,
+) -> Result<T, Error> {
+    serde_path_to_error::deserialize(value).map_err(|error| Error::Format {
+        path: path.to_owned(),
+        place: field(error.path()),
+        message: error.inner().to_string(),
+    })
+}
+
 /// How an error names a field of a JSON value.
 pub(crate) fn field(path: &serde_path_to_error::Path) -> String {
     match path.to_string().as_str() {

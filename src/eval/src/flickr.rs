@@ -12,12 +12,13 @@ use std::path::Path;
 use roxmltree::Document;
 use serde::Serialize;
 
+use crate::annotations::Span;
 use crate::error::Error;
 use crate::files::{read_text, value_error};
 use crate::geometry::Bbox;
 use crate::predictions::{Predictions, SampleId};
 use crate::table::{Table, percent};
-use crate::{AtK, KS, ratio};
+use crate::{AtK, KS, Sample, ratio};
 
 const THRESHOLD: f64 = 0.5;
 /// Most bytes of an XML file, a file of sentences, a split list.
@@ -38,15 +39,23 @@ pub enum Boxes {
 #[derive(Debug, Clone)]
 pub struct Truth {
     boxes: Boxes,
-    ids: Vec<SampleId>,
-    sentences: Vec<Vec<Phrase>>,
+    sentences: Vec<Sentence>,
+}
+
+/// A sentence and its phrases.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sentence {
+    /// The sentence without its markup, and its picture.
+    pub sample: Sample,
+    /// The evaluated phrases, in the sentence's order.
+    pub phrases: Vec<Phrase>,
 }
 
 /// A phrase whose entity has a box.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Phrase {
-    /// Its words.
-    pub text: String,
+    /// Its code points in the sentence, half-open.
+    pub span: Span,
     /// Id of its entity.
     pub entity: String,
     /// Its types, such as `people`.
@@ -64,7 +73,6 @@ impl Truth {
     pub fn read(root: &Path, split: &str, boxes: Boxes) -> Result<Truth, Error> {
         let mut truth = Truth {
             boxes,
-            ids: Vec::new(),
             sentences: Vec::new(),
         };
         let list = read_text(&root.join(format!("{split}.txt")), MAX_BYTES)?;
@@ -74,42 +82,45 @@ impl Truth {
             let text = read_text(&path, MAX_BYTES)?;
             let lines = text.lines().filter(|line| !line.trim().is_empty());
             for (index, line) in lines.enumerate() {
+                let (text, tagged) = parse_sentence(&path, index, line)?;
                 let mut phrases = Vec::new();
-                for (entity, types, text) in parse_sentence(&path, index, line)? {
-                    let Some(found) = entities.get(&entity) else {
+                for mut phrase in tagged {
+                    let Some(found) = entities.get(&phrase.entity) else {
                         continue;
                     };
-                    phrases.push(Phrase {
-                        text,
-                        entity,
-                        types,
-                        boxes: match boxes {
-                            Boxes::Any => found.clone(),
-                            Boxes::Merged => found
-                                .iter()
-                                .copied()
-                                .reduce(Bbox::hull)
-                                .into_iter()
-                                .collect(),
-                        },
-                    });
+                    phrase.boxes = match boxes {
+                        Boxes::Any => found.clone(),
+                        Boxes::Merged => {
+                            let merged = found.iter().copied().reduce(Bbox::hull);
+                            merged.into_iter().collect()
+                        }
+                    };
+                    phrases.push(phrase);
                 }
-                truth.ids.push(SampleId::from(format!("{image}/{index}")));
-                truth.sentences.push(phrases);
+                let sample = Sample {
+                    id: SampleId::from(format!("{image}/{index}")),
+                    image: format!("{image}.jpg"),
+                    text,
+                };
+                truth.sentences.push(Sentence { sample, phrases });
             }
         }
         Ok(truth)
     }
 
-    /// Ids of the sentences, `IMAGE/SENTENCE`.
-    pub fn ids(&self) -> &[SampleId] {
-        &self.ids
+    /// What a model is asked, in the order of the split list.
+    pub fn samples(&self) -> impl Iterator<Item = &Sample> {
+        self.sentences.iter().map(|s| &s.sample)
     }
 
-    /// The evaluated phrases of each sentence, in the sentence's order; parallel to
-    /// [`ids`](Truth::ids).
-    pub fn sentences(&self) -> &[Vec<Phrase>] {
+    /// The sentences and their phrases.
+    pub fn sentences(&self) -> &[Sentence] {
         &self.sentences
+    }
+
+    /// Leaves out the samples that `keep` refuses.
+    pub fn retain(&mut self, keep: impl Fn(&SampleId) -> bool) {
+        self.sentences.retain(|s| keep(&s.sample.id));
     }
 }
 
@@ -172,32 +183,42 @@ fn read_entities(path: &Path) -> Result<HashMap<String, Vec<Bbox>>, Error> {
     Ok(entities)
 }
 
-/// Entity, types and words of each `[/EN#entity/type/type words]`.
-fn parse_sentence(
-    path: &Path,
-    index: usize,
-    line: &str,
-) -> Result<Vec<(String, Vec<String>, String)>, Error> {
+/// A sentence without its markup `[/EN#entity/type/type words]`, and its phrases, without boxes.
+fn parse_sentence(path: &Path, index: usize, line: &str) -> Result<(String, Vec<Phrase>), Error> {
     let error = |message: &str| Error::Format {
         path: path.to_owned(),
         place: format!("sentence {index}"),
         message: message.to_owned(),
     };
+    let (mut text, mut length) = (String::new(), 0);
+    let mut append = |part: &str| {
+        text += part;
+        let begin = length;
+        length += part.chars().count();
+        [begin, length]
+    };
     let mut phrases = Vec::new();
-    let mut rest = line;
-    while let Some(start) = rest.find("[/EN#") {
-        let inner = &rest[start + "[/EN#".len()..];
-        let end = inner.find(']').ok_or_else(|| error("[/EN# without ]"))?;
-        let (tag, words) = inner[..end]
+    let mut rest = line.trim();
+    while let Some((before, inner)) = rest.split_once("[/EN#") {
+        let (inner, after) = inner
+            .split_once(']')
+            .ok_or_else(|| error("[/EN# without ]"))?;
+        let (tag, words) = inner
             .split_once(char::is_whitespace)
             .ok_or_else(|| error("a phrase without words"))?;
         let mut parts = tag.split('/').map(str::to_owned);
         let entity = parts.next().filter(|id| !id.is_empty());
-        let entity = entity.ok_or_else(|| error("a phrase without an entity"))?;
-        phrases.push((entity, parts.collect(), words.trim().to_owned()));
-        rest = &inner[end + 1..];
+        append(before);
+        phrases.push(Phrase {
+            span: append(words.trim()),
+            entity: entity.ok_or_else(|| error("a phrase without an entity"))?,
+            types: parts.collect(),
+            boxes: Vec::new(),
+        });
+        rest = after;
     }
-    Ok(phrases)
+    append(rest);
+    Ok((text, phrases))
 }
 
 /// Recalls, over all phrases and per type.
@@ -254,11 +275,15 @@ impl Counts {
 pub fn evaluate(truth: &Truth, predictions: &Predictions) -> Result<Report, Error> {
     let mut all = Counts::default();
     let mut types: BTreeMap<&str, Counts> = BTreeMap::new();
-    for (phrases, record) in truth.sentences.iter().zip(predictions.of(&truth.ids)?) {
+    let records = predictions.of(truth.samples())?;
+    for (Sentence { sample, phrases }, record) in truth.sentences.iter().zip(records) {
         let scored = record.prediction.phrases.as_deref().unwrap_or_default();
         if scored.len() != phrases.len() {
-            let words: Vec<&str> = phrases.iter().map(|p| p.text.as_str()).collect();
-            let expected = format!("{} phrases, {words:?}", phrases.len());
+            let expected = format!(
+                "one for each of {} phrases of {:?}",
+                phrases.len(),
+                sample.text
+            );
             return Err(record.error("phrases", expected, scored.len()));
         }
         for (phrase, scores) in phrases.iter().zip(scored) {

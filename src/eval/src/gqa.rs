@@ -12,10 +12,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::files::{read_json, value_error};
+use crate::files::{parse, read_json, value_error};
 use crate::predictions::{Answer, Predictions, Record, SampleId};
-use crate::ratio;
 use crate::table::{Table, percent};
+use crate::{Sample, ratio};
 
 /// Names of the classes of the head of types.
 pub const TYPES: [&str; 5] = ["obj", "attr", "rel", "global", "cat"];
@@ -38,13 +38,6 @@ pub struct Head {
     classes: HashMap<String, usize>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum VocabularyFile {
-    Split(BTreeMap<String, BTreeMap<String, usize>>),
-    Single(BTreeMap<String, usize>),
-}
-
 /// Most classes of a head.
 const MAX_CLASSES: usize = 1 << 20;
 
@@ -54,22 +47,26 @@ impl Vocabulary {
     /// # Errors
     /// The file cannot be read, lacks a head, or gives a class to two answers.
     pub fn read(path: &Path) -> Result<Vocabulary, Error> {
-        match read_json(path)? {
-            VocabularyFile::Single(map) => Ok(Vocabulary::Single(Head::new(path, "", map)?)),
-            VocabularyFile::Split(mut maps) => {
-                let mut heads = Vec::new();
-                for name in TYPES {
-                    let key = format!("answer_{name}");
-                    let map = maps.remove(&key);
-                    let map = map.ok_or_else(|| {
-                        value_error(path, "head", &key, "answers with their classes", "nothing")
-                    })?;
-                    heads.push(Head::new(path, &key, map)?);
-                }
-                let heads = <[Head; 5]>::try_from(heads).expect("one for each type");
-                Ok(Vocabulary::Split(Box::new(heads)))
-            }
+        let file: serde_json::Value = read_json(path)?;
+        let is_split = file
+            .as_object()
+            .is_some_and(|map| map.values().any(|v| v.is_object()));
+        if !is_split {
+            let answers = parse(path, file)?;
+            return Ok(Vocabulary::Single(Head::new(path, "", answers)?));
         }
+        let mut maps: BTreeMap<String, BTreeMap<String, usize>> = parse(path, file)?;
+        let mut heads = Vec::new();
+        for name in TYPES {
+            let key = format!("answer_{name}");
+            let map = maps.remove(&key);
+            let map = map.ok_or_else(|| {
+                value_error(path, "head", &key, "answers with their classes", "nothing")
+            })?;
+            heads.push(Head::new(path, &key, map)?);
+        }
+        let heads = <[Head; 5]>::try_from(heads).expect("one for each type");
+        Ok(Vocabulary::Split(Box::new(heads)))
     }
 }
 
@@ -121,19 +118,32 @@ impl Head {
 /// Questions, their answers where known, and the vocabulary.
 #[derive(Debug, Clone)]
 pub struct Truth {
+    /// By id, as text.
     questions: BTreeMap<String, Question>,
     vocabulary: Vocabulary,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 struct Question {
+    sample: Sample,
+    answer: Option<String>,
+    /// Place among [`TYPES`].
+    kind: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(default)]
+    question: String,
+    #[serde(default, rename = "imageId")]
+    image_id: String,
     #[serde(default)]
     answer: Option<String>,
     #[serde(default)]
     types: Types,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 struct Types {
     #[serde(default)]
     semantic: Option<String>,
@@ -145,32 +155,44 @@ impl Truth {
     /// # Errors
     /// A file cannot be read or is not in its format.
     pub fn read(questions: &Path, vocabulary: &Path) -> Result<Truth, Error> {
-        let truth = Truth {
-            questions: read_json(questions)?,
+        let mut truth = Truth {
+            questions: BTreeMap::new(),
             vocabulary: Vocabulary::read(vocabulary)?,
         };
-        for (id, question) in &truth.questions {
-            if let Some(semantic) = &question.types.semantic
-                && !TYPES.contains(&semantic.as_str())
-            {
-                let place = format!("question {id:?}");
-                let expected = format!("one of {TYPES:?}");
-                let found = format!("{semantic:?}");
-                return Err(value_error(
-                    questions,
-                    place,
-                    "types.semantic",
-                    expected,
-                    found,
-                ));
-            }
+        for (id, entry) in read_json::<BTreeMap<String, Entry>>(questions)? {
+            let semantic = entry.types.semantic.as_deref();
+            let kind = semantic.map(|semantic| {
+                let kind = TYPES.iter().position(|&name| name == semantic);
+                kind.ok_or_else(|| {
+                    let place = format!("question {id:?}");
+                    let expected = format!("one of {TYPES:?}");
+                    let found = format!("{semantic:?}");
+                    value_error(questions, place, "types.semantic", expected, found)
+                })
+            });
+            let question = Question {
+                sample: Sample {
+                    id: SampleId::from(&id),
+                    image: format!("{}.jpg", entry.image_id),
+                    text: entry.question,
+                },
+                answer: entry.answer,
+                kind: kind.transpose()?,
+            };
+            truth.questions.insert(id, question);
         }
         Ok(truth)
     }
 
-    /// Ids of the questions, sorted as text.
-    pub fn ids(&self) -> Vec<SampleId> {
-        self.questions.keys().map(SampleId::from).collect()
+    /// What a model is asked, sorted by id as text.
+    pub fn samples(&self) -> impl Iterator<Item = &Sample> {
+        self.questions.values().map(|question| &question.sample)
+    }
+
+    /// Leaves out the samples that `keep` refuses.
+    pub fn retain(&mut self, keep: impl Fn(&SampleId) -> bool) {
+        self.questions
+            .retain(|_, question| keep(&question.sample.id));
     }
 }
 
@@ -207,7 +229,7 @@ pub fn evaluate(truth: &Truth, predictions: &Predictions) -> Result<Report, Erro
     let (mut questions, mut right) = (0, 0);
     let mut types: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     let mut training: Option<Vec<Training>> = Some(Vec::new());
-    let records = predictions.of(&truth.ids())?;
+    let records = predictions.of(truth.samples())?;
     for (question, record) in truth.questions.values().zip(records) {
         let Some(expected) = &question.answer else {
             continue;
@@ -215,8 +237,8 @@ pub fn evaluate(truth: &Truth, predictions: &Predictions) -> Result<Report, Erro
         let is_right = answer(truth, record)? == *expected;
         questions += 1;
         right += u64::from(is_right);
-        if let Some(semantic) = &question.types.semantic {
-            let (total, right) = types.entry(semantic).or_default();
+        if let Some(kind) = question.kind {
+            let (total, right) = types.entry(TYPES[kind]).or_default();
             *total += 1;
             *right += u64::from(is_right);
         }
@@ -285,8 +307,7 @@ fn in_training(truth: &Truth, question: &Question, record: &Record) -> Option<Tr
     let expected = question.answer.as_deref()?;
     match &truth.vocabulary {
         Vocabulary::Split(heads) => {
-            let semantic = question.types.semantic.as_deref()?;
-            let kind = TYPES.iter().position(|&name| name == semantic)?;
+            let kind = question.kind?;
             let class = class_of(answer, kind)?;
             Some(Training {
                 kind: answer.kind? == kind,

@@ -11,8 +11,9 @@
 //! | [`coco`] | class-agnostic average precision | MDETR's COCO-style JSON |
 //! | [`lvis`] | "fixed AP", prompts of categories | LVIS v1 JSON |
 //!
-//! Each has a `Truth` that reads the annotation files, and `evaluate(&truth, predictions)` that
-//! gives a report: serde writes it as JSON, `Display` as an aligned table. Ratios are 0 to 1 in
+//! Each has a `Truth` that reads the annotation files, lists the samples that a model is asked and
+//! can be narrowed to some of them, and `evaluate(&truth, predictions)` that gives a report: serde
+//! writes it as JSON, `Display` as an aligned table. Ratios are 0 to 1 in
 //! JSON and percent in tables; a ratio of nothing is `null` and `-`.
 //!
 //! # Predictions
@@ -61,6 +62,17 @@ pub use predictions::{
 pub use raster::{Canvas, fill_polygon};
 
 use serde::Serialize;
+
+/// What a model is asked: a text about a picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// Id of the sample among the predictions.
+    pub id: SampleId,
+    /// File of the picture, relative to the data set's directory of pictures.
+    pub image: String,
+    /// The caption, phrase or question, verbatim.
+    pub text: String,
+}
 
 /// The share of samples that were hit among the best 1, 5 and 10 boxes; `None` of no samples.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]

@@ -67,6 +67,9 @@ pub struct Category {
 #[derive(Debug, Clone)]
 pub struct Truth {
     pictures: Vec<Picture>,
+    /// Files of the pictures.
+    files: HashMap<u64, String>,
+    /// By category.
     objects: HashMap<u64, Vec<Object>>,
     categories: Vec<Category>,
 }
@@ -81,6 +84,9 @@ struct File {
 #[derive(Deserialize)]
 struct ImageEntry {
     id: u64,
+    /// Ends in the directory and name of the file, such as `val2017/000000397133.jpg`.
+    #[serde(default)]
+    coco_url: String,
     neg_category_ids: Vec<u64>,
     not_exhaustive_category_ids: Vec<u64>,
 }
@@ -146,6 +152,17 @@ impl Truth {
                 crowd: false,
             });
         }
+        let path_of = |url: &str| {
+            let mut parts = url.rsplitn(3, '/');
+            let (name, directory) = (parts.next(), parts.next());
+            let parts: Vec<&str> = directory.into_iter().chain(name).collect();
+            parts.join("/")
+        };
+        let files = file
+            .images
+            .iter()
+            .map(|image| (image.id, path_of(&image.coco_url)));
+        let files = files.collect();
         let pictures = file.images.into_iter().map(|image| Picture {
             id: image.id,
             absent: image.neg_category_ids,
@@ -153,14 +170,27 @@ impl Truth {
         });
         Ok(Truth {
             pictures: pictures.collect(),
+            files,
             objects,
             categories: file.categories,
         })
     }
 
-    /// Ids of the pictures, in the order of the file.
-    pub fn ids(&self) -> Vec<SampleId> {
-        self.pictures.iter().map(|p| SampleId::from(p.id)).collect()
+    /// Id and file of each picture, in the order of the file; each is asked for all categories.
+    pub fn pictures(&self) -> impl Iterator<Item = (SampleId, &str)> {
+        let file = |id: u64| self.files.get(&id).map_or("", String::as_str);
+        let pictures = self.pictures.iter();
+        pictures.map(move |picture| (SampleId::from(picture.id), file(picture.id)))
+    }
+
+    /// Leaves out the pictures that `keep` refuses.
+    pub fn retain(&mut self, keep: impl Fn(&SampleId) -> bool) {
+        self.pictures
+            .retain(|picture| keep(&SampleId::from(picture.id)));
+        let kept: HashSet<u64> = self.pictures.iter().map(|picture| picture.id).collect();
+        for objects in self.objects.values_mut() {
+            objects.retain(|object| kept.contains(&object.image));
+        }
     }
 
     /// The categories, by id.

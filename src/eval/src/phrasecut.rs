@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Sample;
 use crate::annotations::check_xywh;
 use crate::error::Error;
 use crate::files::{MAX_PIXELS, is_size, read_json, value_error};
@@ -56,10 +57,20 @@ pub struct Truth {
     sizes: HashMap<u64, [u32; 2]>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 struct Task {
+    sample: Sample,
+    image_id: u64,
+    polygons: Vec<Vec<Vec<[f64; 2]>>>,
+    instance_boxes: Vec<[f64; 4]>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
     task_id: SampleId,
     image_id: u64,
+    #[serde(default)]
+    phrase: String,
     /// Per instance and polygon, its vertices.
     #[serde(rename = "Polygons")]
     polygons: Vec<Vec<Vec<[f64; 2]>>>,
@@ -83,12 +94,22 @@ impl Truth {
     /// # Errors
     /// A file cannot be read or is not in its format.
     pub fn read(refer: &Path, image_data: Option<&Path>) -> Result<Truth, Error> {
-        let tasks: Vec<Task> = read_json(refer)?;
-        for task in &tasks {
-            let place = format!("task {:?}", task.task_id.as_str());
-            for &bbox in &task.instance_boxes {
+        let mut tasks = Vec::new();
+        for entry in read_json::<Vec<Entry>>(refer)? {
+            let place = format!("task {:?}", entry.task_id.as_str());
+            for &bbox in &entry.instance_boxes {
                 check_xywh(refer, &place, "instance_boxes", bbox)?;
             }
+            tasks.push(Task {
+                sample: Sample {
+                    id: entry.task_id,
+                    image: format!("{}.jpg", entry.image_id),
+                    text: entry.phrase,
+                },
+                image_id: entry.image_id,
+                polygons: entry.polygons,
+                instance_boxes: entry.instance_boxes,
+            });
         }
         let mut sizes = HashMap::new();
         if let Some(path) = image_data {
@@ -116,9 +137,14 @@ impl Truth {
         })
     }
 
-    /// Ids of the tasks, in the order of the file.
-    pub fn ids(&self) -> impl Iterator<Item = &SampleId> {
-        self.tasks.iter().map(|task| &task.task_id)
+    /// What a model is asked, in the order of the file.
+    pub fn samples(&self) -> impl Iterator<Item = &Sample> {
+        self.tasks.iter().map(|t| &t.sample)
+    }
+
+    /// Leaves out the samples that `keep` refuses.
+    pub fn retain(&mut self, keep: impl Fn(&SampleId) -> bool) {
+        self.tasks.retain(|t| keep(&t.sample.id));
     }
 }
 
@@ -201,7 +227,7 @@ pub fn evaluate(
     let mut boxes = Vec::new();
     let mut missing = 0;
     for task in &truth.tasks {
-        let record = predictions.get(&task.task_id);
+        let record = predictions.get(&task.sample.id);
         missing += usize::from(record.is_none());
         masks.push(mask_overlap(truth, task, record, options.score_threshold)?);
         if options.boxes {
@@ -318,7 +344,7 @@ fn box_overlap(
         return Err(match record {
             Some(record) => record.error("boxes", expected, found),
             None => {
-                let place = format!("task {:?}", task.task_id.as_str());
+                let place = format!("task {:?}", task.sample.id.as_str());
                 value_error(&truth.path, place, "instance_boxes", expected, found)
             }
         });

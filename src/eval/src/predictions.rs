@@ -10,6 +10,7 @@ use std::sync::Arc;
 use mdetr_rle::{CompressedRle, Rle};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::Sample;
 use crate::error::Error;
 use crate::files::{field, is_size, value_error};
 use crate::geometry::Bbox;
@@ -443,10 +444,14 @@ impl Predictions {
     }
 
     /// The record of each sample, which all must have.
-    pub(crate) fn of<'a>(&'a self, ids: &[SampleId]) -> Result<Vec<&'a Record>, Error> {
-        let missing: Vec<&SampleId> = ids
+    pub(crate) fn of<'a, 'b>(
+        &'a self,
+        samples: impl Iterator<Item = &'b Sample>,
+    ) -> Result<Vec<&'a Record>, Error> {
+        let ids: Vec<&SampleId> = samples.map(|sample| &sample.id).collect();
+        let missing: Vec<&&SampleId> = ids
             .iter()
-            .filter(|id| !self.index.contains_key(id))
+            .filter(|id| !self.index.contains_key(**id))
             .collect();
         match missing.first() {
             Some(first) => Err(Error::Missing {

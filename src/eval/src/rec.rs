@@ -18,7 +18,7 @@ use crate::files::value_error;
 use crate::geometry::Bbox;
 use crate::predictions::{Predictions, Record, SampleId};
 use crate::table::Table;
-use crate::{AtK, KS};
+use crate::{AtK, KS, Sample};
 
 const THRESHOLD: f64 = 0.5;
 
@@ -36,13 +36,13 @@ pub enum Task {
 #[derive(Debug, Clone)]
 pub struct Truth {
     task: Task,
-    ids: Vec<SampleId>,
-    samples: Vec<Sample>,
+    expressions: Vec<Expression>,
     left_out: usize,
 }
 
 #[derive(Debug, Clone)]
-struct Sample {
+struct Expression {
+    sample: Sample,
     dataset: String,
     target: Bbox,
 }
@@ -61,20 +61,17 @@ impl Truth {
         }
         let mut truth = Truth {
             task,
-            ids: Vec::new(),
-            samples: Vec::new(),
+            expressions: Vec::new(),
             left_out: 0,
         };
         for (i, image) in file.images.iter().enumerate() {
             let objects = objects.get(&image.id).map_or(&[][..], Vec::as_slice);
             match objects {
-                [target] => {
-                    truth.ids.push(SampleId::from(image.id));
-                    truth.samples.push(Sample {
-                        dataset: image.dataset_name.clone().unwrap_or("unnamed".to_owned()),
-                        target: *target,
-                    });
-                }
+                [target] => truth.expressions.push(Expression {
+                    sample: image.sample(),
+                    dataset: image.dataset_name.clone().unwrap_or("unnamed".to_owned()),
+                    target: *target,
+                }),
                 _ if task == Task::ClevrRef => truth.left_out += 1,
                 _ => {
                     let place = format!("images[{i}] (id {})", image.id);
@@ -86,9 +83,14 @@ impl Truth {
         Ok(truth)
     }
 
-    /// Ids of the samples, in the order of the file.
-    pub fn ids(&self) -> &[SampleId] {
-        &self.ids
+    /// What a model is asked, in the order of the file.
+    pub fn samples(&self) -> impl Iterator<Item = &Sample> {
+        self.expressions.iter().map(|e| &e.sample)
+    }
+
+    /// Leaves out the samples that `keep` refuses.
+    pub fn retain(&mut self, keep: impl Fn(&SampleId) -> bool) {
+        self.expressions.retain(|e| keep(&e.sample.id));
     }
 }
 
@@ -125,12 +127,13 @@ struct Counts {
 /// A sample has no prediction, or a prediction lacks boxes or scores.
 pub fn evaluate(truth: &Truth, predictions: &Predictions) -> Result<Report, Error> {
     let mut counts: BTreeMap<&str, Counts> = BTreeMap::new();
-    for (sample, record) in truth.samples.iter().zip(predictions.of(&truth.ids)?) {
+    let records = predictions.of(truth.samples())?;
+    for (expression, record) in truth.expressions.iter().zip(records) {
         let boxes = ranked(truth.task, record)?;
-        let counts = counts.entry(&sample.dataset).or_default();
+        let counts = counts.entry(&expression.dataset).or_default();
         counts.samples += 1;
-        count_hits(&mut counts.giou, &boxes, |b| b.giou(sample.target));
-        count_hits(&mut counts.iou, &boxes, |b| b.iou(sample.target));
+        count_hits(&mut counts.giou, &boxes, |b| b.giou(expression.target));
+        count_hits(&mut counts.iou, &boxes, |b| b.iou(expression.target));
     }
     let datasets = counts.into_iter().map(|(name, counts)| {
         let accuracy = Accuracy {

@@ -108,7 +108,7 @@ fn gqa_damaged_files_are_errors_that_name_the_place() {
         let truth = gqa::Truth::read(&dir.path().join("q.json"), &dir.path().join("v.json"));
         truth.unwrap_err().to_string()
     };
-    let error = read(r#"{"7": {"answer": 3}}"#, "{}");
+    let error = read(r#"{"7": {"answer": 3}}"#, r#"{"a": 1}"#);
     assert!(
         error.contains("q.json: 7.answer: invalid type: integer `3`, expected a string"),
         "{error}"
@@ -116,6 +116,11 @@ fn gqa_damaged_files_are_errors_that_name_the_place() {
     let error = read("{}", r#"{"answer_obj": {}}"#);
     assert!(
         error.contains("answer_attr: expected answers with their classes"),
+        "{error}"
+    );
+    let error = read("{}", r#"{"answer_obj": {"x": "y"}}"#);
+    assert!(
+        error.ends_with("v.json: answer_obj.x: invalid type: string \"y\", expected usize"),
         "{error}"
     );
     let error = read("{}", r#"{"a": 1, "b": 1}"#);

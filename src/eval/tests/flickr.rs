@@ -54,11 +54,17 @@ fn truth(boxes: Boxes) -> Truth {
 #[test]
 fn phrases_without_boxes_are_left_out() {
     let truth = truth(Boxes::Any);
-    assert_eq!(truth.ids()[0].as_str(), "77/0");
-    let [phrase] = &truth.sentences()[0][..] else {
+    let [sentence] = truth.sentences() else {
+        panic!("one sentence");
+    };
+    assert_eq!(sentence.sample.id.as_str(), "77/0");
+    assert_eq!(sentence.sample.image, "77.jpg");
+    assert_eq!(sentence.sample.text, "It has two men and sky .");
+    let [phrase] = &sentence.phrases[..] else {
         panic!("one phrase has boxes");
     };
-    assert_eq!((phrase.text.as_str(), phrase.boxes.len()), ("two men", 2));
+    assert_eq!((phrase.span, phrase.boxes.len()), ([7, 14], 2));
+    assert_eq!(&sentence.sample.text[7..14], "two men");
 }
 
 #[test]
@@ -123,7 +129,7 @@ fn a_wrong_number_of_phrases_is_an_error_that_names_the_line() {
     let error = evaluate(&truth(Boxes::Any), &found)
         .unwrap_err()
         .to_string();
-    let expected = "line 2 (id \"77/0\"): phrases: expected 1 phrases, [\"two men\"], found 0";
+    let expected = "line 2 (id \"77/0\"): phrases: expected one for each of 1 phrases of \"It has two men and sky .\", found 0";
     assert!(error.ends_with(expected), "{error}");
 }
 

@@ -2,9 +2,10 @@
 
 mod common;
 
-use common::files;
+use common::{files, fixture, predictions};
 use mdetr_eval::annotations::Annotations;
-use mdetr_eval::{Bbox, Prediction, Predictions, SampleId, Writer, read_lines};
+use mdetr_eval::{Bbox, Prediction, Predictions, Sample, SampleId, Writer, read_lines};
+use mdetr_eval::{clevr, coco, gqa, lvis, phrasecut, rec};
 use proptest::prelude::*;
 
 fn refusal(line: &str) -> String {
@@ -169,4 +170,58 @@ proptest! {
         let _ = Predictions::read(&dir.path().join("p.jsonl"));
         let _ = Writer::resume(&dir.path().join("p.jsonl"));
     }
+}
+
+#[test]
+fn samples_say_what_a_model_is_asked_and_can_be_narrowed() {
+    let first = |samples: &mut dyn Iterator<Item = &Sample>| {
+        let sample = samples.next().expect("there is one");
+        (
+            sample.id.as_str().to_owned(),
+            sample.image.clone(),
+            sample.text.clone(),
+        )
+    };
+    let own =
+        |(id, image, text): (&str, &str, &str)| (id.to_owned(), image.to_owned(), text.to_owned());
+
+    let mut truth = rec::Truth::read(&fixture("rec/truth.json"), rec::Task::RefCoco).unwrap();
+    let asked = first(&mut truth.samples());
+    assert_eq!(asked, own(("100", "0.jpg", "the left one")));
+    truth.retain(|id| id.as_str() < "105");
+    let report = rec::evaluate(&truth, &predictions("rec/predictions.jsonl")).unwrap();
+    assert_eq!(report.datasets.values().map(|a| a.samples).sum::<u64>(), 5);
+
+    let refer = fixture("phrasecut/refer_miniv.json");
+    let mut truth = phrasecut::Truth::read(&refer, None).unwrap();
+    let asked = first(&mut truth.samples());
+    assert_eq!(asked, own(("0__0", "0.jpg", "blue chairs")));
+    truth.retain(|id| id.as_str() == "1__0");
+    assert_eq!(truth.samples().count(), 1);
+
+    let vocabulary = fixture("gqa/gqa_answer2id_by_type.json");
+    let mut truth = gqa::Truth::read(&fixture("gqa/questions.json"), &vocabulary).unwrap();
+    let asked = first(&mut truth.samples());
+    assert_eq!(asked, own(("200000", "n1.jpg", "Is it so?")));
+    truth.retain(|_| false);
+    let report = gqa::evaluate(&truth, &predictions("gqa/predictions.jsonl")).unwrap();
+    assert_eq!((report.questions, report.accuracy), (0, None));
+
+    let mut truth = clevr::Truth::read(&fixture("clevr/questions.json")).unwrap();
+    assert_eq!(truth.samples().next().unwrap().text, "Is it?");
+    truth.retain(|id| id.as_str() == "1000");
+    assert_eq!(truth.samples().count(), 1);
+
+    let mut truth = coco::Truth::read(&fixture("coco/truth.json")).unwrap();
+    truth.retain(|id| id.as_str() != "5");
+    let report = coco::evaluate(&truth, &predictions("coco/predictions.jsonl")).unwrap();
+    assert_eq!(report.samples, 24);
+
+    let mut truth = lvis::Truth::read(&fixture("lvis/truth.json")).unwrap();
+    assert_eq!(
+        truth.pictures().next(),
+        Some((SampleId::from(500), "val2017/500.jpg"))
+    );
+    truth.retain(|id| id.as_str() == "501");
+    assert_eq!(truth.pictures().count(), 1);
 }

@@ -98,7 +98,13 @@ fn a_second_object_is_an_error_that_names_the_entry() {
         error.ends_with("images[0] (id 7): annotations: expected exactly 1, found 2"),
         "{error}"
     );
-    assert!(Truth::read(&path, Task::ClevrRef).unwrap().ids().is_empty());
+    assert_eq!(
+        Truth::read(&path, Task::ClevrRef)
+            .unwrap()
+            .samples()
+            .count(),
+        0
+    );
 }
 
 #[test]
