@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::Sample;
 use crate::error::Error;
-use crate::files::{is_size, read_json, value_error};
+use crate::files::{MAX_COORDINATE, is_size, read_json, value_error};
 use crate::predictions::SampleId;
 
 /// A half-open range of code points of a caption.
@@ -170,17 +170,18 @@ fn check_spans<'a>(
     Ok(())
 }
 
-/// An error unless a box is finite and has no negative side.
+/// An error unless a box has no negative side and no coordinate that is absurd.
 pub(crate) fn check_xywh(
     path: &Path,
     place: &str,
     field: &str,
     bbox: [f64; 4],
 ) -> Result<(), Error> {
-    if bbox.iter().all(|v| v.is_finite()) && bbox[2] >= 0.0 && bbox[3] >= 0.0 {
+    let near = |v: &f64| v.abs() <= MAX_COORDINATE;
+    if bbox.iter().all(near) && bbox[2] >= 0.0 && bbox[3] >= 0.0 {
         return Ok(());
     }
     let found = format!("{bbox:?}");
-    let expected = "[x, y, width, height] with sides of 0 or more";
+    let expected = "[x, y, width, height] with sides of 0 or more, of at most 10000000";
     Err(value_error(path, place, field, expected, found))
 }

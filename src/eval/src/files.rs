@@ -13,6 +13,8 @@ use crate::error::Error;
 const MAX_BYTES: u64 = 4 << 30;
 /// Longest side of a picture.
 pub(crate) const MAX_SIDE: u32 = 1 << 14;
+/// Largest coordinate of a box, in pixels, by its absolute value.
+pub(crate) const MAX_COORDINATE: f64 = 1e7;
 /// Most pixels of a picture or canvas.
 pub(crate) const MAX_PIXELS: u64 = 1 << 26;
 

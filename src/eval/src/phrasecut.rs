@@ -27,6 +27,9 @@ use crate::table::{Table, percent};
 /// IoU thresholds of the precisions.
 const THRESHOLDS: [f64; 5] = [0.5, 0.6, 0.7, 0.8, 0.9];
 
+/// Longest side of a picture whose size is not known.
+const MAX_UNKNOWN_SIDE: f64 = 4096.0;
+
 /// How predictions are scored.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
@@ -89,7 +92,7 @@ struct ImageData {
 impl Truth {
     /// Reads `refer_{split}.json` and, for the sizes of pictures, `image_data_split.json`. Without
     /// the latter, the size is that of the prediction, and of a task without one, the smallest that
-    /// holds its polygons.
+    /// holds its polygons, of at most 4096 pixels a side.
     ///
     /// # Errors
     /// A file cannot be read or is not in its format.
@@ -315,7 +318,7 @@ fn smallest_size(task: &Task) -> [u32; 2] {
     let far = vertices.fold([0.0, 0.0], |far: [f64; 2], v| {
         [far[0].max(v[0]), far[1].max(v[1])]
     });
-    let [width, height] = far.map(|v| (v + 1.0).min(4096.0) as u32);
+    let [width, height] = far.map(|v| (v + 1.0).min(MAX_UNKNOWN_SIDE) as u32);
     [width.max(1), height.max(1)]
 }
 

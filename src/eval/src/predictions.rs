@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Sample;
 use crate::error::Error;
-use crate::files::{field, is_size, value_error};
+use crate::files::{MAX_COORDINATE, field, is_size, value_error};
 use crate::geometry::Bbox;
 
 /// Longest line: 64 MiB, above 1203 LVIS categories with 100 boxes each.
@@ -191,9 +191,9 @@ impl Record {
             return Err(self.error("size", "sides of 1 to 16384 pixels", format!("[{w}, {h}]")));
         }
         for (i, b) in p.boxes.iter().flatten().enumerate() {
-            let finite = <[f64; 4]>::from(*b).iter().all(|v| v.is_finite());
-            if !finite || b.x0 > b.x1 || b.y0 > b.y1 {
-                let expected = "[x0, y0, x1, y1] with x0 <= x1 and y0 <= y1";
+            let near = |v: &f64| v.abs() <= MAX_COORDINATE;
+            if !<[f64; 4]>::from(*b).iter().all(near) || b.x0 > b.x1 || b.y0 > b.y1 {
+                let expected = "[x0, y0, x1, y1] with x0 <= x1 and y0 <= y1, of at most 10000000";
                 let found = format!("{:?}", <[f64; 4]>::from(*b));
                 return Err(self.error(format!("boxes[{i}]"), expected, found));
             }

@@ -39,7 +39,11 @@ fn errors_name_line_field_expected_and_found() {
         ),
         (
             r#"{"id": 1, "boxes": [[5, 0, 1, 1]]}"#,
-            "line 1 (id \"1\"): boxes[0]: expected [x0, y0, x1, y1] with x0 <= x1 and y0 <= y1, found [5.0, 0.0, 1.0, 1.0]",
+            "line 1 (id \"1\"): boxes[0]: expected [x0, y0, x1, y1] with x0 <= x1 and y0 <= y1, of at most 10000000, found [5.0, 0.0, 1.0, 1.0]",
+        ),
+        (
+            r#"{"id": 1, "boxes": [[0, 0, 1, 1e300]]}"#,
+            "boxes[0]: expected [x0, y0, x1, y1]",
         ),
         (
             r#"{"id": 1, "boxes": [], "scores": [1]}"#,
