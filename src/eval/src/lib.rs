@@ -16,6 +16,17 @@
 //! writes it as JSON, `Display` as an aligned table. Ratios are 0 to 1 in
 //! JSON and percent in tables; a ratio of nothing is `null` and `-`.
 //!
+//! ```no_run
+//! # fn main() -> Result<(), mdetr_eval::Error> {
+//! use mdetr_eval::{Predictions, rec};
+//!
+//! let truth = rec::Truth::read("finetune_refcoco_val.json".as_ref(), rec::Task::RefCoco)?;
+//! let predictions = Predictions::read("predictions.jsonl".as_ref())?;
+//! print!("{}", rec::evaluate(&truth, &predictions)?);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Predictions
 //!
 //! A file of JSON Lines, one object per sample, in any order. Boxes are `[x0, y0, x1, y1]` in
@@ -32,6 +43,12 @@
 //! | [`clevr`] | `question_index` | `answer`: `{"text": "yes"}`, or `{"type": 0, "binary": 0.7, "attr": 3, "reg": 2}` with the probability of yes, and the most probable class of the other heads |
 //! | [`coco`] | `id` of the image entry | `boxes`, `scores` |
 //! | [`lvis`] | image id | `boxes`, `scores`, `categories`: a category id per box |
+//!
+//! ```json
+//! {"id": 3, "boxes": [[12.5, 40.0, 90.25, 117.5]], "scores": [0.98]}
+//! {"id": "1000092795/0", "boxes": [[12.5, 40.0, 90.25, 117.5]], "phrases": [{"scores": [0.7]}]}
+//! {"id": "201307251", "answer": {"type": 1, "obj": 0, "attr": 17, "rel": 3, "global": 5, "cat": 2}}
+//! ```
 //!
 //! `size` is `[width, height]` of the original picture. An id is a string or an integer. The first
 //! of two lines with the same id counts. A last line that was cut short is dropped, so that a run
