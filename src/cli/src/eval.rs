@@ -1,4 +1,4 @@
-//! `mdetr eval`: how well a model grounds a data set.
+//! `mdetr eval`: how well a model grounds a data set, or how good a file of predictions is.
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -11,12 +11,17 @@ use mdetr::eval::{self, Counts, Evaluator, Tally};
 use mdetr::{Frame, Grounder, GrounderOptions};
 use rayon::prelude::*;
 
+use crate::score::ScoreCommand;
 use crate::{model, picture};
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct EvalArgs {
+    #[command(subcommand)]
+    score: Option<ScoreCommand>,
     /// A directory that `mdetr scenes dataset` wrote.
-    dataset: PathBuf,
+    #[arg(required = true)]
+    dataset: Option<PathBuf>,
     /// Directory of the model [default: $MDETR_MODEL, else the bundled model].
     #[arg(long, value_name = "BUNDLE")]
     model: Option<PathBuf>,
@@ -30,11 +35,15 @@ pub struct EvalArgs {
 
 impl EvalArgs {
     /// # Errors
-    /// The model or the data set cannot be used.
+    /// The model, the data set, or predictions and annotations cannot be used.
     pub fn run(self) -> Result<ExitCode> {
+        if let Some(score) = self.score {
+            return score.run();
+        }
+        let dataset = self.dataset.context("a data set is required")?;
         let dir = model::directory(self.model.as_deref());
         let grounder = Grounder::load(dir, GrounderOptions::default())?;
-        let pictures = eval::read(&self.dataset, self.limit)?;
+        let pictures = eval::read(&dataset, self.limit)?;
         let evaluator = Evaluator::new(&grounder, &pictures)?;
         let progress = if io::stderr().is_terminal() {
             let template = "{bar:30} {pos}/{len} pictures, {per_sec}, {eta} left";

@@ -9,6 +9,7 @@ mod eval;
 mod model;
 mod picture;
 mod scenes;
+mod score;
 mod sheet;
 mod summary;
 
@@ -31,7 +32,7 @@ enum Command {
     /// Check models.
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
-    /// Measure how well a model grounds a data set.
+    /// Measure how well a model grounds a data set, or score a file of predictions.
     Eval(eval::EvalArgs),
     /// Draw scenes of the tabletop world, with captions and ground truth.
     #[command(subcommand)]

@@ -1,0 +1,271 @@
+//! `mdetr eval flickr|rec|...`: the paper's tables, of a file of predictions.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand, ValueEnum};
+use mdetr_eval::rec::{self, Task};
+use mdetr_eval::{Predictions, SampleId, clevr, coco, flickr, gqa, lvis, phrasecut, read_lines};
+use serde::Serialize;
+
+#[derive(Debug, Subcommand)]
+pub enum ScoreCommand {
+    /// Phrase grounding on Flickr30k Entities: recall@1, 5, 10.
+    Flickr {
+        #[command(flatten)]
+        scored: Scored,
+        /// Directory with Annotations/, Sentences/ and the split lists.
+        #[arg(long, value_name = "DIR")]
+        entities: PathBuf,
+        /// Split to score: DIR/SPLIT.txt.
+        #[arg(long, default_value = "test")]
+        split: String,
+        /// What a phrase with several boxes is hit by.
+        #[arg(long, value_enum, default_value_t = Boxes::Any)]
+        boxes: Boxes,
+    },
+    /// Referring expressions (RefCOCO, RefCOCO+, RefCOCOg): accuracy@1, 5, 10.
+    Rec {
+        #[command(flatten)]
+        scored: Scored,
+        /// Annotation file, such as finetune_refcoco_val.json.
+        #[arg(long, value_name = "FILE.json")]
+        annotations: PathBuf,
+    },
+    /// CLEVR-Ref+: accuracy@1, 5, 10 of expressions with exactly one object.
+    ClevrRef {
+        #[command(flatten)]
+        scored: Scored,
+        /// Annotation file.
+        #[arg(long, value_name = "FILE.json")]
+        annotations: PathBuf,
+    },
+    /// PhraseCut: mean and cumulative IoU, precision.
+    Phrasecut {
+        #[command(flatten)]
+        scored: Scored,
+        /// Tasks, such as refer_test.json.
+        #[arg(long, value_name = "FILE.json")]
+        refer: PathBuf,
+        /// Sizes of the pictures: image_data_split.json [default: as the predictions say].
+        #[arg(long, value_name = "FILE.json")]
+        images: Option<PathBuf>,
+        /// Boxes and masks with scores are kept above this.
+        #[arg(long, default_value_t = 0.7)]
+        score_threshold: f64,
+        /// Score boxes too, by the official rule.
+        #[arg(long)]
+        boxes: bool,
+    },
+    /// GQA: accuracy of answers.
+    Gqa {
+        #[command(flatten)]
+        scored: Scored,
+        /// Questions, such as testdev_balanced_questions.json.
+        #[arg(long, value_name = "FILE.json")]
+        questions: PathBuf,
+        /// gqa_answer2id_by_type.json or gqa_answer2id.json, of MDETR's annotations.
+        #[arg(long, value_name = "FILE.json")]
+        vocabulary: PathBuf,
+        /// Also write the answers as EvalAI takes them.
+        #[arg(long, value_name = "FILE.json")]
+        submission: Option<PathBuf>,
+    },
+    /// CLEVR, CoGenT, CLEVR-Humans: accuracy of answers.
+    Clevr {
+        #[command(flatten)]
+        scored: Scored,
+        /// Questions, such as CLEVR_val_questions.json.
+        #[arg(long, value_name = "FILE.json")]
+        questions: PathBuf,
+        /// Also write the answers, one a line, by question.
+        #[arg(long, value_name = "FILE.txt")]
+        answers: Option<PathBuf>,
+    },
+    /// Class-agnostic COCO average precision.
+    Coco {
+        #[command(flatten)]
+        scored: Scored,
+        /// Annotation file.
+        #[arg(long, value_name = "FILE.json")]
+        annotations: PathBuf,
+    },
+    /// LVIS: "fixed AP".
+    Lvis {
+        #[command(flatten)]
+        scored: Scored,
+        /// Annotation file, such as lvis_v1_minival.json.
+        #[arg(long, value_name = "FILE.json")]
+        annotations: PathBuf,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Boxes {
+    /// Any of its boxes.
+    Any,
+    /// The box around all of its boxes.
+    Merged,
+}
+
+#[derive(Debug, Args)]
+pub struct Scored {
+    /// File of predictions, as the documentation of mdetr-eval describes it.
+    #[arg(long, value_name = "FILE.jsonl")]
+    predictions: PathBuf,
+    /// Score only the samples that have a prediction.
+    #[arg(long)]
+    partial: bool,
+    /// Write one JSON object to standard output, and nothing else.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Scored {
+    fn read(&self) -> Result<Predictions> {
+        let predictions = Predictions::read(&self.predictions)?;
+        if predictions.duplicates() > 0 {
+            eprintln!(
+                "mdetr: warning: {}: {} samples have more than one prediction; the first counts",
+                self.predictions.display(),
+                predictions.duplicates()
+            );
+        }
+        Ok(predictions)
+    }
+
+    /// Whether a sample is scored.
+    fn takes<'a>(&self, predictions: &'a Predictions) -> impl Fn(&SampleId) -> bool + use<'a> {
+        let partial = self.partial;
+        move |id| !partial || predictions.get(id).is_some()
+    }
+
+    fn print(&self, report: &(impl Serialize + Display)) -> Result<ExitCode> {
+        if self.json {
+            println!("{}", serde_json::to_string(report)?);
+        } else {
+            print!("{report}");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl ScoreCommand {
+    /// # Errors
+    /// A file cannot be read or written, or predictions and annotations do not fit together.
+    pub fn run(self) -> Result<ExitCode> {
+        match self {
+            Self::Flickr {
+                scored,
+                entities,
+                split,
+                boxes,
+            } => {
+                let boxes = match boxes {
+                    Boxes::Any => flickr::Boxes::Any,
+                    Boxes::Merged => flickr::Boxes::Merged,
+                };
+                let mut truth = flickr::Truth::read(&entities, &split, boxes)?;
+                let predictions = scored.read()?;
+                truth.retain(scored.takes(&predictions));
+                scored.print(&flickr::evaluate(&truth, &predictions)?)
+            }
+            Self::Rec {
+                scored,
+                annotations,
+            } => expressions(&scored, &annotations, Task::RefCoco),
+            Self::ClevrRef {
+                scored,
+                annotations,
+            } => expressions(&scored, &annotations, Task::ClevrRef),
+            Self::Phrasecut {
+                scored,
+                refer,
+                images,
+                score_threshold,
+                boxes,
+            } => {
+                let mut truth = phrasecut::Truth::read(&refer, images.as_deref())?;
+                let predictions = scored.read()?;
+                truth.retain(scored.takes(&predictions));
+                let options = phrasecut::Options {
+                    score_threshold,
+                    boxes,
+                };
+                let report = phrasecut::evaluate(&truth, &predictions, options)?;
+                if report.missing > 0 {
+                    let (missing, tasks) = (report.missing, report.tasks);
+                    eprintln!("mdetr: warning: {missing} of {tasks} tasks have no prediction");
+                }
+                scored.print(&report)
+            }
+            Self::Gqa {
+                scored,
+                questions,
+                vocabulary,
+                submission,
+            } => {
+                let mut truth = gqa::Truth::read(&questions, &vocabulary)?;
+                let predictions = scored.read()?;
+                truth.retain(scored.takes(&predictions));
+                if let Some(path) = submission {
+                    let answers = gqa::submission(&truth, &predictions)?;
+                    write(&path, &serde_json::to_string(&answers)?)?;
+                }
+                scored.print(&gqa::evaluate(&truth, &predictions)?)
+            }
+            Self::Clevr {
+                scored,
+                questions,
+                answers,
+            } => {
+                let mut truth = clevr::Truth::read(&questions)?;
+                let predictions = scored.read()?;
+                truth.retain(scored.takes(&predictions));
+                if let Some(path) = answers {
+                    write(&path, &clevr::answers(&truth, &predictions)?)?;
+                }
+                scored.print(&clevr::evaluate(&truth, &predictions)?)
+            }
+            Self::Coco {
+                scored,
+                annotations,
+            } => {
+                let mut truth = coco::Truth::read(&annotations)?;
+                let predictions = scored.read()?;
+                truth.retain(scored.takes(&predictions));
+                scored.print(&coco::evaluate(&truth, &predictions)?)
+            }
+            Self::Lvis {
+                scored,
+                annotations,
+            } => {
+                let mut truth = lvis::Truth::read(&annotations)?;
+                if scored.partial {
+                    let mut found = HashSet::new();
+                    for record in read_lines(&scored.predictions)? {
+                        found.insert(record?.prediction.id);
+                    }
+                    truth.retain(|id| found.contains(id));
+                }
+                let records = read_lines(&scored.predictions)?;
+                scored.print(&lvis::evaluate(&truth, records)?)
+            }
+        }
+    }
+}
+
+fn expressions(scored: &Scored, annotations: &Path, task: Task) -> Result<ExitCode> {
+    let mut truth = rec::Truth::read(annotations, task)?;
+    let predictions = scored.read()?;
+    truth.retain(scored.takes(&predictions));
+    scored.print(&rec::evaluate(&truth, &predictions)?)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("{}: cannot be written", path.display()))
+}

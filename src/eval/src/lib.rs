@@ -1,0 +1,127 @@
+//! MDETR's evaluators: from a file of predictions and the official annotation files to the
+//! numbers of the paper's tables. Pure functions: no model, no picture is read.
+//!
+//! | module | measures | truth |
+//! |---|---|---|
+//! | [`flickr`] | phrase grounding, any-box and merged-box recall@1, 5, 10 | Flickr30k Entities: XML, sentences, split lists |
+//! | [`rec`] | referring expressions, accuracy@1, 5, 10; also CLEVR-Ref+ | MDETR's COCO-style JSON |
+//! | [`phrasecut`] | M-IoU, cumulative IoU, precision of masks; of boxes | PhraseCut's `refer_{split}.json` |
+//! | [`gqa`] | accuracy of answers, the file that EvalAI takes | GQA's questions and MDETR's answer vocabulary |
+//! | [`clevr`] | accuracy of answers per family, one answer a line | CLEVR's questions |
+//! | [`coco`] | class-agnostic average precision | MDETR's COCO-style JSON |
+//! | [`lvis`] | "fixed AP", prompts of categories | LVIS v1 JSON |
+//!
+//! Each has a `Truth` that reads the annotation files, lists the samples that a model is asked and
+//! can be narrowed to some of them, and `evaluate(&truth, predictions)` that gives a report: serde
+//! writes it as JSON, `Display` as an aligned table. Ratios are 0 to 1 in
+//! JSON and percent in tables; a ratio of nothing is `null` and `-`.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), mdetr_eval::Error> {
+//! use mdetr_eval::{Predictions, rec};
+//!
+//! let truth = rec::Truth::read("finetune_refcoco_val.json".as_ref(), rec::Task::RefCoco)?;
+//! let predictions = Predictions::read("predictions.jsonl".as_ref())?;
+//! print!("{}", rec::evaluate(&truth, &predictions)?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Predictions
+//!
+//! A file of JSON Lines, one object per sample, in any order. Boxes are `[x0, y0, x1, y1]` in
+//! pixels of the original picture, not clipped; scores are 1 minus the probability of no object;
+//! all object queries are listed, unless stated otherwise. Unknown fields are errors.
+//!
+//! | evaluator | `id` | other fields |
+//! |---|---|---|
+//! | [`flickr`] | `"IMAGE/SENTENCE"`, the sentence counted from 0 | `boxes`; `phrases`: one `{"scores": [one per box]}` per evaluated phrase, each the maximum over the phrase's tokens of the box's probability |
+//! | [`rec`] | `id` of the image entry | `boxes`, `scores` |
+//! | [`rec`] for CLEVR-Ref+ | `id` of the image entry | `boxes`, `refexp_scores`: score times sigmoid of `isfinal` |
+//! | [`phrasecut`] | `task_id` | `mask`: the union of the kept queries, or `masks` with `scores`: one each; for the box variant `boxes`, with `scores` unless only kept ones are listed; `size` where there is no mask |
+//! | [`gqa`] | question id | `answer`: `{"text": "yes"}`, or the most probable class of each head: `{"type": 0, "obj": 1, "attr": 17, "rel": 3, "global": 5, "cat": 2}`, or `{"class": 7}` of a head that is not split |
+//! | [`clevr`] | `question_index` | `answer`: `{"text": "yes"}`, or `{"type": 0, "binary": 0.7, "attr": 3, "reg": 2}` with the probability of yes, and the most probable class of the other heads |
+//! | [`coco`] | `id` of the image entry | `boxes`, `scores` |
+//! | [`lvis`] | image id | `boxes`, `scores`, `categories`: a category id per box |
+//!
+//! ```json
+//! {"id": 3, "boxes": [[12.5, 40.0, 90.25, 117.5]], "scores": [0.98]}
+//! {"id": "1000092795/0", "boxes": [[12.5, 40.0, 90.25, 117.5]], "phrases": [{"scores": [0.7]}]}
+//! {"id": "201307251", "answer": {"type": 1, "obj": 0, "attr": 17, "rel": 3, "global": 5, "cat": 2}}
+//! ```
+//!
+//! `size` is `[width, height]` of the original picture. An id is a string or an integer. The first
+//! of two lines with the same id counts. A last line that was cut short is dropped, so that a run
+//! that was interrupted goes on where it stopped: [`Writer::resume`].
+
+mod ap;
+mod error;
+mod files;
+mod geometry;
+mod predictions;
+mod raster;
+mod table;
+
+pub mod annotations;
+pub mod clevr;
+pub mod coco;
+pub mod flickr;
+pub mod gqa;
+pub mod lvis;
+pub mod phrasecut;
+pub mod rec;
+
+pub use error::Error;
+pub use geometry::Bbox;
+pub use predictions::{
+    Answer, Lines, PhraseScores, Prediction, Predictions, Record, SampleId, Writer, read_lines,
+};
+pub use raster::{Canvas, fill_polygon};
+
+use serde::Serialize;
+
+/// What a model is asked: a text about a picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// Id of the sample among the predictions.
+    pub id: SampleId,
+    /// File of the picture, relative to the data set's directory of pictures.
+    pub image: String,
+    /// The caption, phrase or question, verbatim.
+    pub text: String,
+}
+
+/// The share of samples that were hit among the best 1, 5 and 10 boxes; `None` of no samples.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct AtK {
+    /// Among the best box.
+    #[serde(rename = "1")]
+    pub at_1: Option<f64>,
+    /// Among the best 5.
+    #[serde(rename = "5")]
+    pub at_5: Option<f64>,
+    /// Among the best 10.
+    #[serde(rename = "10")]
+    pub at_10: Option<f64>,
+}
+
+/// Numbers of boxes that take part in [`AtK`].
+const KS: [usize; 3] = [1, 5, 10];
+
+impl AtK {
+    fn of(hits: [u64; 3], total: u64) -> AtK {
+        AtK {
+            at_1: ratio(hits[0], total),
+            at_5: ratio(hits[1], total),
+            at_10: ratio(hits[2], total),
+        }
+    }
+
+    fn cells(&self) -> [String; 3] {
+        [self.at_1, self.at_5, self.at_10].map(table::percent)
+    }
+}
+
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
