@@ -34,9 +34,13 @@ $(VENV)/installed: models/training/pyproject.toml
 	touch $@
 
 test-models: setup python
-	$(VENV)/bin/ruff check models tests
-	$(VENV)/bin/ruff format --check models tests
+	$(VENV)/bin/ruff check --config models/training/pyproject.toml models src tests
+	$(VENV)/bin/ruff format --config models/training/pyproject.toml --check models src tests
 	cd models/training && ../../$(VENV)/bin/python -m pytest -q
+ifdef FULL
+	$(VENV)/bin/python -m mdetr_training reference-official --full out/official
+	MDETR_OFFICIAL=$(CURDIR)/out/official cargo test --release -p mdetr --test official full_size -- --nocapture
+endif
 
 lint: setup
 	cargo fmt --all --check

@@ -100,7 +100,7 @@ def run_reference(args: argparse.Namespace) -> None:
 
 
 def run_reference_official(args: argparse.Namespace) -> None:
-    names = reference.write_official(args.folder)
+    names = reference.write_official(args.folder, args.full)
     total = sum(p.stat().st_size for p in args.folder.rglob("*") if p.is_file())
     print(f"{args.folder}: {', '.join(names)}; {total / 2**20:.1f} MiB")
 
@@ -181,6 +181,7 @@ def main() -> None:
         help="write small bundles of the released structures with reference outputs",
     )
     p.add_argument("folder", type=Path)
+    p.add_argument("--full", action="store_true", help="every structure at its own size, 5 GB")
     p.set_defaults(run=run_reference_official)
 
     args = parser.parse_args()

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
-from . import official
+from . import official, structures
 from .config import Config, InputConfig
 from .data import target_size
 from .network import MDETR
@@ -65,38 +65,47 @@ OFFICIAL_CASES = [
     {"height": 75, "width": 107, "caption": "a small red cube left of the blue ball"},
 ]
 """Captions of 5 and 40 tokens."""
+FULL_CASES = [
+    OFFICIAL_CASES[0] | {"height": 256, "width": 352},
+    OFFICIAL_CASES[1] | {"height": 427, "width": 640},
+]
 
 
-def write_official(out: Path) -> list[str]:
+def write_official(out: Path, full: bool = False) -> list[str]:
     """For each structure of `OFFICIAL` a bundle with random weights in its small form, `out`/NAME,
     which takes images as they are, and `out`/NAME.safetensors with, for each case I of
     `out`/cases.json: `pixels.I` u8 [H, W, 3], `image.I` [1, 3, H, W], `input_ids.I` [1, L], and
-    by name what the network says, masks of every query among it. Returns the names."""
+    by name what the network says, masks of every query among it. `full`: every structure, at its
+    own size. Returns the names."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / "cases.json").write_text(json.dumps(OFFICIAL_CASES, indent=2) + "\n")
-    for name in OFFICIAL:
-        source = official.from_random(name, reduced=True)
+    cases = FULL_CASES if full else OFFICIAL_CASES
+    names = list(structures.NETWORKS) if full else OFFICIAL
+    (out / "cases.json").write_text(json.dumps(cases, indent=2) + "\n")
+    for name in names:
+        source = official.from_random(name, reduced=not full)
         source.config.input.resize = "none"
-        image, ids = inputs(source, 0)[1:]
+        image, ids = inputs(source, cases, 0)[1:]
         place_scores(source.network, image, ids)
         with tempfile.TemporaryDirectory() as folder:
             words = numbered_answers(source, Path(folder))
             for _ in official.write(source, out / name, "0.1.0", words=words):
                 pass
         tensors = {}
-        for i in range(len(OFFICIAL_CASES)):
-            pixels, image, ids = inputs(source, i)
+        for i in range(len(cases)):
+            pixels, image, ids = inputs(source, cases, i)
             found = official.run(source.network, image, ids)
             found |= {"pixels": pixels, "image": image, "input_ids": ids}
             tensors |= {f"{key}.{i}": value.contiguous() for key, value in found.items()}
         save_file(tensors, out / f"{name}.safetensors")
         (out / f"{name}.safetensors").chmod(0o644)
-    return OFFICIAL
+    return names
 
 
-def inputs(source: official.Source, i: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Pixels, image and token ids of a case of `OFFICIAL_CASES`."""
-    case = OFFICIAL_CASES[i]
+def inputs(
+    source: official.Source, cases: list[dict], i: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Pixels, image and token ids of a case."""
+    case = cases[i]
     pixels = noise(case["height"], case["width"], seed=i)
     ids = torch.tensor([source.tokenizer.encode(case["caption"]).ids])
     return pixels, normalise(pixels, source.config.input), ids

@@ -8,6 +8,7 @@ mod detect;
 mod eval;
 mod model;
 mod picture;
+mod predict;
 mod scenes;
 mod score;
 mod sheet;

@@ -1,4 +1,4 @@
-//! `mdetr eval flickr|rec|...`: the paper's tables, of a file of predictions.
+//! `mdetr eval flickr|rec|...`: the paper's tables, of a model or of a file of predictions.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -8,9 +8,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
+use mdetr::Span;
 use mdetr_eval::rec::{self, Task};
 use mdetr_eval::{Predictions, SampleId, clevr, coco, flickr, gqa, lvis, phrasecut, read_lines};
 use serde::Serialize;
+
+use crate::predict::{Asked, ModelArgs, Wanted};
 
 #[derive(Debug, Subcommand)]
 pub enum ScoreCommand {
@@ -18,6 +21,8 @@ pub enum ScoreCommand {
     Flickr {
         #[command(flatten)]
         scored: Scored,
+        #[command(flatten)]
+        model: ModelArgs,
         /// Directory with Annotations/, Sentences/ and the split lists.
         #[arg(long, value_name = "DIR")]
         entities: PathBuf,
@@ -32,6 +37,8 @@ pub enum ScoreCommand {
     Rec {
         #[command(flatten)]
         scored: Scored,
+        #[command(flatten)]
+        model: ModelArgs,
         /// Annotation file, such as finetune_refcoco_val.json.
         #[arg(long, value_name = "FILE.json")]
         annotations: PathBuf,
@@ -48,12 +55,14 @@ pub enum ScoreCommand {
     Phrasecut {
         #[command(flatten)]
         scored: Scored,
+        #[command(flatten)]
+        model: ModelArgs,
         /// Tasks, such as refer_test.json.
         #[arg(long, value_name = "FILE.json")]
         refer: PathBuf,
         /// Sizes of the pictures: image_data_split.json [default: as the predictions say].
         #[arg(long, value_name = "FILE.json")]
-        images: Option<PathBuf>,
+        sizes: Option<PathBuf>,
         /// Boxes and masks with scores are kept above this.
         #[arg(long, default_value_t = 0.7)]
         score_threshold: f64,
@@ -65,6 +74,8 @@ pub enum ScoreCommand {
     Gqa {
         #[command(flatten)]
         scored: Scored,
+        #[command(flatten)]
+        model: ModelArgs,
         /// Questions, such as testdev_balanced_questions.json.
         #[arg(long, value_name = "FILE.json")]
         questions: PathBuf,
@@ -79,6 +90,8 @@ pub enum ScoreCommand {
     Clevr {
         #[command(flatten)]
         scored: Scored,
+        #[command(flatten)]
+        model: ModelArgs,
         /// Questions, such as CLEVR_val_questions.json.
         #[arg(long, value_name = "FILE.json")]
         questions: PathBuf,
@@ -90,6 +103,8 @@ pub enum ScoreCommand {
     Coco {
         #[command(flatten)]
         scored: Scored,
+        #[command(flatten)]
+        model: ModelArgs,
         /// Annotation file.
         #[arg(long, value_name = "FILE.json")]
         annotations: PathBuf,
@@ -98,6 +113,8 @@ pub enum ScoreCommand {
     Lvis {
         #[command(flatten)]
         scored: Scored,
+        #[command(flatten)]
+        model: ModelArgs,
         /// Annotation file, such as lvis_v1_minival.json.
         #[arg(long, value_name = "FILE.json")]
         annotations: PathBuf,
@@ -114,7 +131,8 @@ pub enum Boxes {
 
 #[derive(Debug, Args)]
 pub struct Scored {
-    /// File of predictions, as the documentation of mdetr-eval describes it.
+    /// File of predictions, as the documentation of mdetr-eval describes it. With --images it is
+    /// written, and a run that was interrupted goes on where it stopped.
     #[arg(long, value_name = "FILE.jsonl")]
     predictions: PathBuf,
     /// Score only the samples that have a prediction.
@@ -161,6 +179,7 @@ impl ScoreCommand {
         match self {
             Self::Flickr {
                 scored,
+                model,
                 entities,
                 split,
                 boxes,
@@ -170,26 +189,36 @@ impl ScoreCommand {
                     Boxes::Merged => flickr::Boxes::Merged,
                 };
                 let mut truth = flickr::Truth::read(&entities, &split, boxes)?;
+                let asked = truth.sentences().iter().map(|sentence| Asked {
+                    sample: sentence.sample.clone(),
+                    phrases: sentence.phrases.iter().map(|p| span(p.span)).collect(),
+                });
+                model.predict(&scored.predictions, asked, Wanted::Phrases, None)?;
                 let predictions = scored.read()?;
                 truth.retain(scored.takes(&predictions));
                 scored.print(&flickr::evaluate(&truth, &predictions)?)
             }
             Self::Rec {
                 scored,
+                model,
                 annotations,
-            } => expressions(&scored, &annotations, Task::RefCoco),
+            } => expressions(&scored, Some(&model), &annotations, Task::RefCoco),
             Self::ClevrRef {
                 scored,
                 annotations,
-            } => expressions(&scored, &annotations, Task::ClevrRef),
+            } => expressions(&scored, None, &annotations, Task::ClevrRef),
             Self::Phrasecut {
                 scored,
+                model,
                 refer,
-                images,
+                sizes,
                 score_threshold,
                 boxes,
             } => {
-                let mut truth = phrasecut::Truth::read(&refer, images.as_deref())?;
+                let mut truth = phrasecut::Truth::read(&refer, sizes.as_deref())?;
+                let asked = truth.samples().map(Asked::from);
+                let threshold = Some(score_threshold as f32);
+                model.predict(&scored.predictions, asked, Wanted::Masks, threshold)?;
                 let predictions = scored.read()?;
                 truth.retain(scored.takes(&predictions));
                 let options = phrasecut::Options {
@@ -205,11 +234,14 @@ impl ScoreCommand {
             }
             Self::Gqa {
                 scored,
+                model,
                 questions,
                 vocabulary,
                 submission,
             } => {
                 let mut truth = gqa::Truth::read(&questions, &vocabulary)?;
+                let asked = truth.samples().map(Asked::from);
+                model.predict(&scored.predictions, asked, Wanted::Answers, None)?;
                 let predictions = scored.read()?;
                 truth.retain(scored.takes(&predictions));
                 if let Some(path) = submission {
@@ -220,10 +252,13 @@ impl ScoreCommand {
             }
             Self::Clevr {
                 scored,
+                model,
                 questions,
                 answers,
             } => {
                 let mut truth = clevr::Truth::read(&questions)?;
+                let asked = truth.samples().map(Asked::from);
+                model.predict(&scored.predictions, asked, Wanted::Answers, None)?;
                 let predictions = scored.read()?;
                 truth.retain(scored.takes(&predictions));
                 if let Some(path) = answers {
@@ -233,18 +268,27 @@ impl ScoreCommand {
             }
             Self::Coco {
                 scored,
+                model,
                 annotations,
             } => {
                 let mut truth = coco::Truth::read(&annotations)?;
+                let asked = truth.samples().map(Asked::from);
+                model.predict(&scored.predictions, asked, Wanted::Boxes, None)?;
                 let predictions = scored.read()?;
                 truth.retain(scored.takes(&predictions));
                 scored.print(&coco::evaluate(&truth, &predictions)?)
             }
             Self::Lvis {
                 scored,
+                model,
                 annotations,
             } => {
                 let mut truth = lvis::Truth::read(&annotations)?;
+                let pictures = truth.pictures().map(|(id, file)| (id, file.to_owned()));
+                let categories = truth.categories().iter();
+                let prompts: Vec<(u64, String)> =
+                    categories.map(|c| (c.id, lvis::prompt(&c.name))).collect();
+                model.predict_categories(&scored.predictions, pictures, &prompts)?;
                 if scored.partial {
                     let mut found = HashSet::new();
                     for record in read_lines(&scored.predictions)? {
@@ -259,11 +303,28 @@ impl ScoreCommand {
     }
 }
 
-fn expressions(scored: &Scored, annotations: &Path, task: Task) -> Result<ExitCode> {
+fn expressions(
+    scored: &Scored,
+    model: Option<&ModelArgs>,
+    annotations: &Path,
+    task: Task,
+) -> Result<ExitCode> {
     let mut truth = rec::Truth::read(annotations, task)?;
+    if let Some(model) = model {
+        let asked = truth.samples().map(Asked::from);
+        model.predict(&scored.predictions, asked, Wanted::Boxes, None)?;
+    }
     let predictions = scored.read()?;
     truth.retain(scored.takes(&predictions));
     scored.print(&rec::evaluate(&truth, &predictions)?)
+}
+
+fn span([start, end]: [usize; 2]) -> Span {
+    let point = |value| u32::try_from(value).unwrap_or(u32::MAX);
+    Span {
+        start: point(start),
+        end: point(end),
+    }
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

@@ -68,7 +68,7 @@ fn every_evaluator_gives_its_numbers() {
 
     let found = json(
         "phrasecut --predictions phrasecut/predictions.jsonl --refer phrasecut/refer_miniv.json \
-         --images phrasecut/image_data_split.json --boxes",
+         --sizes phrasecut/image_data_split.json --boxes",
     );
     assert_close(
         &found["masks"]["mean_iou"],

@@ -24,25 +24,25 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/official")
 }
 
-fn cases() -> Vec<Case> {
-    let text = std::fs::read(folder().join("cases.json")).unwrap();
+fn cases(folder: &Path) -> Vec<Case> {
+    let text = std::fs::read(folder.join("cases.json")).unwrap();
     serde_json::from_slice(&text).unwrap()
 }
 
 /// The structure's bundle, which keeps every object query.
-fn load(name: &str) -> (Grounder, Reference) {
+fn load(folder: &Path, name: &str) -> (Grounder, Reference) {
     let options = GrounderOptions {
         score_threshold: Some(0.0),
         ..GrounderOptions::default()
     };
-    let grounder = Grounder::load(folder().join(name), options).unwrap();
-    let reference = Reference::read(&folder().join(format!("{name}.safetensors")));
+    let grounder = Grounder::load(folder.join(name), options).unwrap();
+    let reference = Reference::read(&folder.join(format!("{name}.safetensors")));
     (grounder, reference)
 }
 
-fn outputs_agree(name: &str, heads: usize) {
-    let (grounder, reference) = load(name);
-    for (i, case) in cases().iter().enumerate() {
+fn outputs_agree(folder: &Path, name: &str, heads: usize) {
+    let (grounder, reference) = load(folder, name);
+    for (i, case) in cases(folder).iter().enumerate() {
         let query = Query::parse("q", &case.caption).unwrap();
         grounder.set_queries(vec![query]).unwrap();
         let pixels = reference.bytes(&format!("pixels.{i}"));
@@ -61,34 +61,36 @@ fn outputs_agree(name: &str, heads: usize) {
         assert_eq!(outputs.answers.len(), heads);
         for (head, found) in &outputs.answers {
             let expected = reference.floats(&format!("{head}.{i}"));
-            assert!(most(found, &expected) < LOGITS, "{name} {i}: {head}");
+            let difference = most(found, &expected);
+            println!("{name} {i}: {head} {difference:.1e}");
+            assert!(difference < LOGITS, "{name} {i}: {head}: {difference}");
         }
     }
 }
 
 #[test]
 fn resnet_equals_pytorch() {
-    outputs_agree("resnet101", 0);
+    outputs_agree(&folder(), "resnet101", 0);
 }
 
 #[test]
 fn efficientnet_equals_pytorch() {
-    outputs_agree("efficientnetB3", 0);
+    outputs_agree(&folder(), "efficientnetB3", 0);
 }
 
 #[test]
 fn gqa_equals_pytorch() {
-    outputs_agree("resnet101_gqa", 6);
+    outputs_agree(&folder(), "resnet101_gqa", 6);
 }
 
 #[test]
 fn clevr_equals_pytorch() {
-    outputs_agree("clevr", 4);
+    outputs_agree(&folder(), "clevr", 4);
 }
 
 #[test]
 fn phrasecut_equals_pytorch() {
-    outputs_agree("resnet101_phrasecut", 0);
+    outputs_agree(&folder(), "resnet101_phrasecut", 0);
 }
 
 /// Value of a map at the centre of a pixel of a picture that it is stretched over.
@@ -125,9 +127,41 @@ fn iou(mask: &Rle, inside: impl Fn(usize) -> bool) -> f64 {
 
 #[test]
 fn masks_equal_pytorch() {
-    let (grounder, reference) = load("resnet101_phrasecut");
+    masks_agree(&folder(), "resnet101_phrasecut");
+}
+
+/// In `MDETR_OFFICIAL`, a folder that `reference-official --full` wrote.
+#[test]
+fn every_structure_equals_pytorch_at_full_size() {
+    let Some(folder) = std::env::var_os("MDETR_OFFICIAL").map(PathBuf::from) else {
+        eprintln!("SKIPPED: MDETR_OFFICIAL is not set: `make test-models FULL=1` sets it");
+        return;
+    };
+    let mut checked = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let entry = entry.unwrap();
+        if !entry.path().is_dir() {
+            continue;
+        }
+        let name = entry.file_name().into_string().unwrap();
+        let heads = match name.as_str() {
+            "clevr" => 4,
+            name if name.ends_with("gqa") => 6,
+            _ => 0,
+        };
+        outputs_agree(&folder, &name, heads);
+        if name.ends_with("phrasecut") {
+            masks_agree(&folder, &name);
+        }
+        checked += 1;
+    }
+    assert_eq!(checked, 8);
+}
+
+fn masks_agree(folder: &Path, name: &str) {
+    let (grounder, reference) = load(folder, name);
     let mut partly = 0;
-    for (i, case) in cases().iter().enumerate() {
+    for (i, case) in cases(folder).iter().enumerate() {
         let query = Query::parse("q", &case.caption).unwrap();
         grounder.set_queries(vec![query]).unwrap();
         let pixels = reference.bytes(&format!("pixels.{i}"));
@@ -152,7 +186,7 @@ fn masks_equal_pytorch() {
             let mask = detection.mask.as_ref().unwrap();
             assert_eq!((mask.width, mask.height), (case.width, case.height));
             let overlap = iou(mask, inside);
-            assert!(overlap >= MASK_IOU, "case {i}, query {query}: {overlap}");
+            assert!(overlap >= MASK_IOU, "{name} {i}, query {query}: {overlap}");
             partly += usize::from(mask.area() > 0 && mask.area() < case.width * case.height);
         }
     }
@@ -166,8 +200,8 @@ fn masks_equal_pytorch() {
 
 #[test]
 fn masks_are_drawn_for_kept_objects_only() {
-    let (grounder, reference) = load("resnet101_phrasecut");
-    let case = &cases()[0];
+    let (grounder, reference) = load(&folder(), "resnet101_phrasecut");
+    let case = &cases(&folder())[0];
     let pixels = reference.bytes("pixels.0");
     let frame = Frame::rgb(case.width, case.height, &pixels).unwrap();
     grounder
@@ -189,8 +223,8 @@ fn masks_are_drawn_for_kept_objects_only() {
 #[test]
 fn questions_are_answered_and_statements_are_not() {
     for (name, known) in [("resnet101_gqa", " "), ("clevr", "")] {
-        let (grounder, reference) = load(name);
-        let case = &cases()[0];
+        let (grounder, reference) = load(&folder(), name);
+        let case = &cases(&folder())[0];
         let pixels = reference.bytes("pixels.0");
         let frame = Frame::rgb(case.width, case.height, &pixels).unwrap();
         let queries = ["what is it?", "a cup"]
