@@ -39,7 +39,7 @@ test-models: setup python
 	cd models/training && ../../$(VENV)/bin/python -m pytest -q
 ifdef FULL
 	$(VENV)/bin/python -m mdetr_training reference-official --full out/official
-	MDETR_OFFICIAL=$(CURDIR)/out/official cargo test --release -p mdetr --test official full_size -- --nocapture
+	MDETR_OFFICIAL=$(CURDIR)/out/official cargo test -p mdetr --test official full_size -- --nocapture
 endif
 
 lint: setup
