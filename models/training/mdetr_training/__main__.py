@@ -42,8 +42,8 @@ def run_train(args: argparse.Namespace) -> None:
     stride = trainer.network.stride
     if trainer.rank > 0:
         torch.distributed.barrier()
-    train = Data(config.data.train, tokenizer, config.input, stride)
-    val = Data(config.data.val, tokenizer, config.input, stride) if config.data.val else None
+    train = Data(config.data.train, tokenizer, config, stride)
+    val = Data(config.data.val, tokenizer, config, stride) if config.data.val else None
     if trainer.world > 1 and trainer.rank == 0:
         torch.distributed.barrier()
     trainer.run(train, val, args.every, args.minutes)

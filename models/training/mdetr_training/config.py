@@ -42,6 +42,8 @@ class NetworkConfig:
     """Answer heads: "gqa", "clevr" or none."""
     answer_classes: list[int] = field(default_factory=list)
     """Classes of each answer head; empty: the published ones."""
+    answer_attributes: list[str] = field(default_factory=list)
+    """Words of the classes of CLEVR's attribute head; empty: CLEVR's own."""
     position_in_content: bool = False
     """Add the position encoding to the image tokens before the encoder, beside its usual place
     in queries and keys. The released structures do not."""
@@ -76,6 +78,8 @@ class LossConfig:
     """Attribute words against the image tokens, before the transformer."""
     tokens: float = 0.0
     """The detection losses on the encoder's image tokens."""
+    qa: float = 1.0
+    """Each answer head's loss, where the network has answer heads."""
 
 
 @dataclass

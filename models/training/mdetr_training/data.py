@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm import tqdm
 
-from .config import InputConfig
+from . import answers
+from .config import Config, InputConfig, NetworkConfig
 from .matcher import Targets
 from .tokenizer import PAD_ID, tokens_of_span
 
@@ -53,6 +54,8 @@ class Caption:
     """Per named object, the tokens that name it."""
     phrases: list[list[int]]
     """Per phrase that grounds something, its tokens; the first is the target of a relation."""
+    answer: dict[str, int] = field(default_factory=dict)
+    """Class by answer head, of the heads that the question asks."""
 
 
 @dataclass
@@ -74,6 +77,8 @@ class Batch:
     """[I, O, 4], relative cx cy w h of the scene's objects."""
     attributes: Tensor
     """[I, O, 4], in the order of ATTRIBUTES, -1 where there is no object."""
+    answers: dict[str, Tensor]
+    """Class by answer head, [B], -1 where the caption does not ask it."""
     captions: list[Caption]
 
 
@@ -108,11 +113,11 @@ def prepare_scene(
 class Folder:
     """One data set whose pictures all have the same size."""
 
-    def __init__(self, path: Path, tokenizer: Tokenizer, c: InputConfig, stride: int):
+    def __init__(self, path: Path, tokenizer: Tokenizer, c: Config, stride: int):
         scenes = json.loads((path / "scenes.json").read_text())["scenes"]
         annotations = json.loads((path / "annotations.json").read_text())
         width, height = scenes[0]["width"], scenes[0]["height"]
-        self.size = target_size(width, height, c)
+        self.size = target_size(width, height, c.input)
         self.path = path
         self.pictures, self.cells = self._pictures(scenes, stride)
         count = max(len(s["objects"]) for s in scenes)
@@ -124,7 +129,9 @@ class Folder:
                 self.boxes[i, j] = (x + w / 2, y + h / 2, w, h)
                 self.attributes[i, j] = [v.index(o[k]) for k, v in ATTRIBUTES.items()]
         self.boxes /= np.array([width, height, width, height], np.float32)
-        self.captions = self._captions(annotations, len(scenes), tokenizer)
+        n = c.network
+        self.heads = answers.classes(n.answers, n.answer_classes, n.answer_attributes)
+        self.captions = self._captions(annotations, len(scenes), tokenizer, n)
 
     def _pictures(self, scenes: list[dict], stride: int) -> tuple[np.ndarray, np.ndarray]:
         stem = f"prepared-{self.size[0]}x{self.size[1]}-{stride}"
@@ -148,8 +155,9 @@ class Folder:
         pictures, cells = (np.load(f, mmap_mode="r") for f in files)
         return pictures, cells
 
-    @staticmethod
-    def _captions(annotations: dict, scenes: int, tokenizer: Tokenizer) -> list[list[Caption]]:
+    def _captions(
+        self, annotations: dict, scenes: int, tokenizer: Tokenizer, c: NetworkConfig
+    ) -> list[list[Caption]]:
         boxes = defaultdict(list)
         for annotation in annotations["annotations"]:
             boxes[annotation["image_id"]].append(annotation)
@@ -170,9 +178,23 @@ class Folder:
                     objects=[a["object"] for a in named],
                     tokens=[tokens(a["tokens_positive"]) for a in named],
                     phrases=[tokens(p) for p in entry["tokens_positive_eval"]],
+                    answer=self._answer(entry, c),
                 )
             )
         return captions
+
+    def _answer(self, entry: dict, c: NetworkConfig) -> dict[str, int]:
+        """Class by answer head; empty if the caption or the network has no answer."""
+        if "answer" not in entry or not c.answers:
+            return {}
+        words = c.answer_attributes or answers.CLEVR_ATTRIBUTES
+        try:
+            if c.answers != "clevr":
+                raise ValueError(f'network.answers: expected "clevr", found {c.answers!r}')
+            return answers.targets(entry["answer"], words, self.heads["reg"])
+        except ValueError as error:
+            place = f"{self.path / 'annotations.json'}: images, id {entry['id']}"
+            raise ValueError(f"{place}: {error}") from error
 
     def batch(
         self,
@@ -201,6 +223,7 @@ class Folder:
         positive = torch.zeros(len(flat), most, length, dtype=torch.bool)
         valid = torch.zeros(len(flat), most, dtype=torch.bool)
         objects = torch.full((len(flat), self.boxes.shape[1]), -1)
+        asked = {h: torch.tensor([x.answer.get(h, -1) for x in flat]) for h in self.heads}
         image_of = [i for i, of_image in zip(indices, captions, strict=True) for _ in of_image]
         for b, (image, x) in enumerate(zip(image_of, flat, strict=True)):
             ids[b, : len(x.ids)] = torch.tensor(x.ids)
@@ -219,6 +242,7 @@ class Folder:
             cells=torch.from_numpy(self.cells[indices].astype(np.int64)),
             boxes=torch.from_numpy(self.boxes[indices]),
             attributes=torch.from_numpy(self.attributes[indices]),
+            answers=asked,
             captions=flat,
         )
 
@@ -238,8 +262,8 @@ SYLLABLE = ("bcdfghjklmnpqrstvwz", "aeiou")
 class Data:
     """Several folders; random batches come from one of them at a time, by their sizes."""
 
-    def __init__(self, paths: list[str], tokenizer: Tokenizer, c: InputConfig, stride: int):
-        self.input = c
+    def __init__(self, paths: list[str], tokenizer: Tokenizer, c: Config, stride: int):
+        self.input = c.input
         self.tokenizer = tokenizer
         self.folders = [Folder(Path(p), tokenizer, c, stride) for p in paths]
         sizes = np.array([len(f.pictures) for f in self.folders], float)

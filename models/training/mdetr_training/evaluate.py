@@ -1,8 +1,9 @@
-"""Grounding accuracy of a network on a prepared data set."""
+"""Accuracy of a network on a prepared data set."""
 
 from collections import defaultdict
 
 import torch
+from torch import Tensor
 
 from .boxes import cxcywh_to_xyxy, iou_and_giou
 from .data import Data
@@ -21,7 +22,8 @@ def autocast() -> torch.autocast:
 def evaluate(network: MDETR, data: Data, images: int, limit: int) -> dict[str, float]:
     """Per kind of caption: recall at 1 of every phrase ("r1/kind"), of the first phrase alone for
     relations ("acc/kind"), the share of captions that name nothing and have a box all the same
-    ("false/kind"), and all of them together ("r1")."""
+    ("false/kind"), and all of them together ("r1"); of questions the share that is answered right
+    ("qa/kind" and "qa")."""
     network.eval()
     hits: dict[str, list[float]] = defaultdict(list)
     for batch in data.ordered(images, limit):
@@ -30,16 +32,21 @@ def evaluate(network: MDETR, data: Data, images: int, limit: int) -> dict[str, f
             tokens = network.vision(batch.images)
             k = len(batch.captions) // len(tokens)
             text = network.text(batch.input_ids, batch.attention_mask)
-            logits, boxes = network.fusion(
+            fused = network.fusion(
                 tokens.repeat_interleave(k, 0),
                 network.position(height, width),
                 text,
                 batch.attention_mask,
             )
-        probability = logits.float().softmax(-1)
-        corners = cxcywh_to_xyxy(boxes.float())
+        outputs = dict(zip(network.fusion_outputs, (x.float() for x in fused), strict=True))
+        probability = outputs["logits"].softmax(-1)
+        corners = cxcywh_to_xyxy(outputs["boxes"])
+        right = answered({h: outputs[f"answer_{h}"] for h in network.answers}, batch.answers)
         truth = cxcywh_to_xyxy(batch.targets.boxes)
         for b, caption in enumerate(batch.captions):
+            if caption.answer:
+                hits["qa"].append(float(right[b]))
+                hits[f"qa/{caption.kind}"].append(float(right[b]))
             if not caption.phrases:
                 found = (1 - probability[b, :, -1] > SCORE_THRESHOLD).any()
                 hits[f"false/{caption.kind}"].append(float(found))
@@ -53,3 +60,13 @@ def evaluate(network: MDETR, data: Data, images: int, limit: int) -> dict[str, f
                 if p == 0 and "relation" in caption.kind:
                     hits[f"acc/{caption.kind}"].append(hit)
     return {name: sum(values) / len(values) for name, values in sorted(hits.items())}
+
+
+def answered(logits: dict[str, Tensor], targets: dict[str, Tensor]) -> Tensor:
+    """Which captions [B] every head that is asked answers right; logits [B, classes] and targets
+    [B] by head, -1 where it is not asked. True where none is."""
+    right = torch.ones((), dtype=torch.bool)
+    for name, found in logits.items():
+        best = found[:, 0] > 0 if name == "binary" else found.argmax(-1)
+        right = right & ((best == targets[name]) | (targets[name] < 0))
+    return right

@@ -1,6 +1,7 @@
-"""MDETR's detection losses. All are sums divided by the number of ground-truth boxes."""
+"""MDETR's losses. Those of detection are sums divided by the number of ground-truth boxes."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .boxes import cxcywh_to_xyxy, iou_and_giou
@@ -102,3 +103,24 @@ def token_losses(
         "token_bbox": c.tokens * c.bbox * l1,
         "token_giou": c.tokens * c.giou * giou,
     }
+
+
+def answer_losses(
+    logits: dict[str, Tensor], targets: dict[str, Tensor], weight: float
+) -> dict[str, Tensor]:
+    """Weighted cross-entropy of each answer head, binary for "binary", averaged over the captions
+    that ask it; 0 if none does.
+
+    logits: [B, classes] by head; targets: class by head, [B], -1 where the head is not asked.
+    """
+    losses = {}
+    for name, found in logits.items():
+        asked = targets[name] >= 0
+        count = max(int(asked.sum()), 1)
+        found, target = found[asked], targets[name][asked]
+        if name == "binary":
+            loss = F.binary_cross_entropy_with_logits(found[:, 0], target.float(), reduction="sum")
+        else:
+            loss = F.cross_entropy(found, target, reduction="sum")
+        losses[f"qa_{name}"] = weight * loss / count
+    return losses

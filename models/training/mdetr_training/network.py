@@ -1,6 +1,6 @@
 """The MDETR network. Parameter names follow the released checkpoints."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
@@ -44,6 +44,8 @@ class Outputs:
     """[B, N, C], the class head on the encoder's image tokens."""
     token_boxes: Tensor
     """[B, N, 4], the box head on the encoder's image tokens."""
+    answers: dict[str, Tensor] = field(default_factory=dict)
+    """Logits of each answer head, [B, classes], read from the first decoder layer."""
 
 
 class MDETR(nn.Module):
@@ -65,7 +67,7 @@ class MDETR(nn.Module):
             self.contrastive_align_projection_text = nn.Linear(d, c.contrastive_dim)
         if c.query_grid:
             self._place_queries(*c.query_grid)
-        self.answers = answers.classes(c.answers, c.answer_classes)
+        self.answers = answers.classes(c.answers, c.answer_classes, c.answer_attributes)
         if self.answers:
             self.qa_embed = nn.Embedding(len(self.answers), d)
         for name, classes in self.answers.items():
@@ -133,9 +135,7 @@ class MDETR(nn.Module):
         outputs = [self.class_embed(hidden), self.bbox_embed(hidden).sigmoid()]
         if self.config.masks:
             outputs += [hidden, memory[:, : tokens.shape[1]]]
-        for i, name in enumerate(self.answers, start=self.config.queries):
-            outputs.append(getattr(self, f"answer_{name}_head")(layers[0][:, i : i + 1])[:, 0])
-        return tuple(outputs)
+        return (*outputs, *self._answer(layers[0]).values())
 
     @property
     def fusion_outputs(self) -> list[str]:
@@ -144,6 +144,13 @@ class MDETR(nn.Module):
         if self.config.masks:
             names += ["hidden", "memory"]
         return names + [f"answer_{name}" for name in self.answers]
+
+    def _answer(self, first: Tensor) -> dict[str, Tensor]:
+        """Logits of each answer head from the first decoder layer's output."""
+        return {
+            name: getattr(self, f"answer_{name}_head")(first[:, i : i + 1])[:, 0]
+            for i, name in enumerate(self.answers, start=self.config.queries)
+        }
 
     def _decode(self, memory: Tensor, position: Tensor, mask: Tensor) -> list[Tensor]:
         queries = self.query_embed.weight
@@ -159,7 +166,8 @@ class MDETR(nn.Module):
         memory, full_position, mask = self.transformer.fuse(
             tokens, position, text_memory, text_mask
         )
-        hidden = torch.stack(self._decode(memory, full_position, mask))[:, :, : self.config.queries]
+        layers = torch.stack(self._decode(memory, full_position, mask))
+        hidden = layers[:, :, : self.config.queries]
         n = tokens.shape[1]
         image = self.transformer.decoder.norm(memory[:, :n])
         image_proj = self.contrastive_align_projection_image(hidden)
@@ -171,4 +179,5 @@ class MDETR(nn.Module):
             text_embeddings=F.normalize(text_proj.float(), dim=-1, eps=1e-12),
             token_logits=self.class_embed(image).float(),
             token_boxes=self.bbox_embed(image).float().sigmoid(),
+            answers={k: v.float() for k, v in self._answer(layers[0]).items()},
         )

@@ -84,7 +84,8 @@ def write(
 
 def answer_heads(config: Config) -> dict[str, int]:
     """Classes of each answer head of a configuration."""
-    return answers.classes(config.network.answers, config.network.answer_classes)
+    c = config.network
+    return answers.classes(c.answers, c.answer_classes, c.answer_attributes)
 
 
 @torch.no_grad()

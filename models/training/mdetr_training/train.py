@@ -16,7 +16,7 @@ from . import config as configs
 from .config import Config, StageConfig
 from .data import Batch, Data
 from .evaluate import autocast, evaluate
-from .losses import detection_losses, token_losses
+from .losses import answer_losses, detection_losses, token_losses
 from .network import MDETR
 from .words import Words
 
@@ -119,6 +119,7 @@ class Trainer:
                 batch.attention_mask,
             )
         result |= detection_losses(outputs, batch.targets, stage.loss)
+        result |= answer_losses(outputs.answers, batch.answers, stage.loss.qa)
         if stage.loss.tokens > 0:
             result |= token_losses(
                 outputs,

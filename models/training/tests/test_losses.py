@@ -7,7 +7,9 @@ import torch
 
 from mdetr_training.boxes import cxcywh_to_xyxy, iou_and_giou
 from mdetr_training.config import LossConfig
+from mdetr_training.evaluate import answered
 from mdetr_training.losses import (
+    answer_losses,
     box_losses,
     contrastive_align_loss,
     detection_losses,
@@ -127,3 +129,44 @@ def test_token_losses():
     assert found["token_ce"] == pytest.approx(math.log(4), rel=1e-5)
     assert found["token_bbox"] == pytest.approx(5 * 0.1 / 3, rel=1e-4)
     assert found["token_giou"] == pytest.approx(2 * (2 / 3) / 3, rel=1e-4)
+
+
+def test_answer_losses():
+    """Each head over the captions that ask it; the third caption asks none."""
+    log = torch.tensor([[0.2, 0.3, 0.5], [0.6, 0.1, 0.3], [0.1, 0.1, 0.8]]).log()
+    trained = log.clone().requires_grad_()
+    logits = {
+        "type": trained,
+        "binary": torch.tensor([[2.0], [0.5], [0.5]]),
+        "reg": log,
+        "attr": log,
+    }
+    targets = {
+        "type": torch.tensor([0, 1, -1]),
+        "binary": torch.tensor([0, -1, -1]),
+        "reg": torch.tensor([-1, -1, -1]),
+        "attr": torch.tensor([-1, 2, -1]),
+    }
+    found = {k: v.item() for k, v in answer_losses(logits, targets, weight=2.0).items()}
+    assert found["qa_type"] == pytest.approx(-math.log(0.2) - math.log(0.1), rel=1e-5)
+    assert found["qa_binary"] == pytest.approx(2 * math.log(1 + math.exp(2.0)), rel=1e-5)
+    assert found["qa_attr"] == pytest.approx(-2 * math.log(0.3), rel=1e-5)
+    assert found["qa_reg"] == 0
+    none = {head: torch.full((3,), -1) for head in targets}
+    total = sum(answer_losses(logits, none, 1.0).values())
+    total.backward()
+    assert total == 0 and not trained.grad.any()
+
+
+def test_an_answer_needs_its_type_and_its_class():
+    logits = {
+        "type": torch.tensor([[1.0, 0, 0], [1.0, 0, 0], [0, 1.0, 0], [0, 1.0, 0]]),
+        "binary": torch.tensor([[0.1], [-0.1], [3.0], [3.0]]),
+        "attr": torch.tensor([[0, 1.0], [0, 1.0], [0, 1.0], [0, 1.0]]),
+    }
+    targets = {
+        "type": torch.tensor([0, 0, 1, 0]),
+        "binary": torch.tensor([1, 1, -1, 1]),
+        "attr": torch.tensor([-1, -1, 1, -1]),
+    }
+    assert answered(logits, targets).tolist() == [True, False, True, False]

@@ -159,6 +159,21 @@ def test_answers_come_from_the_first_decoder_layer(networks, name: str):
 
 
 @torch.no_grad()
+def test_training_sees_the_answers_that_the_graph_gives(networks):
+    network = networks["clevr"]
+    image, ids = inputs(network, 64, 96, 7)
+    mask = torch.ones_like(ids)
+    seen = network.vision(image), network.position(64, 96), network.text(ids, mask), mask
+    expected = dict(zip(network.fusion_outputs, network.fusion(*seen), strict=True))
+    found = network(*seen)
+    assert list(found.answers) == ["type", "binary", "reg", "attr"]
+    for head, logits in found.answers.items():
+        torch.testing.assert_close(logits, expected[f"answer_{head}"])
+    assert found.logits.shape[2] == network.config.queries
+    torch.testing.assert_close(found.logits[-1], expected["logits"])
+
+
+@torch.no_grad()
 def test_attention_maps_sum_to_one_per_query_and_head(networks):
     attention = networks["resnet101_phrasecut"].bbox_attention
     hidden, memory = torch.randn(1, 3, 16), torch.randn(1, 12, 16)

@@ -1,9 +1,11 @@
 """The trainer learns, stops, resumes and keeps its place."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
-from test_data import write_dataset
+from test_data import QUESTIONS, with_questions, write_dataset
 
 from mdetr_training import tokenizer as tokenizers
 from mdetr_training.config import Config, LossConfig, StageConfig
@@ -36,7 +38,7 @@ def test_overfits_and_resumes(tmp_path: Path, tokenizer: Path, config: Config):
             loss=loss,
         ),
     ]
-    data = Data([str(tmp_path / "set")], tokenizers.load(tokenizer), config.input, stride=16)
+    data = Data([str(tmp_path / "set")], tokenizers.load(tokenizer), config, stride=16)
     out = tmp_path / "run"
     out.mkdir()
     trainer = Trainer(config, tokenizers.load(tokenizer), out)
@@ -62,3 +64,19 @@ def test_starts_from_weights(tokenizer: Path, config: Config, network: MDETR, tm
     for mine in (trainer.network, trainer.ema.network):
         for name, value in network.state_dict().items():
             assert torch.equal(mine.state_dict()[name], value), name
+
+
+def test_learns_to_answer(tmp_path: Path, tokenizer: Path, config: Config):
+    write_dataset(tmp_path / "set", QUESTIONS)
+    stage = StageConfig(steps=60, warmup=5, lr=2e-3, images=1, captions=5, clip_norm=1.0)
+    config = replace(with_questions(config), stages=[stage])
+    data = Data([str(tmp_path / "set")], tokenizers.load(tokenizer), config, stride=16)
+    trainer = Trainer(config, tokenizers.load(tokenizer), tmp_path)
+    before = evaluate(trainer.network, data, 1, 1)
+    assert before["qa"] < 1.0
+    for _ in range(stage.steps):
+        batch = data.random(np.random.default_rng(trainer.step), 1, 5, 0.0, 0.0)
+        trainer.train_step(batch, stage)
+    after = evaluate(trainer.network, data, 1, 1)
+    families = ["qa", "qa/count", "qa/exist", "qa/query-attribute"]
+    assert [after[name] for name in families] == [1.0] * 4
