@@ -38,6 +38,9 @@ class NetworkConfig:
     """Width of the contrastive alignment heads, which the trainer needs; 0: none."""
     masks: bool = False
     """A mask head, as PhraseCut's."""
+    mask_width: int = 0
+    """Channels after the mask head's first convolution, halved by each further one; 0: d_model + 8,
+    then d_model halved, as released. Less runs faster."""
     answers: str = ""
     """Answer heads: "gqa", "clevr" or none."""
     answer_classes: list[int] = field(default_factory=list)

@@ -79,6 +79,13 @@ class MDETR(nn.Module):
         """Pixels per image token and axis."""
         return self.backbone[0].body.stride
 
+    @property
+    def pyramid(self) -> dict[str, int]:
+        """Names and strides of the maps that `vision` gives for masks, coarse to fine."""
+        count = len(self.backbone[0].body.pyramid) if self.config.masks else 0
+        strides = [self.stride >> i for i in range(1, count + 1)]
+        return {f"pyramid_{stride}": stride for stride in strides}
+
     @torch.no_grad()
     def _place_queries(self, rows: int, columns: int) -> None:
         """Start each object query at a point of a grid: its embedding is that point's position
@@ -103,7 +110,7 @@ class MDETR(nn.Module):
 
     def vision(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
         """[B, 3, H, W] -> image tokens [B, N, d], row-major; with masks a tuple of them and the
-        backbone's maps at strides 16, 8 and 4."""
+        backbone's maps, as `pyramid` names them."""
         if self.config.masks:
             *pyramid, last = self.backbone[0].body.features(image)
             return (self._project(last), *reversed(pyramid))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from . import answers, checkpoint, structures
 from . import tokenizer as tokenizers
 from .config import Config
-from .export import PYRAMID, as_tuple, difference, export, run_graph
+from .export import as_tuple, difference, export, run_graph
 from .random_weights import random_network
 from .segmentation import build
 
@@ -115,7 +115,7 @@ def run_bundle(bundle: Path, network: nn.Module, image: Tensor, ids: Tensor) -> 
     outputs = call("fusion", tokens=maps[0], position=position, text_memory=text, text_mask=mask)
     named = dict(zip(network.fusion_outputs, outputs, strict=True))
     if network.config.masks:
-        pyramid = dict(zip(["tokens", *PYRAMID], maps, strict=True))
+        pyramid = dict(zip(["tokens", *network.pyramid], maps, strict=True))
         hidden, memory = named["hidden"], named["memory"]
         (named["masks"],) = call("mask", hidden=hidden, memory=memory, **pyramid)
     return named
