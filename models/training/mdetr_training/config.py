@@ -83,6 +83,10 @@ class LossConfig:
     """The detection losses on the encoder's image tokens."""
     qa: float = 1.0
     """Each answer head's loss, where the network has answer heads."""
+    mask: float = 1.0
+    """Focal loss of masks, in stages with `mask_objects`."""
+    dice: float = 1.0
+    """Dice loss of masks, in stages with `mask_objects`."""
 
 
 @dataclass
@@ -101,6 +105,13 @@ class StageConfig:
     """Train backbone, text encoder and projections on the words loss alone."""
     frozen_vision: bool = False
     """Leave the backbone and its projection as they are."""
+    frozen_norms: bool = False
+    """Keep the statistics of the backbone's batch norms while its weights train: batches of few
+    images give rough ones."""
+    mask_objects: int = 0
+    """Matched objects of a batch, at random, whose masks are trained; 0: none."""
+    masks_only: bool = False
+    """Train the mask head on the averaged network, which stays as it is."""
     weight_decay: float = 1e-4
     clip_norm: float = 0.1
     ema_decay: float = 0.9998

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from .config import Config
 from .fold import folded, same_padding
 from .half import to_half
-from .network import MDETR
+from .network import MDETR, as_tuple
 from .segmentation import DETRsegm
 
 OPSET = 17
@@ -161,11 +161,6 @@ def export_graph(
     return {
         name: difference(f, e) for name, f, e in zip(graph.outputs, found, expected, strict=True)
     }
-
-
-def as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """A module's outputs, also if there is only one."""
-    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 def run_graph(path: Path, inputs: dict[str, Tensor]) -> list[np.ndarray]:

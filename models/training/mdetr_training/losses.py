@@ -9,6 +9,8 @@ from .config import LossConfig
 from .matcher import Matches, Targets, match
 from .network import Outputs
 
+FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
+
 
 def soft_token_loss(logits: Tensor, matches: Matches, targets: Targets, eos_coef: float) -> Tensor:
     """Cross-entropy against the multi-hot tokens of the matched object, or "no object"."""
@@ -124,3 +126,31 @@ def answer_losses(
             loss = F.cross_entropy(found, target, reduction="sum")
         losses[f"qa_{name}"] = weight * loss / count
     return losses
+
+
+def matched_objects(matches: Matches, objects: Tensor) -> Tensor:
+    """Scene object [K] of each match; objects [B, O] as in `Batch`."""
+    return (objects[matches.batch] == matches.target[:, None]).int().argmax(1)
+
+
+def true_masks(maps: Tensor, image: Tensor, objects: Tensor) -> Tensor:
+    """Masks [K, H, W], 0 or 1, of the scene objects [K] in maps [I, H, W] of the images [K]."""
+    return (maps[image] == (objects + 1)[:, None, None]).float()
+
+
+def enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Mask logits [K, h, w] at a picture's height and width, bilinearly."""
+    return F.interpolate(logits[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def mask_losses(logits: Tensor, truth: Tensor, num_boxes: float) -> tuple[Tensor, Tensor]:
+    """Focal and dice loss of paired masks: logits [K, h, w] and truth [K, H, W], 0 or 1."""
+    logits = enlarged(logits, truth.shape[1:]).flatten(1)
+    truth = truth.flatten(1)
+    p = logits.sigmoid()
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    miss = p * (1 - truth) + (1 - p) * truth
+    alpha = FOCAL_ALPHA * truth + (1 - FOCAL_ALPHA) * (1 - truth)
+    focal = (alpha * miss**FOCAL_GAMMA * cross_entropy).mean(1).sum()
+    dice = 1 - (2 * (p * truth).sum(1) + 1) / (p.sum(1) + truth.sum(1) + 1)
+    return focal / num_boxes, dice.sum() / num_boxes

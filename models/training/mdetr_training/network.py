@@ -44,8 +44,17 @@ class Outputs:
     """[B, N, C], the class head on the encoder's image tokens."""
     token_boxes: Tensor
     """[B, N, 4], the box head on the encoder's image tokens."""
+    hidden: Tensor | None = None
+    """[B, Q, d], the object queries after the last decoder layer."""
+    memory: Tensor | None = None
+    """[B, N, d], the encoder's image tokens."""
     answers: dict[str, Tensor] = field(default_factory=dict)
     """Logits of each answer head, [B, classes], read from the first decoder layer."""
+
+
+def as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """A module's outputs, also if there is only one."""
+    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 class MDETR(nn.Module):
@@ -186,5 +195,7 @@ class MDETR(nn.Module):
             text_embeddings=F.normalize(text_proj.float(), dim=-1, eps=1e-12),
             token_logits=self.class_embed(image).float(),
             token_boxes=self.bbox_embed(image).float().sigmoid(),
+            hidden=hidden[-1],
+            memory=memory[:, :n],
             answers={k: v.float() for k, v in self._answer(layers[0]).items()},
         )

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from . import answers, checkpoint, structures
 from . import tokenizer as tokenizers
 from .config import Config
-from .export import as_tuple, difference, export, run_graph
+from .export import difference, export, run_graph
+from .network import as_tuple
 from .random_weights import random_network
 from .segmentation import build
 

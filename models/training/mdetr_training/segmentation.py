@@ -140,11 +140,34 @@ class DETRsegm(nn.Module):
         hidden [1, K, d] and memory [1, N, d] from `fusion`; tokens [1, N, d] and maps
         [1, C, h, w] from `vision` -> logits [1, K, ceil(H/4), ceil(W/4)].
         """
+        return self._draw(self.bbox_attention(hidden, memory), tokens, pyramid)[None]
+
+    def masks(
+        self, hidden: Tensor, memory: Tensor, image: Tensor, tokens: Tensor, *pyramid: Tensor
+    ) -> Tensor:
+        """Masks of K object queries in I images.
+
+        hidden [K, d], memory [K, N, d] of each query's caption and image [K] of each; tokens
+        [I, N, d] and maps [I, C, h, w] from `vision` -> logits [K, ceil(H/4), ceil(W/4)].
+        """
+        return self._draw(self.bbox_attention(hidden[:, None], memory), tokens, pyramid, image)
+
+    def _draw(
+        self,
+        attention: Tensor,
+        tokens: Tensor,
+        pyramid: Sequence[Tensor],
+        image: Tensor | None = None,
+    ) -> Tensor:
         rows, columns = ((side + 1) // 2 for side in pyramid[0].shape[-2:])
-        attention = self.bbox_attention(hidden, memory)
-        grid = tokens.transpose(1, 2).reshape(1, tokens.shape[-1], rows, columns)
+        grid = tokens.transpose(1, 2).reshape(len(tokens), tokens.shape[-1], rows, columns)
         maps = attention.reshape(-1, HEADS, rows, columns)
-        return self.mask_head(grid, maps, pyramid)[None]
+        return self.mask_head(grid, maps, pyramid, image)
+
+
+def grounding(network: MDETR | DETRsegm) -> MDETR:
+    """The network without its mask head."""
+    return network.detr if isinstance(network, DETRsegm) else network
 
 
 def build(c: NetworkConfig) -> MDETR | DETRsegm:

@@ -11,8 +11,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mdetr_training import tokenizer as tokenizers
-from mdetr_training.config import Config, InputConfig
-from mdetr_training.data import Data, target_size
+from mdetr_training.config import Config, InputConfig, StageConfig
+from mdetr_training.data import Data, object_map, target_size
 
 
 @pytest.mark.parametrize(
@@ -180,3 +180,32 @@ def test_unknown_answers_are_refused(tmp_path: Path, tokenizer: Path, config: Co
         ValueError, match=r"annotations.json: images, id 3: answer: .* found 'pink'"
     ):
         Data([str(tmp_path / "set")], tokenizers.load(tokenizer), with_questions(config), 16)
+
+
+def rle(mask: np.ndarray) -> dict:
+    encoded = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return encoded | {"counts": encoded["counts"].decode()}
+
+
+def test_object_map_takes_the_pixel_under_each_centre():
+    left, right = np.zeros((2, 6)), np.zeros((2, 6))
+    left[:, :2], right[0, 4:] = 1, 1
+    scene = {"width": 6, "height": 2, "objects": [{"segmentation": rle(m)} for m in (left, right)]}
+    assert object_map(scene, (6, 2)).tolist() == [[1, 1, 0, 0, 2, 2], [1, 1, 0, 0, 0, 0]]
+    assert object_map(scene, (3, 2)).tolist() == [[1, 0, 2], [1, 0, 0]]
+    assert object_map(scene, (2, 1)).tolist() == [[1, 0]]
+
+
+def test_object_maps_are_made_for_stages_with_masks(
+    tmp_path: Path, tokenizer: Path, config: Config
+):
+    write_dataset(tmp_path / "set")
+    folder, loaded = [str(tmp_path / "set")], tokenizers.load(tokenizer)
+    assert next(Data(folder, loaded, config, 16).ordered(4, 4)).maps is None
+    prepared = tmp_path / "set" / "prepared-64x64-objects.npy"
+    assert not prepared.exists()
+    masks = replace(config, stages=[StageConfig(), StageConfig(mask_objects=4)])
+    maps = next(Data(folder, loaded, masks, 16).ordered(4, 4)).maps
+    assert prepared.exists() and maps.shape == (1, 64, 64)
+    assert (maps[0, :16, :32] == 1).all() and (maps[0, 32:48, 32:] == 2).all()
+    assert (maps > 0).sum() == 2 * 512

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from test_data import QUESTIONS, with_questions, write_dataset
 
@@ -12,7 +13,8 @@ from mdetr_training.config import Config, LossConfig, StageConfig
 from mdetr_training.data import Data
 from mdetr_training.evaluate import evaluate
 from mdetr_training.network import MDETR
-from mdetr_training.train import Trainer, learning_rate, restore
+from mdetr_training.segmentation import build
+from mdetr_training.train import Trainer, learning_rate, restore, set_modes
 
 
 def test_learning_rate():
@@ -80,3 +82,79 @@ def test_learns_to_answer(tmp_path: Path, tokenizer: Path, config: Config):
     after = evaluate(trainer.network, data, 1, 1)
     families = ["qa", "qa/count", "qa/exist", "qa/query-attribute"]
     assert [after[name] for name in families] == [1.0] * 4
+
+
+def test_learns_masks_and_nothing_else(tmp_path: Path, tokenizer: Path, config: Config):
+    write_dataset(tmp_path / "set")
+    stages = [
+        StageConfig(steps=2, lr=1e-3, images=1, captions=2),
+        StageConfig(
+            steps=60, warmup=5, lr=5e-3, images=1, captions=2, clip_norm=1.0, mask_objects=1
+        ),
+    ]
+    stages[1].masks_only, stages[1].ema_decay = True, 0.9
+    network = replace(config.network, masks=True, mask_width=16)
+    config = replace(config, network=network, stages=stages)
+    data = Data([str(tmp_path / "set")], tokenizers.load(tokenizer), config, stride=16)
+    trainer = Trainer(config, tokenizers.load(tokenizer), tmp_path)
+    trainer.run(data, data, every=30, minutes=60)
+    rows = [line.split(",") for line in (tmp_path / "curves.csv").read_text().splitlines()]
+    losses = [[float(r[3]) for r in rows if r[2] == name] for name in ("mask", "dice")]
+    assert all(name[-1] < name[0] / 2 for name in losses)
+    averaged = trainer.ema.network.state_dict()
+    for name, value in trainer.network.state_dict().items():
+        trained = name.startswith(("mask_head.", "bbox_attention."))
+        assert trained or torch.equal(value, averaged[name]), name
+    assert not trainer.network.detr.backbone.training
+    _, restored = restore(tmp_path / "checkpoint.pth")
+    assert evaluate(restored, data, 1, 1)["miou"] > 0.9
+
+
+def test_masks_are_those_that_the_graph_draws(config: Config):
+    torch.manual_seed(0)
+    network = build(replace(config.network, masks=True)).eval()
+    maps = network.vision(torch.randn(2, 3, 64, 80))
+    ids = torch.randint(5, 300, (2, 7))
+    mask = torch.ones_like(ids)
+    text, position = network.text(ids, mask), network.position(64, 80)
+    with torch.no_grad():
+        outputs = network(maps[0], position, text, mask)
+        image, query = torch.tensor([1, 0, 1]), torch.tensor([4, 2, 0])
+        hidden, memory = outputs.hidden[image, query], outputs.memory[image]
+        found = network.masks(hidden, memory, image, *maps)
+        for i, q, one in zip(image.tolist(), query.tolist(), found, strict=True):
+            alone = [m[i : i + 1] for m in maps]
+            fused = network.fusion(alone[0], position, text[i : i + 1], mask[i : i + 1])
+            named = dict(zip(network.fusion_outputs, fused, strict=True))
+            expected = network.mask(named["hidden"][:, [q]], named["memory"], *alone)
+            torch.testing.assert_close(one, expected[0, 0], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        (StageConfig(mask_objects=4), r"stages\[0\].mask_objects: .* set network.masks = true"),
+        (StageConfig(masks_only=True), r"stages\[0\].mask_objects: expected at least 1"),
+    ],
+)
+def test_stages_that_the_network_cannot_train(
+    stage: StageConfig, message: str, tokenizer: Path, config: Config, tmp_path: Path
+):
+    with pytest.raises(ValueError, match=message):
+        Trainer(replace(config, stages=[stage]), tokenizers.load(tokenizer), tmp_path)
+
+
+def test_frozen_norms_keep_their_statistics(config: Config):
+    network = build(replace(config.network, masks=True))
+    norm = network.detr.backbone[0].body.bn1
+    set_modes(network, StageConfig(frozen_norms=True))
+    before = norm.running_mean.clone(), norm.running_var.clone()
+    network.vision(3 + torch.randn(2, 3, 64, 64))[0].sum().backward()
+    assert torch.equal(norm.running_mean, before[0]) and torch.equal(norm.running_var, before[1])
+    assert norm.weight.grad.any() and network.detr.backbone[0].body.conv1.weight.grad.any()
+    assert network.detr.transformer.training
+    assert not network.mask_head.out_lay.weight.requires_grad
+    set_modes(network, StageConfig(mask_objects=1))
+    assert norm.training and network.mask_head.out_lay.weight.requires_grad
+    set_modes(network, StageConfig(frozen_vision=True))
+    assert not norm.training and not norm.weight.requires_grad
