@@ -14,7 +14,7 @@ from . import official, reference, structures, weights
 from . import tokenizer as tokenizers
 from .data import Data
 from .export import export
-from .network import MDETR
+from .segmentation import build
 from .train import Trainer, restore
 
 
@@ -38,7 +38,13 @@ def run_train(args: argparse.Namespace) -> None:
         trainer.resume(checkpoint)
         print(f"resuming {checkpoint} at stage {trainer.stage}, step {trainer.step}")
     elif args.init:
-        trainer.start_from(weights.load(args.init)[1])
+        try:
+            new = trainer.start_from(weights.load(args.init)[1], args.new_heads)
+        except ValueError as error:
+            remedy = "" if args.new_heads else "\nNew answer or mask heads need --new-heads."
+            sys.exit(f"error: {args.init}: {error}{remedy}")
+        if trainer.rank == 0:
+            print(f"starting from {args.init}", *(f"  new: {name}" for name in new), sep="\n")
     stride = trainer.network.stride
     if trainer.rank > 0:
         torch.distributed.barrier()
@@ -53,7 +59,7 @@ def run_export(args: argparse.Namespace) -> None:
     if args.random_weights:
         torch.manual_seed(0)
         config = configs.load(args.random_weights)
-        network = MDETR(config.network)
+        network = build(config.network)
     elif args.checkpoint.suffix == ".safetensors":
         config, network = weights.load(args.checkpoint)
     else:
@@ -120,6 +126,11 @@ def main() -> None:
     p.add_argument("--tokenizer", type=Path, required=True)
     p.add_argument("--out", type=Path, required=True, help="folder of the run")
     p.add_argument("--init", type=Path, metavar="FILE", help="weights kept by the exporter")
+    p.add_argument(
+        "--new-heads",
+        action="store_true",
+        help="with --init: answer and mask heads that FILE lacks start anew, and are listed",
+    )
     p.add_argument("--every", type=int, default=500, help="steps between evaluations and saves")
     p.add_argument("--minutes", type=float, default=float("inf"), help="stop after that long")
     p.set_defaults(run=run_train)

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from . import config as configs
+from . import weights
 from .config import Config, StageConfig
 from .data import Batch, Data
 from .evaluate import autocast, evaluate
@@ -135,10 +136,11 @@ class Trainer:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.stage, self.step = saved["stage"], saved["step"]
 
-    def start_from(self, network: MDETR | DETRsegm) -> None:
-        """Take over the weights of a network of the same structure."""
-        self.network.load_state_dict(network.state_dict())
+    def start_from(self, network: MDETR | DETRsegm, new_heads: bool = False) -> list[str]:
+        """Take over the weights of a network, as `weights.transfer`."""
+        new = weights.transfer(network, self.network, new_heads)
         self.ema = Ema(self.network)
+        return new
 
     def losses(self, batch: Batch, stage: StageConfig) -> dict[str, torch.Tensor]:
         """Weighted losses of a batch; names in capitals are shown, not trained."""

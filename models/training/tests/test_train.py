@@ -9,6 +9,7 @@ import torch
 from test_data import QUESTIONS, with_questions, write_dataset
 
 from mdetr_training import tokenizer as tokenizers
+from mdetr_training import weights
 from mdetr_training.config import Config, LossConfig, StageConfig
 from mdetr_training.data import Data
 from mdetr_training.evaluate import evaluate
@@ -158,3 +159,50 @@ def test_frozen_norms_keep_their_statistics(config: Config):
     assert norm.training and network.mask_head.out_lay.weight.requires_grad
     set_modes(network, StageConfig(frozen_vision=True))
     assert not norm.training and not norm.weight.requires_grad
+
+
+def with_heads(config: Config) -> Config:
+    return replace(config, network=replace(with_questions(config).network, masks=True))
+
+
+def test_starts_new_heads(tokenizer: Path, config: Config, network: MDETR, tmp_path: Path):
+    trainer = Trainer(with_heads(config), tokenizers.load(tokenizer), tmp_path)
+    new = trainer.start_from(network, new_heads=True)
+    given = {f"detr.{name}": value for name, value in network.state_dict().items()}
+    state = trainer.network.state_dict()
+    assert set(new) == set(state) - set(given)
+    assert {"detr.qa_embed.weight", "detr.answer_attr_head.bias", "mask_head.lay1.weight"} < set(
+        new
+    )
+    for mine in (state, trainer.ema.network.state_dict()):
+        for name, value in given.items():
+            assert torch.equal(mine[name], value), name
+
+
+def test_new_heads_are_kept(tokenizer: Path, config: Config, tmp_path: Path):
+    """Weights that have them already give them to a network with one more."""
+    questions = build(with_questions(config).network)
+    trainer = Trainer(with_heads(config), tokenizers.load(tokenizer), tmp_path)
+    new = trainer.start_from(questions, new_heads=True)
+    assert all(name.startswith(("bbox_attention.", "mask_head.")) for name in new)
+
+
+@pytest.mark.parametrize(
+    ("changes", "new_heads", "message"),
+    [
+        ({}, False, "network.answers: expected '', found 'clevr'"),
+        ({"answers": "", "masks": False, "answer_attributes": [], "heads": 2}, True, "heads: exp"),
+        ({"queries": 12, "query_grid": [3, 4]}, True, "queries: expected 6, found 12"),
+        ({"encoder_layers": 3}, True, "layers.2.linear1.weight: not in the weights"),
+        ({"decoder_layers": 1}, True, "layers.1.linear1.weight: not in the network"),
+        ({"ffn": 40}, True, r"linear1.bias: expected \(40,\), found \(48,\)"),
+    ],
+)
+def test_other_weights_are_refused(
+    changes: dict, new_heads: bool, message: str, config: Config, network: MDETR
+):
+    target = build(replace(with_heads(config).network, **changes))
+    before = {name: value.clone() for name, value in target.state_dict().items()}
+    with pytest.raises(ValueError, match=message):
+        weights.transfer(network, target, new_heads)
+    assert all(torch.equal(value, before[name]) for name, value in target.state_dict().items())
