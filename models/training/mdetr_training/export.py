@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .config import Config
+from .config import Config, NetworkConfig
 from .fold import folded, same_padding
 from .half import to_half
 from .network import MDETR, as_tuple
@@ -213,7 +213,7 @@ def manifest(
         "score = 0.7",
         "phrase = 0.1",
         "",
-        *(["[answers]", f"kind = {json.dumps(n.answers)}", ""] if n.answers else []),
+        *answers_table(n),
         "[files]",
     ]
     for path in sorted(folder.iterdir()):
@@ -222,6 +222,15 @@ def manifest(
             digest = hashlib.sha256(data).hexdigest()
             lines.append(f'"{path.name}" = {{ bytes = {len(data)}, sha256 = "{digest}" }}')
     return "\n".join(lines) + "\n"
+
+
+def answers_table(n: NetworkConfig) -> list[str]:
+    """Lines of the manifest on answers, if there are any."""
+    if not n.answers:
+        return []
+    attributes = json.dumps(n.answer_attributes, ensure_ascii=False)
+    words = [f"attributes = {attributes}"] if n.answer_attributes else []
+    return ["[answers]", f"kind = {json.dumps(n.answers)}", *words, ""]
 
 
 def export(
