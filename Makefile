@@ -30,7 +30,7 @@ python: $(VENV)/installed
 
 $(VENV)/installed: models/training/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install -q -e 'models/training[test]'
+	$(VENV)/bin/pip install -q -e 'models/training[plot,test]'
 	touch $@
 
 test-models: setup python

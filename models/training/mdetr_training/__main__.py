@@ -10,7 +10,7 @@ import torch
 from safetensors.numpy import save_file
 
 from . import config as configs
-from . import official, reference, structures, weights
+from . import official, plot, reference, structures, weights
 from . import tokenizer as tokenizers
 from .data import Data
 from .export import export
@@ -53,6 +53,14 @@ def run_train(args: argparse.Namespace) -> None:
     if trainer.world > 1 and trainer.rank == 0:
         torch.distributed.barrier()
     trainer.run(train, val, args.every, args.minutes)
+
+
+def run_plot(args: argparse.Namespace) -> None:
+    try:
+        plot.draw(plot.read(args.run_folder / "curves.csv"), args.out)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    print(args.out)
 
 
 def run_export(args: argparse.Namespace) -> None:
@@ -134,6 +142,11 @@ def main() -> None:
     p.add_argument("--every", type=int, default=500, help="steps between evaluations and saves")
     p.add_argument("--minutes", type=float, default=float("inf"), help="stop after that long")
     p.set_defaults(run=run_train)
+
+    p = commands.add_parser("plot", help="draw a run's losses and metrics; needs matplotlib")
+    p.add_argument("run_folder", type=Path, metavar="RUN", help="folder of the run")
+    p.add_argument("--out", type=Path, required=True, help="picture to write, .png or .svg")
+    p.set_defaults(run=run_plot)
 
     p = commands.add_parser("export", help="write a bundle from a checkpoint")
     source = p.add_mutually_exclusive_group(required=True)
