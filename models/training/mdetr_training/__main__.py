@@ -30,29 +30,46 @@ def run_train(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     if "WORLD_SIZE" in os.environ:
         torch.distributed.init_process_group("gloo")
-    config = configs.load(args.config)
-    tokenizer = tokenizers.load(args.tokenizer)
-    trainer = Trainer(config, tokenizer, args.out)
+    try:
+        config = configs.load(args.config)
+        trainer = Trainer(config, tokenizers.load(args.tokenizer), args.out)
+        begin(trainer, args)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    stride = trainer.network.stride
+    if trainer.rank > 0:
+        torch.distributed.barrier()
+    train, val = (
+        Data(paths, trainer.tokenizer, config, stride) if paths else None
+        for paths in (config.data.train, config.data.val)
+    )
+    if trainer.world > 1 and trainer.rank == 0:
+        torch.distributed.barrier()
+    trainer.run(train, val, args.every, args.minutes)
+
+
+def begin(trainer: Trainer, args: argparse.Namespace) -> None:
+    """Continue the run in its folder or, if there is none, start as told."""
     checkpoint = args.out / "checkpoint.pth"
     if checkpoint.exists():
         trainer.resume(checkpoint)
         print(f"resuming {checkpoint} at stage {trainer.stage}, step {trainer.step}")
-    elif args.init:
-        try:
-            new = trainer.start_from(weights.load(args.init)[1], args.new_heads)
-        except ValueError as error:
-            remedy = "" if args.new_heads else "\nNew answer or mask heads need --new-heads."
-            sys.exit(f"error: {args.init}: {error}{remedy}")
-        if trainer.rank == 0:
-            print(f"starting from {args.init}", *(f"  new: {name}" for name in new), sep="\n")
-    stride = trainer.network.stride
-    if trainer.rank > 0:
-        torch.distributed.barrier()
-    train = Data(config.data.train, tokenizer, config, stride)
-    val = Data(config.data.val, tokenizer, config, stride) if config.data.val else None
-    if trainer.world > 1 and trainer.rank == 0:
-        torch.distributed.barrier()
-    trainer.run(train, val, args.every, args.minutes)
+        return
+    if not args.init:
+        if args.new_heads or args.first_stage:
+            raise ValueError("--new-heads, --first-stage: expected --init FILE with them")
+        return
+    trainer.begin_at(args.first_stage)
+    _, network = weights.load(args.init)
+    try:
+        new = trainer.start_from(network, args.new_heads)
+    except ValueError as error:
+        remedy = "" if args.new_heads else "\nNew answer or mask heads need --new-heads."
+        raise ValueError(f"{args.init}: {error}{remedy}") from error
+    if trainer.rank == 0:
+        print(f"stage {trainer.stage}, from {args.init}")
+        for name in new:
+            print(f"  new: {name}")
 
 
 def run_plot(args: argparse.Namespace) -> None:
@@ -138,6 +155,13 @@ def main() -> None:
         "--new-heads",
         action="store_true",
         help="with --init: answer and mask heads that FILE lacks start anew, and are listed",
+    )
+    p.add_argument(
+        "--first-stage",
+        type=int,
+        default=0,
+        metavar="N",
+        help="with --init: leave out the N stages before",
     )
     p.add_argument("--every", type=int, default=500, help="steps between evaluations and saves")
     p.add_argument("--minutes", type=float, default=float("inf"), help="stop after that long")

@@ -136,6 +136,13 @@ class Trainer:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.stage, self.step = saved["stage"], saved["step"]
 
+    def begin_at(self, stage: int) -> None:
+        """Leave out the stages before this one."""
+        count = len(self.config.stages)
+        if not 0 <= stage < count:
+            raise ValueError(f"--first-stage: expected 0 to {count - 1}, found {stage}")
+        self.stage = stage
+
     def start_from(self, network: MDETR | DETRsegm, new_heads: bool = False) -> list[str]:
         """Take over the weights of a network, as `weights.transfer`."""
         new = weights.transfer(network, self.network, new_heads)

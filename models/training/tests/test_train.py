@@ -1,5 +1,6 @@
 """The trainer learns, stops, resumes and keeps its place."""
 
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import pytest
 import torch
 from test_data import QUESTIONS, with_questions, write_dataset
 
+from mdetr_training import __main__, weights
 from mdetr_training import tokenizer as tokenizers
-from mdetr_training import weights
 from mdetr_training.config import Config, LossConfig, StageConfig
 from mdetr_training.data import Data
 from mdetr_training.evaluate import evaluate
@@ -206,3 +207,34 @@ def test_other_weights_are_refused(
     with pytest.raises(ValueError, match=message):
         weights.transfer(network, target, new_heads)
     assert all(torch.equal(value, before[name]) for name, value in target.state_dict().items())
+
+
+def begin(trainer: Trainer, init: Path | None, **options) -> None:
+    given = {"new_heads": False, "first_stage": 0} | options
+    __main__.begin(trainer, Namespace(out=trainer.out, init=init, **given))
+
+
+def test_begins_as_told(
+    tokenizer: Path, config: Config, network: MDETR, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    kept = tmp_path / "weights.safetensors"
+    weights.save(kept, config, network)
+    config = replace(with_heads(config), stages=[StageConfig(), StageConfig()])
+    trainer = Trainer(config, tokenizers.load(tokenizer), tmp_path)
+    with pytest.raises(ValueError, match="New answer or mask heads need --new-heads"):
+        begin(trainer, kept)
+    with pytest.raises(ValueError, match="--first-stage: expected 0 to 1, found 2"):
+        begin(trainer, kept, first_stage=2)
+    with pytest.raises(ValueError, match="expected --init FILE"):
+        begin(trainer, None, new_heads=True)
+    capsys.readouterr()
+    begin(trainer, kept, new_heads=True, first_stage=1)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == f"stage 1, from {kept}"
+    assert "  new: mask_head.out_lay.bias" in printed
+    assert (trainer.stage, trainer.step) == (1, 0)
+    trainer.step = 7
+    trainer.save()
+    again = Trainer(config, tokenizers.load(tokenizer), tmp_path)
+    begin(again, kept, new_heads=True, first_stage=1)
+    assert (again.stage, again.step) == (1, 7)
