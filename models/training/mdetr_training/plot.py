@@ -78,6 +78,7 @@ def draw(curves: Curves, out: Path) -> None:
         len(shown), figsize=(9, 2.8 * len(shown)), sharex=True, squeeze=False, layout="constrained"
     )
     for ax, title in zip(axes[:, 0], shown, strict=True):
+        ax.set_prop_cycle(color=matplotlib.colormaps["tab20"].colors)
         values = []
         for name, by_step in sorted(curves.panels[title].items()):
             ax.plot(list(by_step), list(by_step.values()), marker=".", label=name)
