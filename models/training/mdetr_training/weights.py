@@ -15,8 +15,10 @@ from .segmentation import DETRsegm, build
 
 HEADS = ("qa_embed.", "answer_", "bbox_attention.", "mask_head.")
 """How the entries begin that a network without answers and masks lacks."""
-HEAD_OPTIONS = {"masks", "mask_width", "answers", "answer_classes", "answer_attributes"}
-"""Options that change these heads only."""
+ANSWER_OPTIONS = {"answers", "answer_classes", "answer_attributes"}
+"""Options of the answer heads."""
+MASK_OPTIONS = {"masks", "mask_width"}
+"""Options of the mask head."""
 START_OPTIONS = {"dropout", "query_grid"}
 """Options that trained weights do not depend on."""
 
@@ -63,7 +65,11 @@ def transfer(source: MDETR | DETRsegm, target: MDETR | DETRsegm, new_heads: bool
     """Copy all weights of a network into one of the same structure, or, with `new_heads`, into one
     that has answers or masks besides. Returns the entries that the source lacks, which keep
     their values. Errors list what does not fit, with the target untouched."""
-    apart = START_OPTIONS | (HEAD_OPTIONS if new_heads else set())
+    apart = set(START_OPTIONS)
+    if new_heads and not source.config.answers:
+        apart |= ANSWER_OPTIONS
+    if new_heads and not source.config.masks:
+        apart |= MASK_OPTIONS
     mine, theirs = dataclasses.asdict(target.config), dataclasses.asdict(source.config)
     faults = [
         f"network.{key}: expected {theirs[key]!r}, found {value!r}"

@@ -188,6 +188,13 @@ def test_new_heads_are_kept(tokenizer: Path, config: Config, tmp_path: Path):
     assert all(name.startswith(("bbox_attention.", "mask_head.")) for name in new)
 
 
+def test_words_of_answers_keep_their_classes(config: Config):
+    source = with_questions(config).network
+    target = replace(source, answer_attributes=source.answer_attributes[::-1], masks=True)
+    with pytest.raises(ValueError, match=r"network\.answer_attributes: expected"):
+        weights.transfer(build(source), build(target), new_heads=True)
+
+
 @pytest.mark.parametrize(
     ("changes", "new_heads", "message"),
     [
