@@ -30,7 +30,7 @@ python: $(VENV)/installed
 
 $(VENV)/installed: models/training/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install -q -e 'models/training[test]'
+	$(VENV)/bin/pip install -q -e 'models/training[plot,test]'
 	touch $@
 
 test-models: setup python
@@ -49,15 +49,15 @@ lint: setup
 
 DATA := data
 RUN := out/training
-DATASET := target/release/mdetr scenes dataset --no-masks
+DATASET := target/release/mdetr scenes dataset --no-masks --mix questions
 
 data: setup
 	cargo build --release -p mdetr-cli
 	$(DATASET) --captions 10 --count 300 --seed 900001 --size 320x240 --out $(DATA)/val
-	$(DATASET) --captions 12 --count 9000 --seed 201 --size 320x240 --out $(DATA)/a
-	$(DATASET) --captions 12 --count 9000 --seed 202 --size 256x192 --out $(DATA)/b
-	$(DATASET) --captions 12 --count 4000 --seed 203 --size 512x384 --out $(DATA)/c
-	$(DATASET) --captions 12 --count 4000 --seed 204 --size 432x243 --out $(DATA)/d
+	$(DATASET) --captions 12 --count 9000 --seed 301 --size 320x240 --out $(DATA)/a
+	$(DATASET) --captions 12 --count 9000 --seed 302 --size 256x192 --out $(DATA)/b
+	$(DATASET) --captions 12 --count 4000 --seed 303 --size 512x384 --out $(DATA)/c
+	$(DATASET) --captions 12 --count 4000 --seed 304 --size 432x243 --out $(DATA)/d
 
 # Resumes where it was interrupted. One process per core, one thread each.
 train: python data

@@ -10,11 +10,11 @@ import torch
 from safetensors.numpy import save_file
 
 from . import config as configs
-from . import official, reference, structures, weights
+from . import official, plot, reference, structures, weights
 from . import tokenizer as tokenizers
 from .data import Data
 from .export import export
-from .network import MDETR
+from .segmentation import build
 from .train import Trainer, restore
 
 
@@ -30,30 +30,61 @@ def run_train(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     if "WORLD_SIZE" in os.environ:
         torch.distributed.init_process_group("gloo")
-    config = configs.load(args.config)
-    tokenizer = tokenizers.load(args.tokenizer)
-    trainer = Trainer(config, tokenizer, args.out)
+    try:
+        config = configs.load(args.config)
+        trainer = Trainer(config, tokenizers.load(args.tokenizer), args.out)
+        begin(trainer, args)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    stride = trainer.network.stride
+    if trainer.rank > 0:
+        torch.distributed.barrier()
+    train, val = (
+        Data(paths, trainer.tokenizer, config, stride) if paths else None
+        for paths in (config.data.train, config.data.val)
+    )
+    if trainer.world > 1 and trainer.rank == 0:
+        torch.distributed.barrier()
+    trainer.run(train, val, args.every, args.minutes)
+
+
+def begin(trainer: Trainer, args: argparse.Namespace) -> None:
+    """Continue the run in its folder or, if there is none, start as told."""
     checkpoint = args.out / "checkpoint.pth"
     if checkpoint.exists():
         trainer.resume(checkpoint)
         print(f"resuming {checkpoint} at stage {trainer.stage}, step {trainer.step}")
-    elif args.init:
-        trainer.start_from(weights.load(args.init)[1])
-    stride = trainer.network.stride
-    if trainer.rank > 0:
-        torch.distributed.barrier()
-    train = Data(config.data.train, tokenizer, config.input, stride)
-    val = Data(config.data.val, tokenizer, config.input, stride) if config.data.val else None
-    if trainer.world > 1 and trainer.rank == 0:
-        torch.distributed.barrier()
-    trainer.run(train, val, args.every, args.minutes)
+        return
+    if not args.init:
+        if args.new_heads or args.first_stage:
+            raise ValueError("--new-heads, --first-stage: expected --init FILE with them")
+        return
+    trainer.begin_at(args.first_stage)
+    _, network = weights.load(args.init)
+    try:
+        new = trainer.start_from(network, args.new_heads)
+    except ValueError as error:
+        remedy = "" if args.new_heads else "\nNew answer or mask heads need --new-heads."
+        raise ValueError(f"{args.init}: {error}{remedy}") from error
+    if trainer.rank == 0:
+        print(f"stage {trainer.stage}, from {args.init}")
+        for name in new:
+            print(f"  new: {name}")
+
+
+def run_plot(args: argparse.Namespace) -> None:
+    try:
+        plot.draw(plot.read(args.run_folder / "curves.csv"), args.out)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    print(args.out)
 
 
 def run_export(args: argparse.Namespace) -> None:
     if args.random_weights:
         torch.manual_seed(0)
         config = configs.load(args.random_weights)
-        network = MDETR(config.network)
+        network = build(config.network)
     elif args.checkpoint.suffix == ".safetensors":
         config, network = weights.load(args.checkpoint)
     else:
@@ -120,9 +151,26 @@ def main() -> None:
     p.add_argument("--tokenizer", type=Path, required=True)
     p.add_argument("--out", type=Path, required=True, help="folder of the run")
     p.add_argument("--init", type=Path, metavar="FILE", help="weights kept by the exporter")
+    p.add_argument(
+        "--new-heads",
+        action="store_true",
+        help="with --init: answer and mask heads that FILE lacks start anew, and are listed",
+    )
+    p.add_argument(
+        "--first-stage",
+        type=int,
+        default=0,
+        metavar="N",
+        help="with --init: leave out the N stages before",
+    )
     p.add_argument("--every", type=int, default=500, help="steps between evaluations and saves")
     p.add_argument("--minutes", type=float, default=float("inf"), help="stop after that long")
     p.set_defaults(run=run_train)
+
+    p = commands.add_parser("plot", help="draw a run's losses and metrics; needs matplotlib")
+    p.add_argument("run_folder", type=Path, metavar="RUN", help="folder of the run")
+    p.add_argument("--out", type=Path, required=True, help="picture to write, .png or .svg")
+    p.set_defaults(run=run_plot)
 
     p = commands.add_parser("export", help="write a bundle from a checkpoint")
     source = p.add_mutually_exclusive_group(required=True)

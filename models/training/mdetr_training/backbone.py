@@ -11,7 +11,8 @@ class SmallResNet(nn.Module):
     """A ResNet of basic blocks at stride 16 with free widths, for training from scratch.
 
     `widths` are the channels of the stem (stride 2) and of layer1..layer3 (strides 4, 8, 16);
-    `blocks` the basic blocks of each layer.
+    `blocks` the basic blocks of each layer. `pyramid` has the channels of the maps at strides 4
+    and 8.
     """
 
     stride = 16
@@ -28,6 +29,7 @@ class SmallResNet(nn.Module):
         for i, count in enumerate(blocks, start=1):
             setattr(self, f"layer{i}", self._layer(widths[i - 1], widths[i], count))
         self.channels = widths[-1]
+        self.pyramid = widths[1:3]
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -40,10 +42,18 @@ class SmallResNet(nn.Module):
         first = BasicBlock(inplanes, planes, stride=2, downsample=downsample)
         return nn.Sequential(first, *(BasicBlock(planes, planes) for _ in range(count - 1)))
 
+    def features(self, image: Tensor) -> list[Tensor]:
+        """[B, 3, H, W] -> maps at strides 4, 8 and 16; each halving rounds up."""
+        x = self.relu(self.bn1(self.conv1(image)))
+        maps = []
+        for layer in (self.layer1, self.layer2, self.layer3):
+            x = layer(x)
+            maps.append(x)
+        return maps
+
     def forward(self, image: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, channels, ceil(H/16), ceil(W/16)]."""
-        x = self.relu(self.bn1(self.conv1(image)))
-        return self.layer3(self.layer2(self.layer1(x)))
+        return self.features(image)[-1]
 
 
 class ResNet(nn.Module):

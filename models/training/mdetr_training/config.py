@@ -38,10 +38,15 @@ class NetworkConfig:
     """Width of the contrastive alignment heads, which the trainer needs; 0: none."""
     masks: bool = False
     """A mask head, as PhraseCut's."""
+    mask_width: int = 0
+    """Channels after the mask head's first convolution, halved by each further one; 0: d_model + 8,
+    then d_model halved, as released. Less runs faster."""
     answers: str = ""
     """Answer heads: "gqa", "clevr" or none."""
     answer_classes: list[int] = field(default_factory=list)
     """Classes of each answer head; empty: the published ones."""
+    answer_attributes: list[str] = field(default_factory=list)
+    """Words of the classes of CLEVR's attribute head; empty: CLEVR's own."""
     position_in_content: bool = False
     """Add the position encoding to the image tokens before the encoder, beside its usual place
     in queries and keys. The released structures do not."""
@@ -76,6 +81,12 @@ class LossConfig:
     """Attribute words against the image tokens, before the transformer."""
     tokens: float = 0.0
     """The detection losses on the encoder's image tokens."""
+    qa: float = 1.0
+    """Each answer head's loss, where the network has answer heads."""
+    mask: float = 1.0
+    """Focal loss of masks, in stages with `mask_objects`."""
+    dice: float = 1.0
+    """Dice loss of masks, in stages with `mask_objects`."""
 
 
 @dataclass
@@ -94,6 +105,13 @@ class StageConfig:
     """Train backbone, text encoder and projections on the words loss alone."""
     frozen_vision: bool = False
     """Leave the backbone and its projection as they are."""
+    frozen_norms: bool = False
+    """Keep the statistics of the backbone's batch norms while its weights train: batches of few
+    images give rough ones."""
+    mask_objects: int = 0
+    """Matched objects of a batch, at random, whose masks are trained; 0: none."""
+    masks_only: bool = False
+    """Train the mask head on the averaged network, which stays as it is."""
     weight_decay: float = 1e-4
     clip_norm: float = 0.1
     ema_decay: float = 0.9998

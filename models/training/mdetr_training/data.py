@@ -2,9 +2,9 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm import tqdm
 
-from .config import InputConfig
+from . import answers
+from .config import Config, InputConfig, NetworkConfig
 from .matcher import Targets
 from .tokenizer import PAD_ID, tokens_of_span
 
@@ -53,6 +54,8 @@ class Caption:
     """Per named object, the tokens that name it."""
     phrases: list[list[int]]
     """Per phrase that grounds something, its tokens; the first is the target of a relation."""
+    answer: dict[str, int] = field(default_factory=dict)
+    """Class by answer head, of the heads that the question asks."""
 
 
 @dataclass
@@ -74,7 +77,24 @@ class Batch:
     """[I, O, 4], relative cx cy w h of the scene's objects."""
     attributes: Tensor
     """[I, O, 4], in the order of ATTRIBUTES, -1 where there is no object."""
+    maps: Tensor | None
+    """[I, H, W], object at each pixel: 0 for none, i + 1 for object i; none if no stage trains
+    masks."""
+    answers: dict[str, Tensor]
+    """Class by answer head, [B], -1 where the caption does not ask it."""
     captions: list[Caption]
+
+
+def object_map(scene: dict, size: tuple[int, int]) -> np.ndarray:
+    """The object at each pixel of a picture resized to width and height, [H, W]: 0 for none, i + 1
+    for object i."""
+    width, height = scene["width"], scene["height"]
+    full = np.zeros((height, width), np.uint8)
+    for i, o in enumerate(scene["objects"], start=1):
+        full[coco_mask.decode(o["segmentation"]).astype(bool)] = i
+    y = ((np.arange(size[1]) + 0.5) * height / size[1]).astype(int)
+    x = ((np.arange(size[0]) + 0.5) * width / size[0]).astype(int)
+    return full[y[:, None], x]
 
 
 def prepare_scene(
@@ -108,13 +128,14 @@ def prepare_scene(
 class Folder:
     """One data set whose pictures all have the same size."""
 
-    def __init__(self, path: Path, tokenizer: Tokenizer, c: InputConfig, stride: int):
+    def __init__(self, path: Path, tokenizer: Tokenizer, c: Config, stride: int):
         scenes = json.loads((path / "scenes.json").read_text())["scenes"]
         annotations = json.loads((path / "annotations.json").read_text())
         width, height = scenes[0]["width"], scenes[0]["height"]
-        self.size = target_size(width, height, c)
+        self.size = target_size(width, height, c.input)
         self.path = path
         self.pictures, self.cells = self._pictures(scenes, stride)
+        self.maps = self._maps(scenes) if any(s.mask_objects for s in c.stages) else None
         count = max(len(s["objects"]) for s in scenes)
         self.boxes = np.zeros((len(scenes), count, 4), np.float32)
         self.attributes = np.full((len(scenes), count, len(ATTRIBUTES)), -1, np.int64)
@@ -124,32 +145,51 @@ class Folder:
                 self.boxes[i, j] = (x + w / 2, y + h / 2, w, h)
                 self.attributes[i, j] = [v.index(o[k]) for k, v in ATTRIBUTES.items()]
         self.boxes /= np.array([width, height, width, height], np.float32)
-        self.captions = self._captions(annotations, len(scenes), tokenizer)
+        n = c.network
+        self.heads = answers.classes(n.answers, n.answer_classes, n.answer_attributes)
+        self.captions = self._captions(annotations, len(scenes), tokenizer, n)
 
     def _pictures(self, scenes: list[dict], stride: int) -> tuple[np.ndarray, np.ndarray]:
-        stem = f"prepared-{self.size[0]}x{self.size[1]}-{stride}"
-        files = [self.path / f"{stem}-{part}.npy" for part in ("pictures", "cells")]
-        if not all(f.exists() for f in files):
-            with ProcessPoolExecutor() as pool:
-                paths = [self.path / "images" / s["file_name"] for s in scenes]
-                work = pool.map(
-                    prepare_scene,
-                    paths,
-                    scenes,
-                    [self.size] * len(scenes),
-                    [stride] * len(scenes),
-                    chunksize=64,
-                )
-                done = list(tqdm(work, total=len(scenes), desc=f"preparing {self.path.name}"))
-            for file, column in zip(files, zip(*done, strict=True), strict=True):
-                partial = file.with_suffix(".partial.npy")
-                np.save(partial, np.stack(column))
-                partial.rename(file)
-        pictures, cells = (np.load(f, mmap_mode="r") for f in files)
+        paths = [self.path / "images" / s["file_name"] for s in scenes]
+        count = len(scenes)
+        arguments = paths, scenes, [self.size] * count, [stride] * count
+        parts = [f"{stride}-pictures", f"{stride}-cells"]
+        pictures, cells = self._prepared(parts, prepare_scene, *arguments)
         return pictures, cells
 
-    @staticmethod
-    def _captions(annotations: dict, scenes: int, tokenizer: Tokenizer) -> list[list[Caption]]:
+    def _maps(self, scenes: list[dict]) -> np.ndarray:
+        sizes = [self.size] * len(scenes)
+        (maps,) = self._prepared(["objects"], object_map, scenes, sizes)
+        return maps
+
+    def _prepared(self, parts: list[str], work: Callable, *arguments: list) -> list[np.ndarray]:
+        """Arrays kept in files beside the pictures, made by calling `work`, which gives a row of
+        each, on each scene's arguments."""
+        stem = f"prepared-{self.size[0]}x{self.size[1]}"
+        files = [self.path / f"{stem}-{part}.npy" for part in parts]
+        if not all(f.exists() for f in files):
+            count = len(arguments[0])
+            partial = [f.with_suffix(".partial.npy") for f in files]
+            arrays: list[np.ndarray] = []
+            with ProcessPoolExecutor() as pool:
+                rows = pool.map(work, *arguments, chunksize=64)
+                rows = tqdm(rows, total=count, desc=f"preparing {self.path.name}")
+                for i, row in enumerate(rows):
+                    row = row if isinstance(row, tuple) else (row,)
+                    arrays = arrays or [
+                        np.lib.format.open_memmap(f, "w+", value.dtype, (count, *value.shape))
+                        for f, value in zip(partial, row, strict=True)
+                    ]
+                    for array, value in zip(arrays, row, strict=True):
+                        array[i] = value
+            for array, source, target in zip(arrays, partial, files, strict=True):
+                array.flush()
+                source.rename(target)
+        return [np.load(f, mmap_mode="r") for f in files]
+
+    def _captions(
+        self, annotations: dict, scenes: int, tokenizer: Tokenizer, c: NetworkConfig
+    ) -> list[list[Caption]]:
         boxes = defaultdict(list)
         for annotation in annotations["annotations"]:
             boxes[annotation["image_id"]].append(annotation)
@@ -170,9 +210,23 @@ class Folder:
                     objects=[a["object"] for a in named],
                     tokens=[tokens(a["tokens_positive"]) for a in named],
                     phrases=[tokens(p) for p in entry["tokens_positive_eval"]],
+                    answer=self._answer(entry, c),
                 )
             )
         return captions
+
+    def _answer(self, entry: dict, c: NetworkConfig) -> dict[str, int]:
+        """Class by answer head; empty if the caption or the network has no answer."""
+        if "answer" not in entry or not c.answers:
+            return {}
+        words = c.answer_attributes or answers.CLEVR_ATTRIBUTES
+        try:
+            if c.answers != "clevr":
+                raise ValueError(f'network.answers: expected "clevr", found {c.answers!r}')
+            return answers.targets(entry["answer"], words, self.heads["reg"])
+        except ValueError as error:
+            place = f"{self.path / 'annotations.json'}: images, id {entry['id']}"
+            raise ValueError(f"{place}: {error}") from error
 
     def batch(
         self,
@@ -201,6 +255,7 @@ class Folder:
         positive = torch.zeros(len(flat), most, length, dtype=torch.bool)
         valid = torch.zeros(len(flat), most, dtype=torch.bool)
         objects = torch.full((len(flat), self.boxes.shape[1]), -1)
+        asked = {h: torch.tensor([x.answer.get(h, -1) for x in flat]) for h in self.heads}
         image_of = [i for i, of_image in zip(indices, captions, strict=True) for _ in of_image]
         for b, (image, x) in enumerate(zip(image_of, flat, strict=True)):
             ids[b, : len(x.ids)] = torch.tensor(x.ids)
@@ -219,6 +274,8 @@ class Folder:
             cells=torch.from_numpy(self.cells[indices].astype(np.int64)),
             boxes=torch.from_numpy(self.boxes[indices]),
             attributes=torch.from_numpy(self.attributes[indices]),
+            maps=None if self.maps is None else torch.from_numpy(self.maps[indices]),
+            answers=asked,
             captions=flat,
         )
 
@@ -238,8 +295,8 @@ SYLLABLE = ("bcdfghjklmnpqrstvwz", "aeiou")
 class Data:
     """Several folders; random batches come from one of them at a time, by their sizes."""
 
-    def __init__(self, paths: list[str], tokenizer: Tokenizer, c: InputConfig, stride: int):
-        self.input = c
+    def __init__(self, paths: list[str], tokenizer: Tokenizer, c: Config, stride: int):
+        self.input = c.input
         self.tokenizer = tokenizer
         self.folders = [Folder(Path(p), tokenizer, c, stride) for p in paths]
         sizes = np.array([len(f.pictures) for f in self.folders], float)

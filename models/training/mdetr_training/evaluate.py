@@ -1,14 +1,20 @@
-"""Grounding accuracy of a network on a prepared data set."""
+"""Accuracy of a network on a prepared data set."""
 
 from collections import defaultdict
 
 import torch
+from torch import Tensor
 
 from .boxes import cxcywh_to_xyxy, iou_and_giou
-from .data import Data
-from .network import MDETR
+from .data import Batch, Data
+from .losses import enlarged, matched_objects, true_masks
+from .matcher import match
+from .network import MDETR, as_tuple
+from .segmentation import DETRsegm
 
 SCORE_THRESHOLD = 0.7
+MASKS_AT_ONCE = 64
+"""Masks drawn together, to bound memory."""
 
 
 def autocast() -> torch.autocast:
@@ -18,28 +24,38 @@ def autocast() -> torch.autocast:
 
 
 @torch.no_grad()
-def evaluate(network: MDETR, data: Data, images: int, limit: int) -> dict[str, float]:
+def evaluate(network: MDETR | DETRsegm, data: Data, images: int, limit: int) -> dict[str, float]:
     """Per kind of caption: recall at 1 of every phrase ("r1/kind"), of the first phrase alone for
     relations ("acc/kind"), the share of captions that name nothing and have a box all the same
-    ("false/kind"), and all of them together ("r1")."""
+    ("false/kind"), and all of them together ("r1"); of questions the share that is answered right
+    ("qa/kind" and "qa"); of masks the mean IoU over the matched objects at the pictures' prepared
+    size ("miou")."""
     network.eval()
     hits: dict[str, list[float]] = defaultdict(list)
     for batch in data.ordered(images, limit):
         height, width = batch.images.shape[2:]
         with autocast():
-            tokens = network.vision(batch.images)
+            maps = as_tuple(network.vision(batch.images))
+            tokens = maps[0]
             k = len(batch.captions) // len(tokens)
             text = network.text(batch.input_ids, batch.attention_mask)
-            logits, boxes = network.fusion(
+            fused = network.fusion(
                 tokens.repeat_interleave(k, 0),
                 network.position(height, width),
                 text,
                 batch.attention_mask,
             )
-        probability = logits.float().softmax(-1)
-        corners = cxcywh_to_xyxy(boxes.float())
+        outputs = dict(zip(network.fusion_outputs, (x.float() for x in fused), strict=True))
+        probability = outputs["logits"].softmax(-1)
+        corners = cxcywh_to_xyxy(outputs["boxes"])
+        right = answered({h: outputs[f"answer_{h}"] for h in network.answers}, batch.answers)
+        if network.config.masks and batch.maps is not None:
+            hits["miou"] += mask_ious(network, outputs, maps, batch)
         truth = cxcywh_to_xyxy(batch.targets.boxes)
         for b, caption in enumerate(batch.captions):
+            if caption.answer:
+                hits["qa"].append(float(right[b]))
+                hits[f"qa/{caption.kind}"].append(float(right[b]))
             if not caption.phrases:
                 found = (1 - probability[b, :, -1] > SCORE_THRESHOLD).any()
                 hits[f"false/{caption.kind}"].append(float(found))
@@ -53,3 +69,36 @@ def evaluate(network: MDETR, data: Data, images: int, limit: int) -> dict[str, f
                 if p == 0 and "relation" in caption.kind:
                     hits[f"acc/{caption.kind}"].append(hit)
     return {name: sum(values) / len(values) for name, values in sorted(hits.items())}
+
+
+def answered(logits: dict[str, Tensor], targets: dict[str, Tensor]) -> Tensor:
+    """Which captions [B] every head that is asked answers right; logits [B, classes] and targets
+    [B] by head, -1 where it is not asked. True where none is."""
+    right = torch.ones((), dtype=torch.bool)
+    for name, found in logits.items():
+        best = found[:, 0] > 0 if name == "binary" else found.argmax(-1)
+        right = right & ((best == targets[name]) | (targets[name] < 0))
+    return right
+
+
+@torch.no_grad()
+def mask_ious(
+    network: DETRsegm, outputs: dict[str, Tensor], maps: tuple[Tensor, ...], batch: Batch
+) -> list[float]:
+    """IoU of each matched object's mask with the truth at the prepared picture's size, without
+    objects that have no pixel there. `outputs` from `fusion` by name, `maps` from `vision`."""
+    found = []
+    m = match(outputs["logits"], outputs["boxes"], batch.targets)
+    owner = m.batch // (len(batch.captions) // len(batch.images))
+    truth = true_masks(batch.maps, owner, matched_objects(m, batch.objects)) > 0
+    for some in torch.arange(len(m.batch)).split(MASKS_AT_ONCE):
+        b, image = m.batch[some], owner[some]
+        hidden, memory = outputs["hidden"][b, m.query[some]], outputs["memory"][b]
+        with autocast():
+            logits = network.masks(hidden, memory, image, *maps)
+        mask = enlarged(logits.float(), batch.maps.shape[1:]) > 0
+        both = (mask & truth[some]).sum((1, 2))
+        either = (mask | truth[some]).sum((1, 2))
+        seen = truth[some].any(2).any(1)
+        found += (both / either)[seen].tolist()
+    return found

@@ -15,15 +15,13 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .config import Config
+from .config import Config, NetworkConfig
 from .fold import folded, same_padding
 from .half import to_half
-from .network import MDETR
+from .network import MDETR, as_tuple
 from .segmentation import DETRsegm
 
 OPSET = 17
-PYRAMID = {f"pyramid_{s}": {2: f"H{s}", 3: f"W{s}"} for s in (16, 8, 4)}
-"""Outputs of the vision graph for masks, and their free axes."""
 EXAMPLE_SIDE = 256
 """Most pixels of the short side of the image that graphs are traced with."""
 
@@ -51,6 +49,11 @@ class Method(nn.Module):
         return getattr(self.network, self.method)(*inputs)
 
 
+def pyramid_axes(network: MDETR | DETRsegm) -> dict[str, dict[int, str]]:
+    """Outputs of the vision graph for masks, and their free axes."""
+    return {name: {2: f"H{s}", 3: f"W{s}"} for name, s in network.pyramid.items()}
+
+
 def graphs(network: MDETR | DETRsegm, height: int, width: int) -> list[Graph]:
     """The bundle's graphs with example inputs."""
     masks = [mask_graph(network, height, width)] if network.config.masks else []
@@ -67,7 +70,7 @@ def grounding_graphs(network: MDETR | DETRsegm, height: int, width: int) -> list
     ids[0, 0], ids[0, -1] = 0, 2
     mask = torch.ones(2, 9, dtype=torch.long)
     mask[1, 6:] = 0
-    levels = PYRAMID if network.config.masks else {}
+    levels = pyramid_axes(network)
     outputs = network.fusion_outputs
     return [
         Graph(
@@ -119,8 +122,8 @@ def mask_graph(network: DETRsegm, height: int, width: int) -> Graph:
         "memory": torch.randn(network.position(height, width).shape, generator=generator),
     }
     image = torch.randn(1, 3, height, width, generator=generator)
-    inputs |= zip(["tokens", *PYRAMID], network.vision(image), strict=True)
-    axes = {"hidden": {1: "K"}, "memory": {1: "N"}, "tokens": {1: "N"}, **PYRAMID}
+    inputs |= zip(["tokens", *network.pyramid], network.vision(image), strict=True)
+    axes = {"hidden": {1: "K"}, "memory": {1: "N"}, "tokens": {1: "N"}, **pyramid_axes(network)}
     axes["masks"] = {1: "K", 2: "H4", 3: "W4"}
     return Graph("mask", Method(network, "mask"), inputs, ["masks"], axes)
 
@@ -158,11 +161,6 @@ def export_graph(
     return {
         name: difference(f, e) for name, f, e in zip(graph.outputs, found, expected, strict=True)
     }
-
-
-def as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """A module's outputs, also if there is only one."""
-    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 def run_graph(path: Path, inputs: dict[str, Tensor]) -> list[np.ndarray]:
@@ -215,7 +213,7 @@ def manifest(
         "score = 0.7",
         "phrase = 0.1",
         "",
-        *(["[answers]", f"kind = {json.dumps(n.answers)}", ""] if n.answers else []),
+        *answers_table(n),
         "[files]",
     ]
     for path in sorted(folder.iterdir()):
@@ -224,6 +222,15 @@ def manifest(
             digest = hashlib.sha256(data).hexdigest()
             lines.append(f'"{path.name}" = {{ bytes = {len(data)}, sha256 = "{digest}" }}')
     return "\n".join(lines) + "\n"
+
+
+def answers_table(n: NetworkConfig) -> list[str]:
+    """Lines of the manifest on answers, if there are any."""
+    if not n.answers:
+        return []
+    attributes = json.dumps(n.answer_attributes, ensure_ascii=False)
+    words = [f"attributes = {attributes}"] if n.answer_attributes else []
+    return ["[answers]", f"kind = {json.dumps(n.answers)}", *words, ""]
 
 
 def export(

@@ -1,12 +1,15 @@
-"""MDETR's detection losses. All are sums divided by the number of ground-truth boxes."""
+"""MDETR's losses. Those of detection are sums divided by the number of ground-truth boxes."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .boxes import cxcywh_to_xyxy, iou_and_giou
 from .config import LossConfig
 from .matcher import Matches, Targets, match
 from .network import Outputs
+
+FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 
 
 def soft_token_loss(logits: Tensor, matches: Matches, targets: Targets, eos_coef: float) -> Tensor:
@@ -102,3 +105,52 @@ def token_losses(
         "token_bbox": c.tokens * c.bbox * l1,
         "token_giou": c.tokens * c.giou * giou,
     }
+
+
+def answer_losses(
+    logits: dict[str, Tensor], targets: dict[str, Tensor], weight: float
+) -> dict[str, Tensor]:
+    """Weighted cross-entropy of each answer head, binary for "binary", averaged over the captions
+    that ask it; 0 if none does.
+
+    logits: [B, classes] by head; targets: class by head, [B], -1 where the head is not asked.
+    """
+    losses = {}
+    for name, found in logits.items():
+        asked = targets[name] >= 0
+        count = max(int(asked.sum()), 1)
+        found, target = found[asked], targets[name][asked]
+        if name == "binary":
+            loss = F.binary_cross_entropy_with_logits(found[:, 0], target.float(), reduction="sum")
+        else:
+            loss = F.cross_entropy(found, target, reduction="sum")
+        losses[f"qa_{name}"] = weight * loss / count
+    return losses
+
+
+def matched_objects(matches: Matches, objects: Tensor) -> Tensor:
+    """Scene object [K] of each match; objects [B, O] as in `Batch`."""
+    return (objects[matches.batch] == matches.target[:, None]).int().argmax(1)
+
+
+def true_masks(maps: Tensor, image: Tensor, objects: Tensor) -> Tensor:
+    """Masks [K, H, W], 0 or 1, of the scene objects [K] in maps [I, H, W] of the images [K]."""
+    return (maps[image] == (objects + 1)[:, None, None]).float()
+
+
+def enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Mask logits [K, h, w] at a picture's height and width, bilinearly."""
+    return F.interpolate(logits[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def mask_losses(logits: Tensor, truth: Tensor, num_boxes: float) -> tuple[Tensor, Tensor]:
+    """Focal and dice loss of paired masks: logits [K, h, w] and truth [K, H, W], 0 or 1."""
+    logits = enlarged(logits, truth.shape[1:]).flatten(1)
+    truth = truth.flatten(1)
+    p = logits.sigmoid()
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    miss = p * (1 - truth) + (1 - p) * truth
+    alpha = FOCAL_ALPHA * truth + (1 - FOCAL_ALPHA) * (1 - truth)
+    focal = (alpha * miss**FOCAL_GAMMA * cross_entropy).mean(1).sum()
+    dice = 1 - (2 * (p * truth).sum(1) + 1) / (p.sum(1) + truth.sum(1) + 1)
+    return focal / num_boxes, dice.sum() / num_boxes

@@ -1,6 +1,6 @@
 """The MDETR network. Parameter names follow the released checkpoints."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
@@ -44,6 +44,17 @@ class Outputs:
     """[B, N, C], the class head on the encoder's image tokens."""
     token_boxes: Tensor
     """[B, N, 4], the box head on the encoder's image tokens."""
+    hidden: Tensor | None = None
+    """[B, Q, d], the object queries after the last decoder layer."""
+    memory: Tensor | None = None
+    """[B, N, d], the encoder's image tokens."""
+    answers: dict[str, Tensor] = field(default_factory=dict)
+    """Logits of each answer head, [B, classes], read from the first decoder layer."""
+
+
+def as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """A module's outputs, also if there is only one."""
+    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 class MDETR(nn.Module):
@@ -65,7 +76,7 @@ class MDETR(nn.Module):
             self.contrastive_align_projection_text = nn.Linear(d, c.contrastive_dim)
         if c.query_grid:
             self._place_queries(*c.query_grid)
-        self.answers = answers.classes(c.answers, c.answer_classes)
+        self.answers = answers.classes(c.answers, c.answer_classes, c.answer_attributes)
         if self.answers:
             self.qa_embed = nn.Embedding(len(self.answers), d)
         for name, classes in self.answers.items():
@@ -76,6 +87,13 @@ class MDETR(nn.Module):
     def stride(self) -> int:
         """Pixels per image token and axis."""
         return self.backbone[0].body.stride
+
+    @property
+    def pyramid(self) -> dict[str, int]:
+        """Names and strides of the maps that `vision` gives for masks, coarse to fine."""
+        count = len(self.backbone[0].body.pyramid) if self.config.masks else 0
+        strides = [self.stride >> i for i in range(1, count + 1)]
+        return {f"pyramid_{stride}": stride for stride in strides}
 
     @torch.no_grad()
     def _place_queries(self, rows: int, columns: int) -> None:
@@ -101,7 +119,7 @@ class MDETR(nn.Module):
 
     def vision(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
         """[B, 3, H, W] -> image tokens [B, N, d], row-major; with masks a tuple of them and the
-        backbone's maps at strides 16, 8 and 4."""
+        backbone's maps, as `pyramid` names them."""
         if self.config.masks:
             *pyramid, last = self.backbone[0].body.features(image)
             return (self._project(last), *reversed(pyramid))
@@ -133,9 +151,7 @@ class MDETR(nn.Module):
         outputs = [self.class_embed(hidden), self.bbox_embed(hidden).sigmoid()]
         if self.config.masks:
             outputs += [hidden, memory[:, : tokens.shape[1]]]
-        for i, name in enumerate(self.answers, start=self.config.queries):
-            outputs.append(getattr(self, f"answer_{name}_head")(layers[0][:, i : i + 1])[:, 0])
-        return tuple(outputs)
+        return (*outputs, *self._answer(layers[0]).values())
 
     @property
     def fusion_outputs(self) -> list[str]:
@@ -144,6 +160,13 @@ class MDETR(nn.Module):
         if self.config.masks:
             names += ["hidden", "memory"]
         return names + [f"answer_{name}" for name in self.answers]
+
+    def _answer(self, first: Tensor) -> dict[str, Tensor]:
+        """Logits of each answer head from the first decoder layer's output."""
+        return {
+            name: getattr(self, f"answer_{name}_head")(first[:, i : i + 1])[:, 0]
+            for i, name in enumerate(self.answers, start=self.config.queries)
+        }
 
     def _decode(self, memory: Tensor, position: Tensor, mask: Tensor) -> list[Tensor]:
         queries = self.query_embed.weight
@@ -159,7 +182,8 @@ class MDETR(nn.Module):
         memory, full_position, mask = self.transformer.fuse(
             tokens, position, text_memory, text_mask
         )
-        hidden = torch.stack(self._decode(memory, full_position, mask))[:, :, : self.config.queries]
+        layers = torch.stack(self._decode(memory, full_position, mask))
+        hidden = layers[:, :, : self.config.queries]
         n = tokens.shape[1]
         image = self.transformer.decoder.norm(memory[:, :n])
         image_proj = self.contrastive_align_projection_image(hidden)
@@ -171,4 +195,7 @@ class MDETR(nn.Module):
             text_embeddings=F.normalize(text_proj.float(), dim=-1, eps=1e-12),
             token_logits=self.class_embed(image).float(),
             token_boxes=self.bbox_embed(image).float().sigmoid(),
+            hidden=hidden[-1],
+            memory=memory[:, :n],
+            answers={k: v.float() for k, v in self._answer(layers[0]).items()},
         )

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from . import answers, checkpoint, structures
 from . import tokenizer as tokenizers
 from .config import Config
-from .export import PYRAMID, as_tuple, difference, export, run_graph
+from .export import difference, export, run_graph
+from .network import as_tuple
 from .random_weights import random_network
 from .segmentation import build
 
@@ -85,7 +86,8 @@ def write(
 
 def answer_heads(config: Config) -> dict[str, int]:
     """Classes of each answer head of a configuration."""
-    return answers.classes(config.network.answers, config.network.answer_classes)
+    c = config.network
+    return answers.classes(c.answers, c.answer_classes, c.answer_attributes)
 
 
 @torch.no_grad()
@@ -115,7 +117,7 @@ def run_bundle(bundle: Path, network: nn.Module, image: Tensor, ids: Tensor) -> 
     outputs = call("fusion", tokens=maps[0], position=position, text_memory=text, text_mask=mask)
     named = dict(zip(network.fusion_outputs, outputs, strict=True))
     if network.config.masks:
-        pyramid = dict(zip(["tokens", *PYRAMID], maps, strict=True))
+        pyramid = dict(zip(["tokens", *network.pyramid], maps, strict=True))
         hidden, memory = named["hidden"], named["memory"]
         (named["masks"],) = call("mask", hidden=hidden, memory=memory, **pyramid)
     return named

@@ -15,6 +15,7 @@ from .config import Config, InputConfig
 from .data import target_size
 from .network import MDETR
 from .random_weights import place_scores
+from .segmentation import DETRsegm
 
 
 def preprocess(path: Path, config: Config) -> torch.Tensor:
@@ -32,20 +33,16 @@ def normalise(pixels: torch.Tensor, c: InputConfig) -> torch.Tensor:
     return (tensor - torch.tensor(c.mean)[:, None, None]) / torch.tensor(c.std)[:, None, None]
 
 
-@torch.no_grad()
 def run(
-    network: MDETR, tokenizer: Tokenizer, image: torch.Tensor, caption: str
+    network: MDETR | DETRsegm, tokenizer: Tokenizer, image: torch.Tensor, caption: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits [Q, C] and boxes [Q, 4] for one picture and one caption."""
-    ids = torch.tensor([tokenizer.encode(caption).ids])
-    mask = torch.ones_like(ids)
-    position = network.position(*image.shape[2:])
-    logits, boxes = network.fusion(network.vision(image), position, network.text(ids, mask), mask)
-    return logits[0].numpy(), boxes[0].numpy()
+    found = official.run(network, image, torch.tensor([tokenizer.encode(caption).ids]))
+    return found["logits"][0].numpy(), found["boxes"][0].numpy()
 
 
 def outputs(
-    config: Config, network: MDETR, tokenizer: Tokenizer, folder: Path
+    config: Config, network: MDETR | DETRsegm, tokenizer: Tokenizer, folder: Path
 ) -> dict[str, np.ndarray]:
     """`logits.I` and `boxes.I` of each case I in `folder`/cases.json, a list of {"image",
     "caption"}."""

@@ -1,10 +1,12 @@
 """DETR's mask head on MDETR: attention maps of object queries, refined to masks at stride 4."""
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import NetworkConfig
-from .network import MDETR
+from .network import MDETR, Outputs
 
 HEADS = 8
 GROUPS = 8
@@ -35,37 +37,50 @@ def enlarge(x: Tensor, to: Tensor) -> Tensor:
 class MaskHead(nn.Module):
     """Convolutions from attention maps and image features to mask logits.
 
-    `pyramid` are the channels of the backbone's maps at strides 4, 8 and 16.
+    `pyramid` are the channels of the backbone's maps, fine to coarse, the finest at stride 4;
+    `width` the channels after the first convolution, 0 for the released ones'.
     """
 
-    def __init__(self, d_model: int, pyramid: list[int]):
+    def __init__(self, d_model: int, pyramid: list[int], width: int = 0):
         super().__init__()
-        wide = d_model + HEADS
-        widths = [wide, *(max(d_model >> i, GROUPS) for i in range(1, 5))]
-        for i, (a, b) in enumerate(zip([wide, *widths], widths, strict=False), start=1):
+        if width % GROUPS:
+            raise ValueError(f"mask_width: expected a multiple of {GROUPS}, found {width}")
+        wide, half = (width, width) if width else (d_model + HEADS, d_model)
+        self.levels = len(pyramid)
+        widths = [wide, *(max(half >> i, GROUPS) for i in range(1, self.levels + 2))]
+        inputs = [d_model + HEADS, *widths]
+        for i, (a, b) in enumerate(zip(inputs, widths, strict=False), start=1):
             setattr(self, f"lay{i}", nn.Conv2d(a, b, 3, padding=1))
             setattr(self, f"gn{i}", nn.GroupNorm(GROUPS, b))
         self.out_lay = nn.Conv2d(widths[-1], 1, 3, padding=1)
         for i, channels in enumerate(reversed(pyramid), start=1):
             setattr(self, f"adapter{i}", nn.Conv2d(channels, widths[i], 1))
 
-    def forward(self, tokens: Tensor, attention: Tensor, pyramid: list[Tensor]) -> Tensor:
-        """Projected tokens [1, d, h, w], attention [K, 8, h, w], maps at strides 16, 8 and 4
-        [1, C, ...] -> logits [K, H4, W4].
+    def forward(
+        self,
+        tokens: Tensor,
+        attention: Tensor,
+        pyramid: Sequence[Tensor],
+        image: Tensor | None = None,
+    ) -> Tensor:
+        """Projected tokens [I, d, h, w], attention [K, 8, h, w], maps [I, C, ...] coarse to fine
+        and the image [K] of each query, needed only if there are several -> logits [K, H4, W4].
 
         The first convolution takes both inputs stacked; its image half is the same for every
-        query and computed once.
+        query of an image and computed once.
         """
-        image, looks = self.lay1.weight.split([tokens.shape[1], HEADS], dim=1)
-        shared = F.conv2d(tokens, image, self.lay1.bias, padding=1)
+
+        def each(x: Tensor) -> Tensor:
+            return x if image is None else x[image]
+
+        seen, looks = self.lay1.weight.split([tokens.shape[1], HEADS], dim=1)
+        shared = each(F.conv2d(tokens, seen, self.lay1.bias, padding=1))
         x = F.relu(self.gn1(shared + F.conv2d(attention, looks, padding=1)))
         x = F.relu(self.gn2(self.lay2(x)))
-        adapters = (self.adapter1, self.adapter2, self.adapter3)
-        layers = (self.lay3, self.lay4, self.lay5)
-        norms = (self.gn3, self.gn4, self.gn5)
-        for features, adapter, layer, norm in zip(pyramid, adapters, layers, norms, strict=True):
-            features = adapter(features)
-            x = F.relu(norm(layer(features + enlarge(x, features))))
+        for i in range(self.levels):
+            features = each(getattr(self, f"adapter{i + 1}")(pyramid[i]))
+            x = getattr(self, f"lay{i + 3}")(features + enlarge(x, features))
+            x = F.relu(getattr(self, f"gn{i + 3}")(x))
         return self.out_lay(x)[:, 0]
 
 
@@ -76,9 +91,9 @@ class DETRsegm(nn.Module):
         super().__init__()
         self.detr = MDETR(c)
         self.bbox_attention = BboxAttention(c.d_model)
-        self.mask_head = MaskHead(c.d_model, self.detr.backbone[0].body.pyramid)
-
+        self.mask_head = MaskHead(c.d_model, self.detr.backbone[0].body.pyramid, c.mask_width)
         self.config = c
+        self.answers = self.detr.answers
 
     def position(self, height: int, width: int) -> Tensor:
         """As MDETR's."""
@@ -108,25 +123,51 @@ class DETRsegm(nn.Module):
         """Pixels per image token and axis."""
         return self.detr.stride
 
-    def mask(
-        self,
-        hidden: Tensor,
-        memory: Tensor,
-        tokens: Tensor,
-        pyramid_16: Tensor,
-        pyramid_8: Tensor,
-        pyramid_4: Tensor,
-    ) -> Tensor:
+    @property
+    def pyramid(self) -> dict[str, int]:
+        """As MDETR's."""
+        return self.detr.pyramid
+
+    def forward(
+        self, tokens: Tensor, position: Tensor, text_memory: Tensor, text_mask: Tensor
+    ) -> Outputs:
+        """As MDETR's."""
+        return self.detr(tokens, position, text_memory, text_mask)
+
+    def mask(self, hidden: Tensor, memory: Tensor, tokens: Tensor, *pyramid: Tensor) -> Tensor:
         """Masks of the object queries that were kept, in one image.
 
         hidden [1, K, d] and memory [1, N, d] from `fusion`; tokens [1, N, d] and maps
         [1, C, h, w] from `vision` -> logits [1, K, ceil(H/4), ceil(W/4)].
         """
-        rows, columns = ((side + 1) // 2 for side in pyramid_16.shape[-2:])
-        attention = self.bbox_attention(hidden, memory)
-        grid = tokens.transpose(1, 2).reshape(1, tokens.shape[-1], rows, columns)
+        return self._draw(self.bbox_attention(hidden, memory), tokens, pyramid)[None]
+
+    def masks(
+        self, hidden: Tensor, memory: Tensor, image: Tensor, tokens: Tensor, *pyramid: Tensor
+    ) -> Tensor:
+        """Masks of K object queries in I images.
+
+        hidden [K, d], memory [K, N, d] of each query's caption and image [K] of each; tokens
+        [I, N, d] and maps [I, C, h, w] from `vision` -> logits [K, ceil(H/4), ceil(W/4)].
+        """
+        return self._draw(self.bbox_attention(hidden[:, None], memory), tokens, pyramid, image)
+
+    def _draw(
+        self,
+        attention: Tensor,
+        tokens: Tensor,
+        pyramid: Sequence[Tensor],
+        image: Tensor | None = None,
+    ) -> Tensor:
+        rows, columns = ((side + 1) // 2 for side in pyramid[0].shape[-2:])
+        grid = tokens.transpose(1, 2).reshape(len(tokens), tokens.shape[-1], rows, columns)
         maps = attention.reshape(-1, HEADS, rows, columns)
-        return self.mask_head(grid, maps, [pyramid_16, pyramid_8, pyramid_4])[None]
+        return self.mask_head(grid, maps, pyramid, image)
+
+
+def grounding(network: MDETR | DETRsegm) -> MDETR:
+    """The network without its mask head."""
+    return network.detr if isinstance(network, DETRsegm) else network
 
 
 def build(c: NetworkConfig) -> MDETR | DETRsegm:

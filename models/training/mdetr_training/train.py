@@ -13,22 +13,32 @@ from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from . import config as configs
+from . import weights
 from .config import Config, StageConfig
 from .data import Batch, Data
 from .evaluate import autocast, evaluate
-from .losses import detection_losses, token_losses
-from .network import MDETR
+from .losses import (
+    answer_losses,
+    detection_losses,
+    mask_losses,
+    matched_objects,
+    token_losses,
+    true_masks,
+)
+from .matcher import Matches, match
+from .network import MDETR, Outputs, as_tuple
+from .segmentation import DETRsegm, build, grounding
 from .words import Words
 
 
 class Ema:
     """Exponential moving average of a network's whole state."""
 
-    def __init__(self, network: MDETR):
+    def __init__(self, network: MDETR | DETRsegm):
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
 
     @torch.no_grad()
-    def update(self, network: MDETR, decay: float) -> None:
+    def update(self, network: MDETR | DETRsegm, decay: float) -> None:
         state = network.state_dict()
         for name, average in self.network.state_dict().items():
             if average.is_floating_point():
@@ -45,6 +55,36 @@ def learning_rate(step: int, s: StageConfig) -> float:
     return rate
 
 
+def check_stages(stages: list[StageConfig], masks: bool) -> None:
+    """Refuse stages that a network with or without masks cannot train."""
+    for i, stage in enumerate(stages):
+        if stage.mask_objects and not masks:
+            raise ValueError(
+                f"stages[{i}].mask_objects: expected 0 without a mask head, found "
+                f"{stage.mask_objects}; set network.masks = true"
+            )
+        if stage.masks_only and not stage.mask_objects:
+            raise ValueError(f"stages[{i}].mask_objects: expected at least 1 for masks_only")
+
+
+def set_modes(network: MDETR | DETRsegm, stage: StageConfig) -> None:
+    """Freeze what the stage does not train."""
+    network.train().requires_grad_(True)
+    detr = grounding(network)
+    if stage.frozen_vision:
+        for part in (detr.backbone, detr.input_proj):
+            part.eval().requires_grad_(False)
+    if stage.frozen_norms:
+        for module in detr.backbone.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.eval()
+    if stage.masks_only:
+        detr.eval().requires_grad_(False)
+    if isinstance(network, DETRsegm) and not stage.mask_objects:
+        for part in (network.bbox_attention, network.mask_head):
+            part.requires_grad_(False)
+
+
 class Trainer:
     """Network, averages, optimiser and the place in the schedule.
 
@@ -59,7 +99,8 @@ class Trainer:
         self.config = config
         self.tokenizer = tokenizer
         self.out = out
-        self.network = MDETR(config.network).to(memory_format=torch.channels_last)
+        check_stages(config.stages, config.network.masks)
+        self.network = build(config.network).to(memory_format=torch.channels_last)
         self.words = Words(tokenizer, config.network.d_model)
         self.ema = Ema(self.network)
         self.stage, self.step = 0, 0
@@ -95,31 +136,41 @@ class Trainer:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.stage, self.step = saved["stage"], saved["step"]
 
-    def start_from(self, network: MDETR) -> None:
-        """Take over the weights of a network of the same structure."""
-        self.network.load_state_dict(network.state_dict())
+    def begin_at(self, stage: int) -> None:
+        """Leave out the stages before this one."""
+        count = len(self.config.stages)
+        if not 0 <= stage < count:
+            raise ValueError(f"--first-stage: expected 0 to {count - 1}, found {stage}")
+        self.stage = stage
+
+    def start_from(self, network: MDETR | DETRsegm, new_heads: bool = False) -> list[str]:
+        """Take over the weights of a network, as `weights.transfer`."""
+        new = weights.transfer(network, self.network, new_heads)
         self.ema = Ema(self.network)
+        return new
 
     def losses(self, batch: Batch, stage: StageConfig) -> dict[str, torch.Tensor]:
         """Weighted losses of a batch; names in capitals are shown, not trained."""
-        height, width = batch.images.shape[2:]
+        if stage.masks_only:
+            with autocast(), torch.no_grad():
+                maps = as_tuple(self.network.vision(batch.images))
+                outputs = self._outputs(maps[0], batch)
+            return self._mask_losses(outputs, maps, batch, stage)
         with autocast():
-            tokens = self.network.vision(batch.images)
+            maps = as_tuple(self.network.vision(batch.images))
+            tokens = maps[0]
             words, accuracy = self.words.loss(self.network, tokens, batch)
             result = {"words": max(stage.loss.words, float(stage.words_only)) * words}
             result |= {f"ACC{i}": a for i, a in enumerate(accuracy)}
             if stage.words_only:
                 return result
-            k = len(batch.captions) // len(tokens)
-            text = self.network.text(batch.input_ids, batch.attention_mask)
-            outputs = self.network(
-                tokens.repeat_interleave(k, 0),
-                self.network.position(height, width),
-                text,
-                batch.attention_mask,
-            )
+            outputs = self._outputs(tokens, batch)
         result |= detection_losses(outputs, batch.targets, stage.loss)
+        result |= answer_losses(outputs.answers, batch.answers, stage.loss.qa)
+        if stage.mask_objects:
+            result |= self._mask_losses(outputs, maps, batch, stage)
         if stage.loss.tokens > 0:
+            k = len(batch.captions) // len(tokens)
             result |= token_losses(
                 outputs,
                 batch.cells.repeat_interleave(k, 0),
@@ -130,11 +181,33 @@ class Trainer:
             )
         return result
 
+    def _outputs(self, tokens: torch.Tensor, batch: Batch) -> Outputs:
+        k = len(batch.captions) // len(tokens)
+        return self.network(
+            tokens.repeat_interleave(k, 0),
+            self.network.position(*batch.images.shape[2:]),
+            self.network.text(batch.input_ids, batch.attention_mask),
+            batch.attention_mask,
+        )
+
+    def _mask_losses(
+        self, outputs: Outputs, maps: tuple[torch.Tensor, ...], batch: Batch, stage: StageConfig
+    ) -> dict[str, torch.Tensor]:
+        m = match(outputs.logits[-1], outputs.boxes[-1], batch.targets)
+        random = torch.Generator().manual_seed(self.step)
+        chosen = torch.randperm(len(m.batch), generator=random)[: stage.mask_objects]
+        m = Matches(m.batch[chosen], m.query[chosen], m.target[chosen])
+        image = m.batch // (len(batch.captions) // len(batch.images))
+        hidden, memory = outputs.hidden[m.batch, m.query], outputs.memory[m.batch]
+        with autocast():
+            logits = self.network.masks(hidden, memory, image, *maps)
+        truth = true_masks(batch.maps, image, matched_objects(m, batch.objects))
+        focal, dice = mask_losses(logits.float(), truth, max(len(chosen), 1))
+        return {"mask": stage.loss.mask * focal, "dice": stage.loss.dice * dice}
+
     def train_step(self, batch: Batch, stage: StageConfig) -> dict[str, float]:
         """One optimiser step."""
-        self.network.train()
-        for part in (self.network.backbone, self.network.input_proj):
-            part.train(not stage.frozen_vision).requires_grad_(not stage.frozen_vision)
+        set_modes(self.network, stage)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, stage)
             group["weight_decay"] = stage.weight_decay
@@ -186,6 +259,8 @@ class Trainer:
         torch.set_flush_denormal(True)
         while self.stage < len(self.config.stages):
             stage = self.config.stages[self.stage]
+            if stage.masks_only and self.step == 0:
+                self.network.load_state_dict(self.ema.network.state_dict())
             bar = tqdm(
                 total=stage.steps,
                 initial=self.step,
@@ -234,10 +309,10 @@ class Trainer:
         tqdm.write(f"[{time.strftime('%H:%M:%S')}] stage {self.stage} step {self.step}: {text}")
 
 
-def restore(path: Path) -> tuple[Config, MDETR]:
+def restore(path: Path) -> tuple[Config, MDETR | DETRsegm]:
     """The configuration and the averaged network of a checkpoint."""
     saved = torch.load(path, weights_only=True)
     config = configs.from_dict(saved["config"])
-    network = MDETR(config.network)
+    network = build(config.network)
     network.load_state_dict(saved["model_ema"])
     return config, network.eval()

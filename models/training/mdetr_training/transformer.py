@@ -31,14 +31,14 @@ class Attention(nn.Module):
         q = self._split(F.linear(query, wq, bq))
         k = self._split(F.linear(key, wk, bk))
         v = self._split(F.linear(value, wv, bv))
-        if self.training:
-            p = self.dropout
-            x = F.scaled_dot_product_attention(q, k, v, None if mask is None else mask.to(q), p)
-            return self.out_proj(x.transpose(1, 2).flatten(2))
+        # Not torch's fused attention: on CPUs its gradients take longer than these products.
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
         if mask is not None:
             scores = scores + mask.to(scores.dtype)
-        x = scores.softmax(-1).to(v.dtype) @ v
+        weights = scores.softmax(-1)
+        if self.training and self.dropout:
+            weights = F.dropout(weights, self.dropout)
+        x = weights.to(v.dtype) @ v
         return self.out_proj(x.transpose(1, 2).flatten(2))
 
 

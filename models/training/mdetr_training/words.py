@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .data import ATTRIBUTES, Batch
 from .network import MDETR
+from .segmentation import DETRsegm
 from .tokenizer import PAD_ID
 
 SYNONYMS = {
@@ -58,12 +59,14 @@ class Words(nn.Module):
         self.scale = nn.Parameter(torch.tensor(d_model**-0.5))
         self.bias = nn.Parameter(torch.full((len(texts),), -2.0))
 
-    def features(self, network: MDETR) -> Tensor:
+    def features(self, network: MDETR | DETRsegm) -> Tensor:
         """Mean text feature of each word, [W, d]."""
         memory = network.text(self.ids, (self.ids != PAD_ID).long())
         return (self.select[..., None] * memory).sum(1)
 
-    def loss(self, network: MDETR, tokens: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def loss(
+        self, network: MDETR | DETRsegm, tokens: Tensor, batch: Batch
+    ) -> tuple[Tensor, Tensor]:
         """Of image tokens [I, N, d]: binary cross-entropy of every word and token, plus, over the
         tokens that show an object, cross-entropy among the values of each attribute; and the
         share of objects' tokens whose best value is right, per attribute, [4].

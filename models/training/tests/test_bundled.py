@@ -7,12 +7,16 @@ import onnxruntime
 import torch
 from safetensors.numpy import load_file
 
+from mdetr_training import config as configs
 from mdetr_training import reference, weights
 from mdetr_training import tokenizer as tokenizers
 from mdetr_training.export import graphs
+from mdetr_training.segmentation import build, grounding
+from mdetr_training.train import check_stages
 
 ROOT = Path(__file__).parents[3]
 WEIGHTS = ROOT / "models/training/weights/tabletop.safetensors"
+CONFIG = ROOT / "models/training/configs/tabletop.toml"
 BUNDLE = ROOT / "models/tabletop"
 PARITY = ROOT / "src/mdetr/tests/data/parity"
 
@@ -37,4 +41,15 @@ def test_reference_outputs_are_current():
     found = reference.outputs(config, network, tokenizer, PARITY)
     assert set(found) == set(expected)
     for name, value in found.items():
-        np.testing.assert_allclose(value, expected[name], atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(value, expected[name], atol=1e-4, rtol=1e-4, err_msg=name)
+
+
+def test_training_starts_from_the_weights():
+    config = configs.load(CONFIG)
+    check_stages(config.stages, config.network.masks)
+    network = build(config.network)
+    assert network.answers["attr"] == len(config.network.answer_attributes) == 16
+    _, trained = weights.load(WEIGHTS)
+    weights.transfer(trained, network, new_heads=True)
+    found, expected = (grounding(n).query_embed.weight for n in (network, trained))
+    assert torch.equal(found, expected)

@@ -1,6 +1,7 @@
 """Sizes, spans and batches."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mdetr_training import tokenizer as tokenizers
-from mdetr_training.config import Config, InputConfig
-from mdetr_training.data import Data, target_size
+from mdetr_training.config import Config, InputConfig, StageConfig
+from mdetr_training.data import Data, object_map, target_size
 
 
 @pytest.mark.parametrize(
@@ -40,8 +41,18 @@ def test_tokens_of_span(tokenizer: Path):
     assert 0 not in tokenizers.tokens_of_span(encoding, 0, 1)
 
 
-def write_dataset(folder: Path) -> None:
-    """One 64 x 64 picture with a red square at the top left and a blue one at the bottom right."""
+QUESTIONS = [
+    ("exist", "are there any green cones?", "no", []),
+    ("count", "how many small cubes are there?", "2", [0, 1]),
+    ("query-attribute", "what color is the large sphere?", "blue", [1]),
+]
+
+
+def write_dataset(folder: Path, questions: list = ()) -> None:
+    """One 64 x 64 picture with a red square at the top left and a blue one at the bottom right.
+
+    `questions`: kind, text, answer and objects, which the whole text names.
+    """
     (folder / "images").mkdir(parents=True)
     pixels = np.zeros((64, 64, 3), np.uint8)
     objects, annotations = [], []
@@ -93,6 +104,21 @@ def write_dataset(folder: Path) -> None:
             "tokens_positive_eval": [],
         },
     ]
+    for kind, text, answer, named in questions:
+        spans = [[0, len(text)]]
+        image = {
+            "id": len(images) + 1,
+            "file_name": "000000.png",
+            "caption": text,
+            "dataset_name": f"tabletop-{kind}",
+            "original_img_id": 0,
+            "tokens_positive_eval": [spans] if named else [],
+            "answer": answer,
+        }
+        images.append(image)
+        for o in named:
+            annotation = {"image_id": image["id"], "object": o, "tokens_positive": spans}
+            annotations.append({**annotation, "id": len(annotations) + 1})
     (folder / "annotations.json").write_text(
         json.dumps({"images": images, "annotations": annotations})
     )
@@ -100,7 +126,7 @@ def write_dataset(folder: Path) -> None:
 
 def test_batch(tmp_path: Path, tokenizer: Path, config: Config):
     write_dataset(tmp_path / "set")
-    data = Data([str(tmp_path / "set")], tokenizers.load(tokenizer), config.input, stride=16)
+    data = Data([str(tmp_path / "set")], tokenizers.load(tokenizer), config, stride=16)
     batch = next(data.ordered(4, 4))
     assert batch.images.shape == (1, 3, 64, 64)
     expected = torch.zeros(4, 4, dtype=torch.long)
@@ -114,7 +140,72 @@ def test_batch(tmp_path: Path, tokenizer: Path, config: Config):
 
 def test_foreign_captions_name_nothing(tmp_path: Path, tokenizer: Path, config: Config):
     write_dataset(tmp_path / "set")
-    data = Data([str(tmp_path / "set")], tokenizers.load(tokenizer), config.input, stride=16)
+    data = Data([str(tmp_path / "set")], tokenizers.load(tokenizer), config, stride=16)
     batch = data.random(np.random.default_rng(0), 1, 5, brightness=0.1, foreign=1.0)
     assert {c.kind for c in batch.captions} == {"foreign"}
     assert not batch.targets.valid.any()
+
+
+def with_questions(config: Config) -> Config:
+    network = replace(config.network, answers="clevr", answer_attributes=["small", "red", "blue"])
+    return replace(config, network=network)
+
+
+def test_answers(tmp_path: Path, tokenizer: Path, config: Config):
+    write_dataset(tmp_path / "set", QUESTIONS)
+    data = Data([str(tmp_path / "set")], tokenizers.load(tokenizer), with_questions(config), 16)
+    batch = next(data.ordered(4, 4))
+    assert {head: found.tolist() for head, found in batch.answers.items()} == {
+        "type": [-1, -1, 0, 2, 1],
+        "binary": [-1, -1, 0, -1, -1],
+        "reg": [-1, -1, -1, 2, -1],
+        "attr": [-1, -1, -1, -1, 2],
+    }
+    assert batch.targets.valid.sum(1).tolist() == [1, 0, 0, 2, 1]
+
+
+def test_a_network_without_answers_reads_questions_as_captions(
+    tmp_path: Path, tokenizer: Path, config: Config
+):
+    write_dataset(tmp_path / "set", QUESTIONS)
+    data = Data([str(tmp_path / "set")], tokenizers.load(tokenizer), config, stride=16)
+    batch = next(data.ordered(4, 4))
+    assert batch.answers == {}
+    assert len(batch.captions) == 5
+
+
+def test_unknown_answers_are_refused(tmp_path: Path, tokenizer: Path, config: Config):
+    write_dataset(tmp_path / "set", [("query-attribute", "what is it?", "pink", [])])
+    with pytest.raises(
+        ValueError, match=r"annotations.json: images, id 3: answer: .* found 'pink'"
+    ):
+        Data([str(tmp_path / "set")], tokenizers.load(tokenizer), with_questions(config), 16)
+
+
+def rle(mask: np.ndarray) -> dict:
+    encoded = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return encoded | {"counts": encoded["counts"].decode()}
+
+
+def test_object_map_takes_the_pixel_under_each_centre():
+    left, right = np.zeros((2, 6)), np.zeros((2, 6))
+    left[:, :2], right[0, 4:] = 1, 1
+    scene = {"width": 6, "height": 2, "objects": [{"segmentation": rle(m)} for m in (left, right)]}
+    assert object_map(scene, (6, 2)).tolist() == [[1, 1, 0, 0, 2, 2], [1, 1, 0, 0, 0, 0]]
+    assert object_map(scene, (3, 2)).tolist() == [[1, 0, 2], [1, 0, 0]]
+    assert object_map(scene, (2, 1)).tolist() == [[1, 0]]
+
+
+def test_object_maps_are_made_for_stages_with_masks(
+    tmp_path: Path, tokenizer: Path, config: Config
+):
+    write_dataset(tmp_path / "set")
+    folder, loaded = [str(tmp_path / "set")], tokenizers.load(tokenizer)
+    assert next(Data(folder, loaded, config, 16).ordered(4, 4)).maps is None
+    prepared = tmp_path / "set" / "prepared-64x64-objects.npy"
+    assert not prepared.exists()
+    masks = replace(config, stages=[StageConfig(), StageConfig(mask_objects=4)])
+    maps = next(Data(folder, loaded, masks, 16).ordered(4, 4)).maps
+    assert prepared.exists() and maps.shape == (1, 64, 64)
+    assert (maps[0, :16, :32] == 1).all() and (maps[0, 32:48, 32:] == 2).all()
+    assert (maps > 0).sum() == 2 * 512

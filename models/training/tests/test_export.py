@@ -2,6 +2,7 @@
 
 import hashlib
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import onnxruntime
 import pytest
 import torch
 
+from mdetr_training import official
 from mdetr_training.config import Config
 from mdetr_training.export import export
 from mdetr_training.network import MDETR
+from mdetr_training.segmentation import build
 
 
 @pytest.fixture(scope="module")
@@ -69,4 +72,48 @@ def test_tokenizer_larger_than_the_embedding_is_refused(network, config, tokeniz
             export(config, network, tokenizer, tmp_path / "out", "0.1.0", tolerance=1e-4)
     finally:
         config.network.text.vocab_size = 400
+    assert not (tmp_path / "out").exists()
+
+
+@torch.no_grad()
+def test_masks_and_answers(config: Config, tokenizer: Path, tmp_path: Path):
+    """Every graph agrees with PyTorch, also in a row on a picture that was not traced."""
+    torch.manual_seed(2)
+    words = ["small", "large", "red"]
+    c = replace(config.network, answers="clevr", answer_attributes=words, masks=True, mask_width=16)
+    network = build(c).eval()
+    found = export(
+        replace(config, network=c), network, tokenizer, tmp_path / "bundle", "0.1.0", 1e-4
+    )
+    heads = ["answer_type", "answer_binary", "answer_reg", "answer_attr"]
+    assert list(found["vision"]) == ["tokens", "pyramid_8", "pyramid_4"]
+    assert list(found["fusion"]) == ["logits", "boxes", "hidden", "memory", *heads]
+    assert list(found["mask"]) == ["masks"]
+    manifest = tomllib.loads((tmp_path / "bundle/model.toml").read_text())
+    assert manifest["tasks"] == ["grounding", "segmentation", "questions"]
+    assert manifest["answers"] == {"kind": "clevr", "attributes": words}
+    assert "mask.onnx" in manifest["files"]
+    image, ids = torch.randn(1, 3, 75, 107), torch.randint(5, 300, (1, 9))
+    expected = official.run(network, image, ids)
+    outputs = official.run_bundle(tmp_path / "bundle", network, image, ids)
+    assert outputs["masks"].shape == (1, c.queries, 19, 27)
+    assert outputs["answer_attr"].shape == (1, 3)
+    for name, value in outputs.items():
+        torch.testing.assert_close(value, expected[name], atol=1e-4, rtol=1e-4)
+
+
+def test_wrong_masks_stop_the_export(
+    config: Config, tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    c = replace(config.network, masks=True)
+    network = build(c).eval()
+    draw, calls = network.mask_head.forward, []
+
+    def other(*inputs):
+        calls.append(inputs)
+        return draw(*inputs) + len(calls)
+
+    monkeypatch.setattr(network.mask_head, "forward", other)
+    with pytest.raises(RuntimeError, match=r"mask.onnx: masks differs from PyTorch by"):
+        export(replace(config, network=c), network, tokenizer, tmp_path / "out", "0.1.0", 1e-4)
     assert not (tmp_path / "out").exists()

@@ -7,12 +7,17 @@ import torch
 
 from mdetr_training.boxes import cxcywh_to_xyxy, iou_and_giou
 from mdetr_training.config import LossConfig
+from mdetr_training.evaluate import answered
 from mdetr_training.losses import (
+    answer_losses,
     box_losses,
     contrastive_align_loss,
     detection_losses,
+    mask_losses,
+    matched_objects,
     soft_token_loss,
     token_losses,
+    true_masks,
 )
 from mdetr_training.matcher import Matches, Targets, match
 from mdetr_training.network import Outputs
@@ -127,3 +132,83 @@ def test_token_losses():
     assert found["token_ce"] == pytest.approx(math.log(4), rel=1e-5)
     assert found["token_bbox"] == pytest.approx(5 * 0.1 / 3, rel=1e-4)
     assert found["token_giou"] == pytest.approx(2 * (2 / 3) / 3, rel=1e-4)
+
+
+def test_answer_losses():
+    """Each head over the captions that ask it; the third caption asks none."""
+    log = torch.tensor([[0.2, 0.3, 0.5], [0.6, 0.1, 0.3], [0.1, 0.1, 0.8]]).log()
+    trained = log.clone().requires_grad_()
+    logits = {
+        "type": trained,
+        "binary": torch.tensor([[2.0], [0.5], [0.5]]),
+        "reg": log,
+        "attr": log,
+    }
+    targets = {
+        "type": torch.tensor([0, 1, -1]),
+        "binary": torch.tensor([0, -1, -1]),
+        "reg": torch.tensor([-1, -1, -1]),
+        "attr": torch.tensor([-1, 2, -1]),
+    }
+    found = {k: v.item() for k, v in answer_losses(logits, targets, weight=2.0).items()}
+    assert found["qa_type"] == pytest.approx(-math.log(0.2) - math.log(0.1), rel=1e-5)
+    assert found["qa_binary"] == pytest.approx(2 * math.log(1 + math.exp(2.0)), rel=1e-5)
+    assert found["qa_attr"] == pytest.approx(-2 * math.log(0.3), rel=1e-5)
+    assert found["qa_reg"] == 0
+    none = {head: torch.full((3,), -1) for head in targets}
+    total = sum(answer_losses(logits, none, 1.0).values())
+    total.backward()
+    assert total == 0 and not trained.grad.any()
+
+
+def test_an_answer_needs_its_type_and_its_class():
+    logits = {
+        "type": torch.tensor([[1.0, 0, 0], [1.0, 0, 0], [0, 1.0, 0], [0, 1.0, 0]]),
+        "binary": torch.tensor([[0.1], [-0.1], [3.0], [3.0]]),
+        "attr": torch.tensor([[0, 1.0], [0, 1.0], [0, 1.0], [0, 1.0]]),
+    }
+    targets = {
+        "type": torch.tensor([0, 0, 1, 0]),
+        "binary": torch.tensor([1, 1, -1, 1]),
+        "attr": torch.tensor([-1, -1, 1, -1]),
+    }
+    assert answered(logits, targets).tolist() == [True, False, True, False]
+
+
+def test_mask_losses():
+    """Two masks of two pixels each; p is 0.8 and 0.5, then 0.5 twice."""
+    logits = torch.tensor([[[math.log(4.0), 0.0]], [[0.0, 0.0]]])
+    truth = torch.tensor([[[1.0, 0.0]], [[1.0, 1.0]]])
+    focal, dice = mask_losses(logits, truth, num_boxes=4)
+    hit = 0.25 * 0.2**2 * -math.log(0.8)
+    unsure = 0.5**2 * math.log(2)
+    expected = (hit + 0.75 * unsure) / 2 + (0.25 * unsure + 0.25 * unsure) / 2
+    assert focal == pytest.approx(expected / 4, rel=1e-5)
+    first = 1 - (2 * 0.8 + 1) / (1.3 + 1 + 1)
+    second = 1 - (2 * 1.0 + 1) / (1.0 + 2 + 1)
+    assert dice == pytest.approx((first + second) / 4, rel=1e-5)
+
+
+def test_mask_losses_enlarge_the_logits():
+    """A row of 0 and 4 becomes 0, 1, 3, 4."""
+    p = torch.tensor([0.0, 1.0, 3.0, 4.0]).sigmoid()
+    truth = torch.tensor([[[0.0, 0.0, 1.0, 1.0]]])
+    _, dice = mask_losses(torch.tensor([[[0.0, 4.0]]]), truth, num_boxes=1)
+    assert dice == pytest.approx(float(1 - (2 * p[2:].sum() + 1) / (p.sum() + 3)), rel=1e-5)
+
+
+def test_mask_losses_of_nothing():
+    logits = torch.zeros(0, 2, 2, requires_grad=True)
+    focal, dice = mask_losses(logits, torch.zeros(0, 4, 4), num_boxes=1)
+    (focal + dice).backward()
+    assert focal == 0 and dice == 0
+
+
+def test_true_masks():
+    m = Matches(torch.tensor([1, 2]), torch.tensor([3, 0]), torch.tensor([1, 0]))
+    objects = torch.tensor([[-1, -1, -1], [1, -1, 0], [-1, -1, 0]])
+    found = matched_objects(m, objects)
+    assert found.tolist() == [0, 2]
+    maps = torch.tensor([[[0, 1], [3, 3]]], dtype=torch.uint8)
+    masks = true_masks(maps, torch.tensor([0, 0]), found)
+    assert masks.tolist() == [[[0.0, 1.0], [0.0, 0.0]], [[0.0, 0.0], [1.0, 1.0]]]

@@ -1,6 +1,7 @@
 """The network's parts against PyTorch's own and against the definition."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from mdetr_training import weights
 from mdetr_training.config import Config, from_dict
 from mdetr_training.network import MDETR
 from mdetr_training.position import sine_position
+from mdetr_training.segmentation import build
 from mdetr_training.transformer import MASKED, Attention
 
 
@@ -93,6 +95,35 @@ def test_weights_round_trip(network: MDETR, config: Config, tmp_path):
     assert restored_config.network == config.network
     for name, value in network.state_dict().items():
         assert torch.equal(restored.state_dict()[name], value), name
+
+
+def test_weights_with_every_head_round_trip(config: Config, tmp_path):
+    c = replace(config.network, answers="clevr", answer_attributes=["red", "blue"], masks=True)
+    network = build(c)
+    weights.round_weights(network)
+    weights.save(tmp_path / "weights.safetensors", replace(config, network=c), network)
+    restored_config, restored = weights.load(tmp_path / "weights.safetensors")
+    assert restored_config.network == c
+    assert restored.answers == {"type": 3, "binary": 1, "reg": 20, "attr": 2}
+    for name, value in network.state_dict().items():
+        assert torch.equal(restored.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"answer_attributes": ["red"]}, 'answer_attributes: expected answers = "clevr"'),
+        ({"answers": "clevr", "answer_attributes": ["red", "red"]}, "expected different words"),
+        (
+            {"answers": "clevr", "answer_attributes": ["red"], "answer_classes": [3, 1, 20, 15]},
+            r"answer_classes: expected \[3, 1, 20, 1\], .* leave answer_classes out",
+        ),
+        ({"masks": True, "mask_width": 20}, "mask_width: expected a multiple of 8, found 20"),
+    ],
+)
+def test_impossible_heads_are_refused(config: Config, values: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        build(replace(config.network, **values))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The released structures' parts against torchvision, timm and MDETR's definition."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import timm
@@ -30,7 +31,16 @@ def with_statistics(body: nn.Module) -> nn.Module:
 @pytest.fixture(scope="module")
 def networks() -> dict[str, nn.Module]:
     names = ["resnet101_phrasecut", "efficientnetB3_phrasecut", "resnet101_gqa", "clevr"]
-    return {n: random_network(structures.config(n, reduced=True).network) for n in names}
+    configs = {n: structures.config(n, reduced=True).network for n in names}
+    small = replace(
+        configs["resnet101_phrasecut"],
+        backbone="small-resnet",
+        backbone_widths=[8, 8, 16, 24],
+        backbone_blocks=[1, 1, 1],
+        contrastive_dim=8,
+    )
+    configs |= {"small-resnet": small, "narrow": replace(small, mask_width=8)}
+    return {n: random_network(c) for n, c in configs.items()}
 
 
 def inputs(network: nn.Module, height: int, width: int, length: int) -> tuple[torch.Tensor, ...]:
@@ -159,6 +169,21 @@ def test_answers_come_from_the_first_decoder_layer(networks, name: str):
 
 
 @torch.no_grad()
+def test_training_sees_the_answers_that_the_graph_gives(networks):
+    network = networks["clevr"]
+    image, ids = inputs(network, 64, 96, 7)
+    mask = torch.ones_like(ids)
+    seen = network.vision(image), network.position(64, 96), network.text(ids, mask), mask
+    expected = dict(zip(network.fusion_outputs, network.fusion(*seen), strict=True))
+    found = network(*seen)
+    assert list(found.answers) == ["type", "binary", "reg", "attr"]
+    for head, logits in found.answers.items():
+        torch.testing.assert_close(logits, expected[f"answer_{head}"])
+    assert found.logits.shape[2] == network.config.queries
+    torch.testing.assert_close(found.logits[-1], expected["logits"])
+
+
+@torch.no_grad()
 def test_attention_maps_sum_to_one_per_query_and_head(networks):
     attention = networks["resnet101_phrasecut"].bbox_attention
     hidden, memory = torch.randn(1, 3, 16), torch.randn(1, 12, 16)
@@ -172,11 +197,13 @@ def test_attention_maps_sum_to_one_per_query_and_head(networks):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["resnet101_phrasecut", "efficientnetB3_phrasecut"])
+@pytest.mark.parametrize(
+    "name", ["resnet101_phrasecut", "efficientnetB3_phrasecut", "small-resnet", "narrow"]
+)
 @pytest.mark.parametrize(("height", "width"), [(64, 96), (75, 107)])
 def test_masks_follow_the_definition(networks, name: str, height: int, width: int):
-    """Image features and attention maps stacked, three upsamplings, a group norm after each
-    convolution."""
+    """Image features and attention maps stacked, an upsampling for each map of the backbone, a
+    group norm after each convolution."""
     network = networks[name]
     image, ids = inputs(network, height, width, 7)
     mask = torch.ones_like(ids)
@@ -187,7 +214,7 @@ def test_masks_follow_the_definition(networks, name: str, height: int, width: in
     kept = hidden[:, [1, 4, 6]]
     found = network.mask(kept, memory, tokens, *pyramid)
 
-    rows, columns = -(-height // 32), -(-width // 32)
+    rows, columns = -(-height // network.stride), -(-width // network.stride)
     maps = network.bbox_attention(kept, memory)[0].reshape(3, 8, rows, columns)
     grid = tokens[0].T.reshape(1, -1, rows, columns).expand(3, -1, -1, -1)
     state = network.mask_head.state_dict()
@@ -220,3 +247,40 @@ def test_random_weights_give_finite_and_varied_outputs(networks, name: str):
     scores = 1 - outputs[0].softmax(-1)[0, :, -1]
     assert 0.05 < scores.median() < 0.99
     assert scores.std() > 1e-3
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("name", "pyramid", "channels"),
+    [
+        ("resnet101_phrasecut", ["pyramid_16", "pyramid_8", "pyramid_4"], [32, 16, 16]),
+        ("small-resnet", ["pyramid_8", "pyramid_4"], [16, 8]),
+        ("clevr", [], []),
+    ],
+)
+def test_pyramid(networks, name: str, pyramid: list[str], channels: list[int]):
+    network = networks[name]
+    assert list(network.pyramid) == pyramid
+    maps = network.vision(torch.randn(1, 3, 75, 107))
+    for stride, count, level in zip(network.pyramid.values(), channels, maps[1:], strict=False):
+        assert level.shape == (1, count, -(-75 // stride), -(-107 // stride))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["resnet101_phrasecut", "narrow"])
+def test_masks_of_several_images_at_once(networks, name: str):
+    """As one image after the other."""
+    network = networks[name]
+    rows, columns = 3, 4
+    maps = torch.randn(5, 8, rows, columns)
+    tokens = torch.randn(2, 16, rows, columns)
+    body = network.detr.backbone[0].body
+    levels = [
+        torch.randn(2, c, rows * 2**i, columns * 2**i)
+        for i, c in enumerate(reversed(body.pyramid), start=1)
+    ]
+    image = torch.tensor([0, 1, 1, 0, 1])
+    found = network.mask_head(tokens, maps, levels, image)
+    for k, i in enumerate(image.tolist()):
+        alone = network.mask_head(tokens[[i]], maps[[k]], [level[[i]] for level in levels])
+        torch.testing.assert_close(found[[k]], alone, atol=1e-5, rtol=1e-5)

@@ -1,16 +1,22 @@
 """The trainer learns, stops, resumes and keeps its place."""
 
+from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
-from test_data import write_dataset
+from test_data import QUESTIONS, with_questions, write_dataset
 
+from mdetr_training import __main__, weights
 from mdetr_training import tokenizer as tokenizers
 from mdetr_training.config import Config, LossConfig, StageConfig
 from mdetr_training.data import Data
 from mdetr_training.evaluate import evaluate
 from mdetr_training.network import MDETR
-from mdetr_training.train import Trainer, learning_rate, restore
+from mdetr_training.segmentation import build
+from mdetr_training.train import Trainer, learning_rate, restore, set_modes
 
 
 def test_learning_rate():
@@ -36,7 +42,7 @@ def test_overfits_and_resumes(tmp_path: Path, tokenizer: Path, config: Config):
             loss=loss,
         ),
     ]
-    data = Data([str(tmp_path / "set")], tokenizers.load(tokenizer), config.input, stride=16)
+    data = Data([str(tmp_path / "set")], tokenizers.load(tokenizer), config, stride=16)
     out = tmp_path / "run"
     out.mkdir()
     trainer = Trainer(config, tokenizers.load(tokenizer), out)
@@ -62,3 +68,180 @@ def test_starts_from_weights(tokenizer: Path, config: Config, network: MDETR, tm
     for mine in (trainer.network, trainer.ema.network):
         for name, value in network.state_dict().items():
             assert torch.equal(mine.state_dict()[name], value), name
+
+
+def test_learns_to_answer(tmp_path: Path, tokenizer: Path, config: Config):
+    write_dataset(tmp_path / "set", QUESTIONS)
+    stage = StageConfig(steps=60, warmup=5, lr=2e-3, images=1, captions=5, clip_norm=1.0)
+    config = replace(with_questions(config), stages=[stage])
+    data = Data([str(tmp_path / "set")], tokenizers.load(tokenizer), config, stride=16)
+    trainer = Trainer(config, tokenizers.load(tokenizer), tmp_path)
+    before = evaluate(trainer.network, data, 1, 1)
+    assert before["qa"] < 1.0
+    for _ in range(stage.steps):
+        batch = data.random(np.random.default_rng(trainer.step), 1, 5, 0.0, 0.0)
+        trainer.train_step(batch, stage)
+    after = evaluate(trainer.network, data, 1, 1)
+    families = ["qa", "qa/count", "qa/exist", "qa/query-attribute"]
+    assert [after[name] for name in families] == [1.0] * 4
+
+
+def test_learns_masks_and_nothing_else(tmp_path: Path, tokenizer: Path, config: Config):
+    write_dataset(tmp_path / "set")
+    stages = [
+        StageConfig(steps=2, lr=1e-3, images=1, captions=2),
+        StageConfig(
+            steps=60, warmup=5, lr=5e-3, images=1, captions=2, clip_norm=1.0, mask_objects=1
+        ),
+    ]
+    stages[1].masks_only, stages[1].ema_decay = True, 0.9
+    network = replace(config.network, masks=True, mask_width=16)
+    config = replace(config, network=network, stages=stages)
+    data = Data([str(tmp_path / "set")], tokenizers.load(tokenizer), config, stride=16)
+    trainer = Trainer(config, tokenizers.load(tokenizer), tmp_path)
+    trainer.run(data, data, every=30, minutes=60)
+    rows = [line.split(",") for line in (tmp_path / "curves.csv").read_text().splitlines()]
+    losses = [[float(r[3]) for r in rows if r[2] == name] for name in ("mask", "dice")]
+    assert all(name[-1] < name[0] / 2 for name in losses)
+    averaged = trainer.ema.network.state_dict()
+    for name, value in trainer.network.state_dict().items():
+        trained = name.startswith(("mask_head.", "bbox_attention."))
+        assert trained or torch.equal(value, averaged[name]), name
+    assert not trainer.network.detr.backbone.training
+    _, restored = restore(tmp_path / "checkpoint.pth")
+    assert evaluate(restored, data, 1, 1)["miou"] > 0.9
+
+
+def test_masks_are_those_that_the_graph_draws(config: Config):
+    torch.manual_seed(0)
+    network = build(replace(config.network, masks=True)).eval()
+    maps = network.vision(torch.randn(2, 3, 64, 80))
+    ids = torch.randint(5, 300, (2, 7))
+    mask = torch.ones_like(ids)
+    text, position = network.text(ids, mask), network.position(64, 80)
+    with torch.no_grad():
+        outputs = network(maps[0], position, text, mask)
+        image, query = torch.tensor([1, 0, 1]), torch.tensor([4, 2, 0])
+        hidden, memory = outputs.hidden[image, query], outputs.memory[image]
+        found = network.masks(hidden, memory, image, *maps)
+        for i, q, one in zip(image.tolist(), query.tolist(), found, strict=True):
+            alone = [m[i : i + 1] for m in maps]
+            fused = network.fusion(alone[0], position, text[i : i + 1], mask[i : i + 1])
+            named = dict(zip(network.fusion_outputs, fused, strict=True))
+            expected = network.mask(named["hidden"][:, [q]], named["memory"], *alone)
+            torch.testing.assert_close(one, expected[0, 0], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        (StageConfig(mask_objects=4), r"stages\[0\].mask_objects: .* set network.masks = true"),
+        (StageConfig(masks_only=True), r"stages\[0\].mask_objects: expected at least 1"),
+    ],
+)
+def test_stages_that_the_network_cannot_train(
+    stage: StageConfig, message: str, tokenizer: Path, config: Config, tmp_path: Path
+):
+    with pytest.raises(ValueError, match=message):
+        Trainer(replace(config, stages=[stage]), tokenizers.load(tokenizer), tmp_path)
+
+
+def test_frozen_norms_keep_their_statistics(config: Config):
+    network = build(replace(config.network, masks=True))
+    norm = network.detr.backbone[0].body.bn1
+    set_modes(network, StageConfig(frozen_norms=True))
+    before = norm.running_mean.clone(), norm.running_var.clone()
+    network.vision(3 + torch.randn(2, 3, 64, 64))[0].sum().backward()
+    assert torch.equal(norm.running_mean, before[0]) and torch.equal(norm.running_var, before[1])
+    assert norm.weight.grad.any() and network.detr.backbone[0].body.conv1.weight.grad.any()
+    assert network.detr.transformer.training
+    assert not network.mask_head.out_lay.weight.requires_grad
+    set_modes(network, StageConfig(mask_objects=1))
+    assert norm.training and network.mask_head.out_lay.weight.requires_grad
+    set_modes(network, StageConfig(frozen_vision=True))
+    assert not norm.training and not norm.weight.requires_grad
+
+
+def with_heads(config: Config) -> Config:
+    return replace(config, network=replace(with_questions(config).network, masks=True))
+
+
+def test_starts_new_heads(tokenizer: Path, config: Config, network: MDETR, tmp_path: Path):
+    trainer = Trainer(with_heads(config), tokenizers.load(tokenizer), tmp_path)
+    new = trainer.start_from(network, new_heads=True)
+    given = {f"detr.{name}": value for name, value in network.state_dict().items()}
+    state = trainer.network.state_dict()
+    assert set(new) == set(state) - set(given)
+    assert {"detr.qa_embed.weight", "detr.answer_attr_head.bias", "mask_head.lay1.weight"} < set(
+        new
+    )
+    for mine in (state, trainer.ema.network.state_dict()):
+        for name, value in given.items():
+            assert torch.equal(mine[name], value), name
+
+
+def test_new_heads_are_kept(tokenizer: Path, config: Config, tmp_path: Path):
+    """Weights that have them already give them to a network with one more."""
+    questions = build(with_questions(config).network)
+    trainer = Trainer(with_heads(config), tokenizers.load(tokenizer), tmp_path)
+    new = trainer.start_from(questions, new_heads=True)
+    assert all(name.startswith(("bbox_attention.", "mask_head.")) for name in new)
+
+
+def test_words_of_answers_keep_their_classes(config: Config):
+    source = with_questions(config).network
+    target = replace(source, answer_attributes=source.answer_attributes[::-1], masks=True)
+    with pytest.raises(ValueError, match=r"network\.answer_attributes: expected"):
+        weights.transfer(build(source), build(target), new_heads=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "new_heads", "message"),
+    [
+        ({}, False, "network.answers: expected '', found 'clevr'"),
+        ({"answers": "", "masks": False, "answer_attributes": [], "heads": 2}, True, "heads: exp"),
+        ({"queries": 12, "query_grid": [3, 4]}, True, "queries: expected 6, found 12"),
+        ({"encoder_layers": 3}, True, "layers.2.linear1.weight: not in the weights"),
+        ({"decoder_layers": 1}, True, "layers.1.linear1.weight: not in the network"),
+        ({"ffn": 40}, True, r"linear1.bias: expected \(40,\), found \(48,\)"),
+    ],
+)
+def test_other_weights_are_refused(
+    changes: dict, new_heads: bool, message: str, config: Config, network: MDETR
+):
+    target = build(replace(with_heads(config).network, **changes))
+    before = {name: value.clone() for name, value in target.state_dict().items()}
+    with pytest.raises(ValueError, match=message):
+        weights.transfer(network, target, new_heads)
+    assert all(torch.equal(value, before[name]) for name, value in target.state_dict().items())
+
+
+def begin(trainer: Trainer, init: Path | None, **options) -> None:
+    given = {"new_heads": False, "first_stage": 0} | options
+    __main__.begin(trainer, Namespace(out=trainer.out, init=init, **given))
+
+
+def test_begins_as_told(
+    tokenizer: Path, config: Config, network: MDETR, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    kept = tmp_path / "weights.safetensors"
+    weights.save(kept, config, network)
+    config = replace(with_heads(config), stages=[StageConfig(), StageConfig()])
+    trainer = Trainer(config, tokenizers.load(tokenizer), tmp_path)
+    with pytest.raises(ValueError, match="New answer or mask heads need --new-heads"):
+        begin(trainer, kept)
+    with pytest.raises(ValueError, match="--first-stage: expected 0 to 1, found 2"):
+        begin(trainer, kept, first_stage=2)
+    with pytest.raises(ValueError, match="expected --init FILE"):
+        begin(trainer, None, new_heads=True)
+    capsys.readouterr()
+    begin(trainer, kept, new_heads=True, first_stage=1)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == f"stage 1, from {kept}"
+    assert "  new: mask_head.out_lay.bias" in printed
+    assert (trainer.stage, trainer.step) == (1, 0)
+    trainer.step = 7
+    trainer.save()
+    again = Trainer(config, tokenizers.load(tokenizer), tmp_path)
+    begin(again, kept, new_heads=True, first_stage=1)
+    assert (again.stage, again.step) == (1, 7)
