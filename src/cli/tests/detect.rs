@@ -304,3 +304,77 @@ fn a_data_set_is_evaluated() {
         text(&some.stdout)
     );
 }
+
+/// Bundles of the released structures, small and with random weights.
+fn official(name: &str) -> String {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mdetr/tests/data/official");
+    dir.join(name).display().to_string()
+}
+
+#[test]
+fn masks_are_printed_drawn_and_written() {
+    let dir = pictures();
+    let (picture, model) = (path(&dir, "a.png"), official("resnet101_phrasecut"));
+    let drawn = path(&dir, "drawn");
+    let detect = |more: &[&str]| {
+        let mut arguments = vec!["detect", &picture, "--model", &model, "--query", "a cup"];
+        arguments.extend(["--score-threshold", "0"]);
+        arguments.extend(more);
+        let output = mdetr(&arguments);
+        assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+        output
+    };
+    let said = detect(&["--annotate", &drawn]);
+    assert_eq!(text(&said.stdout).matches("  mask ").count(), 9);
+    let line = &lines(&detect(&["--json"]))[0];
+    let schema = serde_json::from_str(mdetr::report::SCHEMA).unwrap();
+    assert!(jsonschema::is_valid(&schema, line), "{line}");
+    let detections = line["queries"][0]["detections"].as_array().unwrap();
+    let mut areas = Vec::new();
+    for detection in detections {
+        assert_eq!(detection["mask"]["size"], serde_json::json!([60, 80]));
+        let counts = detection["mask"]["counts"].as_str().unwrap();
+        areas.push(
+            mdetr_rle::Rle::from_coco_string(counts, 80, 60)
+                .unwrap()
+                .area(),
+        );
+    }
+    assert!(
+        areas.iter().any(|&area| area > 0 && area < 80 * 60),
+        "{areas:?}"
+    );
+    let before = image::open(&picture).unwrap().into_rgb8();
+    let after = image::open(Path::new(&drawn).join("a.png"))
+        .unwrap()
+        .into_rgb8();
+    let pixels = before.pixels().zip(after.pixels());
+    assert!(pixels.filter(|(a, b)| a != b).count() > 100);
+}
+
+#[test]
+fn questions_are_answered() {
+    let dir = pictures();
+    for name in ["clevr", "resnet101_gqa"] {
+        let (picture, model) = (path(&dir, "a.png"), official(name));
+        let arguments = [
+            "detect",
+            &picture,
+            "--model",
+            &model,
+            "--query",
+            "what is it?",
+        ];
+        let said = mdetr(&arguments);
+        assert_eq!(code(&said), 0, "{}", text(&said.stderr));
+        let said = text(&said.stdout).to_owned();
+        assert!(said.contains("q1 \"what is it?\": \""), "{said}");
+        let line = &lines(&mdetr(&[&arguments[..], &["--json"]].concat()))[0];
+        let answer = &line["queries"][0]["answer"];
+        assert!(
+            said.contains(answer["text"].as_str().unwrap()),
+            "{said}{line}"
+        );
+        assert!((0.0..=1.0).contains(&answer["score"].as_f64().unwrap()));
+    }
+}
