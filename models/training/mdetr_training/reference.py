@@ -55,8 +55,6 @@ def outputs(
     return tensors
 
 
-OFFICIAL = ["resnet101", "efficientnetB3", "resnet101_gqa", "clevr", "resnet101_phrasecut"]
-"""One structure for each kind of graph."""
 OFFICIAL_CASES = [
     {"height": 64, "width": 96, "caption": "cup"},
     {"height": 75, "width": 107, "caption": "a small red cube left of the blue ball"},
@@ -69,14 +67,13 @@ FULL_CASES = [
 
 
 def write_official(out: Path, full: bool = False) -> list[str]:
-    """For each structure of `OFFICIAL` a bundle with random weights in its small form, `out`/NAME,
+    """For each released structure a bundle with random weights in its small form, `out`/NAME,
     which takes images as they are, and `out`/NAME.safetensors with, for each case I of
-    `out`/cases.json: `pixels.I` u8 [H, W, 3], `image.I` [1, 3, H, W], `input_ids.I` [1, L], and
-    by name what the network says, masks of every query among it. `full`: every structure, at its
-    own size. Returns the names."""
+    `out`/cases.json: `pixels.I` u8 [H, W, 3] and by name what the network says, masks of every
+    query among it. `full`: at its own size. Returns the names."""
     out.mkdir(parents=True, exist_ok=True)
     cases = FULL_CASES if full else OFFICIAL_CASES
-    names = list(structures.NETWORKS) if full else OFFICIAL
+    names = list(structures.NETWORKS)
     (out / "cases.json").write_text(json.dumps(cases, indent=2) + "\n")
     for name in names:
         source = official.from_random(name, reduced=not full)
@@ -91,7 +88,7 @@ def write_official(out: Path, full: bool = False) -> list[str]:
         for i in range(len(cases)):
             pixels, image, ids = inputs(source, cases, i)
             found = official.run(source.network, image, ids)
-            found |= {"pixels": pixels, "image": image, "input_ids": ids}
+            found["pixels"] = pixels
             tensors |= {f"{key}.{i}": value.contiguous() for key, value in found.items()}
         save_file(tensors, out / f"{name}.safetensors")
         (out / f"{name}.safetensors").chmod(0o644)

@@ -70,13 +70,15 @@ fn resnet_equals_pytorch() {
 }
 
 #[test]
-fn efficientnet_equals_pytorch() {
+fn efficientnets_equal_pytorch() {
     outputs_agree(&folder(), "efficientnetB3", 0);
+    outputs_agree(&folder(), "efficientnetB5", 0);
 }
 
 #[test]
 fn gqa_equals_pytorch() {
     outputs_agree(&folder(), "resnet101_gqa", 6);
+    outputs_agree(&folder(), "efficientnetB5_gqa", 6);
 }
 
 #[test]
@@ -87,6 +89,7 @@ fn clevr_equals_pytorch() {
 #[test]
 fn phrasecut_equals_pytorch() {
     outputs_agree(&folder(), "resnet101_phrasecut", 0);
+    outputs_agree(&folder(), "efficientnetB3_phrasecut", 0);
 }
 
 /// Value of a map at the centre of a pixel of a picture that it is stretched over.
@@ -124,6 +127,7 @@ fn iou(mask: &Rle, inside: impl Fn(usize) -> bool) -> f64 {
 #[test]
 fn masks_equal_pytorch() {
     masks_agree(&folder(), "resnet101_phrasecut");
+    masks_agree(&folder(), "efficientnetB3_phrasecut");
 }
 
 /// In `MDETR_OFFICIAL`, a folder that `reference-official --full` wrote.
