@@ -102,6 +102,8 @@ fn for_people(pictures: usize, tally: &Tally) -> String {
         format!("relation accuracy {}", percent(summary.relation_accuracy)),
         format!("absent with a box {}", percent(summary.absent_with_box)),
         format!("plural F1 {}", percent(summary.plural_f1)),
+        format!("answers {}", percent(summary.answer_accuracy)),
+        format!("mask IoU {}", percent(summary.mask_iou)),
     ];
     for (kind, counts) in &tally.kinds {
         let Counts {
@@ -110,13 +112,15 @@ fn for_people(pictures: usize, tally: &Tally) -> String {
             recall_1,
             first_phrase,
             absent_with_box,
+            answered,
             ..
         } = counts;
         lines.push(format!(
-            "  {kind}: {captions} captions, {phrases} phrases, recall @1 {}, first phrase {}, absent with a box {}",
+            "  {kind}: {captions} captions, {phrases} phrases, recall @1 {}, first phrase {}, absent with a box {}, answers {}",
             percent(recall_1.ratio()),
             percent(first_phrase.ratio()),
-            percent(absent_with_box.ratio())
+            percent(absent_with_box.ratio()),
+            percent(answered.ratio())
         ));
     }
     lines.join("\n") + "\n"

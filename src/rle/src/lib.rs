@@ -87,6 +87,22 @@ impl Rle {
         self.counts.iter().skip(1).step_by(2).sum()
     }
 
+    /// Pixels in common over pixels covered by either; 0 if nothing is covered or the sizes differ.
+    pub fn iou(&self, other: &Rle) -> f64 {
+        if (self.width, self.height) != (other.width, other.height) {
+            return 0.0;
+        }
+        let pairs = self.decode().into_iter().zip(other.decode());
+        let (common, covered) = pairs.fold((0u64, 0u64), |(common, covered), (a, b)| {
+            (common + u64::from(a & b), covered + u64::from(a | b))
+        });
+        if covered > 0 {
+            common as f64 / covered as f64
+        } else {
+            0.0
+        }
+    }
+
     /// COCO's printable string: each count (from the third on, its difference to the count two
     /// before) in groups of five bits, low first, with a continuation bit, offset by 48.
     pub fn to_coco_string(&self) -> String {

@@ -46,6 +46,15 @@ fn pixels_under_the_centres_make_the_new_size() {
     assert_eq!(mask.resized(3, 1).decode(), [1, 0, 0]);
 }
 
+#[test]
+fn overlap_is_a_ratio_of_pixels() {
+    let mask = |bits: &[u8]| Rle::encode(bits, 3, 1);
+    assert_eq!(mask(&[1, 1, 0]).iou(&mask(&[0, 1, 1])), 1.0 / 3.0);
+    assert_eq!(mask(&[1, 1, 0]).iou(&mask(&[1, 1, 0])), 1.0);
+    assert_eq!(mask(&[0, 0, 0]).iou(&mask(&[0, 0, 0])), 0.0);
+    assert_eq!(mask(&[1, 1, 1]).iou(&Rle::encode(&[1, 1, 1], 1, 3)), 0.0);
+}
+
 proptest! {
     #[test]
     fn masks_survive_coding(width in 1u32..40, height in 1u32..40, bits in prop::collection::vec(0u8..2, 1600)) {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use mdetr_rle::{CompressedRle, Rle};
 use serde::Deserialize;
 
 use crate::ground::BBox;
@@ -56,10 +57,23 @@ pub struct Example {
     pub caption: String,
     /// Kind of caption, such as `relation`.
     pub kind: String,
+    /// The answer, if it is a question.
+    pub answer: Option<String>,
     /// The phrases that refer to something, each with its spans in the caption.
     pub phrases: Vec<Vec<Span>>,
-    /// The objects that are referred to, in pixels, with the words that refer to them.
-    pub objects: Vec<(BBox, Vec<Span>)>,
+    /// The objects that are referred to.
+    pub objects: Vec<Object>,
+}
+
+/// An object that a caption refers to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object {
+    /// Where it is, in pixels.
+    pub bbox: BBox,
+    /// The words that refer to it.
+    pub spans: Vec<Span>,
+    /// Its visible pixels, if the data set has them.
+    pub mask: Option<Rle>,
 }
 
 /// A picture and its captions.
@@ -84,6 +98,7 @@ struct Image {
     caption: String,
     dataset_name: String,
     tokens_positive_eval: Vec<Vec<Span>>,
+    answer: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +106,7 @@ struct Annotation {
     image_id: u64,
     bbox: [f32; 4],
     tokens_positive: Vec<Span>,
+    segmentation: Option<CompressedRle>,
 }
 
 /// Reads the data set in `dir`: its pictures in the order of the file, at most `limit` of them.
@@ -114,8 +130,8 @@ pub fn read(dir: &Path, limit: Option<usize>) -> Result<Vec<Picture>, DatasetErr
 
 fn parse(json: &[u8], images: &Path, limit: Option<usize>) -> Result<Vec<Picture>, String> {
     let file: Annotations = serde_json::from_slice(json).map_err(|e| e.to_string())?;
-    let mut objects: HashMap<u64, Vec<(BBox, Vec<Span>)>> = HashMap::new();
-    for annotation in file.annotations {
+    let mut objects: HashMap<u64, Vec<Object>> = HashMap::new();
+    for (index, annotation) in file.annotations.into_iter().enumerate() {
         let [x, y, width, height] = annotation.bbox;
         let bbox = BBox {
             x,
@@ -123,10 +139,24 @@ fn parse(json: &[u8], images: &Path, limit: Option<usize>) -> Result<Vec<Picture
             width,
             height,
         };
+        let mask = |code: CompressedRle| {
+            let [height, width] = code.size;
+            Rle::from_coco_string(&code.counts, width, height).ok_or_else(|| {
+                format!(
+                    "annotations[{index}].segmentation: expected run lengths of {height} x {width} \
+                     pixels, found {:?}",
+                    crate::query::excerpt(&code.counts)
+                )
+            })
+        };
         objects
             .entry(annotation.image_id)
             .or_default()
-            .push((bbox, annotation.tokens_positive));
+            .push(Object {
+                bbox,
+                spans: annotation.tokens_positive,
+                mask: annotation.segmentation.map(mask).transpose()?,
+            });
     }
     let mut pictures: Vec<Picture> = Vec::new();
     let mut index: HashMap<String, usize> = HashMap::new();
@@ -156,6 +186,7 @@ fn parse(json: &[u8], images: &Path, limit: Option<usize>) -> Result<Vec<Picture
         pictures[at].examples.push(Example {
             caption: image.caption,
             kind: name.strip_prefix(NAME_PREFIX).unwrap_or(&name).to_owned(),
+            answer: image.answer,
             phrases: image.tokens_positive_eval,
             objects: objects.remove(&image.id).unwrap_or_default(),
         });
@@ -175,9 +206,10 @@ mod tests {
             {"id": 2, "file_name": "000000.png", "caption": "a cone", "dataset_name": "tabletop-absent",
              "tokens_positive_eval": []},
             {"id": 3, "file_name": "000001.png", "caption": "a cone", "dataset_name": "flickr",
-             "tokens_positive_eval": []}
+             "answer": "yes", "tokens_positive_eval": []}
         ],
-        "annotations": [{"id": 1, "image_id": 1, "bbox": [1, 2, 3, 4.5], "tokens_positive": [[0, 10]]}]
+        "annotations": [{"id": 1, "image_id": 1, "bbox": [1, 2, 3, 4.5],
+             "tokens_positive": [[0, 10]], "segmentation": {"size": [1, 2], "counts": "11"}}]
     }"#;
 
     #[test]
@@ -195,12 +227,18 @@ mod tests {
         let expected = Example {
             caption: "a red cube".into(),
             kind: "phrase".into(),
+            answer: None,
             phrases: vec![vec![span]],
-            objects: vec![(bbox, vec![span])],
+            objects: vec![Object {
+                bbox,
+                spans: vec![span],
+                mask: Some(Rle::encode(&[0, 1], 2, 1)),
+            }],
         };
         assert_eq!(pictures[0].examples[0], expected);
         assert_eq!(pictures[0].examples[1].kind, "absent");
         assert_eq!(pictures[1].examples[0].kind, "flickr");
+        assert_eq!(pictures[1].examples[0].answer.as_deref(), Some("yes"));
         let first = parse(JSON.as_bytes(), Path::new("images"), Some(1)).unwrap();
         assert_eq!(first, pictures[..1]);
     }
@@ -220,5 +258,8 @@ mod tests {
         let escape = JSON.replace("000001.png", "../../etc/passwd");
         let message = parse(escape.as_bytes(), Path::new("images"), None).unwrap_err();
         assert!(message.contains("plain file name"), "{message}");
+        let broken = JSON.replace("\"11\"", "\"99\"");
+        let message = parse(broken.as_bytes(), Path::new("images"), None).unwrap_err();
+        assert!(message.contains("annotations[0].segmentation"), "{message}");
     }
 }

@@ -105,6 +105,34 @@ impl Matches {
     }
 }
 
+/// The mean of a value from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Mean {
+    /// Sum of the values.
+    pub sum: f64,
+    /// Number of values.
+    pub total: u64,
+}
+
+impl Mean {
+    /// Takes one value in.
+    pub fn count(&mut self, value: f64) {
+        self.sum += value;
+        self.total += 1;
+    }
+
+    /// Adds the values of another mean.
+    pub fn add(&mut self, other: Mean) {
+        self.sum += other.sum;
+        self.total += other.total;
+    }
+
+    /// The mean; `None` without values.
+    pub fn value(self) -> Option<f64> {
+        (self.total > 0).then(|| self.sum / self.total as f64)
+    }
+}
+
 /// How often something held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Share {

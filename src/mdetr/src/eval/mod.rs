@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | recall@k | phrases that refer to something | one of the k boxes that answer most to the phrase hits one of its objects |
 //! | accuracy | captions of kind `relation` | the box that answers most to the first phrase hits one of its objects |
+//! | answers | questions, if the model answers them | the answer is the true one |
+//! | mask IoU | objects that are referred to, if the model draws masks | mean overlap with the mask of the detection that hits the object best, 0 if none does |
 //! | absent with a box | captions that refer to nothing | any box is above the score threshold |
 //! | plural F1 | captions of kind `plural` | objects and the detections of the phrase, matched one to one |
 //!
@@ -18,12 +20,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-pub use dataset::{DatasetError, Example, Picture, read};
-pub use metrics::{IOU_THRESHOLD, Matches, Share, hit_at, rank, tokens_of_spans};
+pub use dataset::{DatasetError, Example, Object, Picture, read};
+pub use metrics::{IOU_THRESHOLD, Matches, Mean, Share, hit_at, rank, tokens_of_spans};
 
 use crate::error::Error;
 use crate::frame::Frame;
-use crate::ground::{BBox, RawOutputs};
+use crate::ground::{BBox, Detection, QueryResult, RawOutputs};
 use crate::grounder::{Encoded, Grounder};
 use crate::query::{Query, Span};
 
@@ -32,7 +34,7 @@ const RELATION: &str = "relation";
 const PLURAL: &str = "plural";
 
 /// Counts over captions of one kind, or of all.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Counts {
     /// Captions seen.
@@ -49,6 +51,11 @@ pub struct Counts {
     pub first_phrase: Share,
     /// Captions that refer to nothing and have a box all the same.
     pub absent_with_box: Share,
+    /// Questions answered right.
+    pub answered: Share,
+    /// Overlap of the masks of objects that are referred to.
+    #[serde(skip)]
+    pub masks: Mean,
     /// Detections of plurals against their objects.
     #[serde(skip)]
     pub plural: Matches,
@@ -63,12 +70,14 @@ impl Counts {
         self.recall_10.add(other.recall_10);
         self.first_phrase.add(other.first_phrase);
         self.absent_with_box.add(other.absent_with_box);
+        self.answered.add(other.answered);
+        self.masks.add(other.masks);
         self.plural.add(other.plural);
     }
 }
 
 /// Counts by kind of caption; those of several pictures add up.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Tally {
     /// Counts of each kind.
     pub kinds: BTreeMap<String, Counts>,
@@ -101,6 +110,8 @@ impl Tally {
             recall_10: all.recall_10.ratio(),
             relation_accuracy: relation.and_then(Share::ratio),
             absent_with_box: all.absent_with_box.ratio(),
+            answer_accuracy: all.answered.ratio(),
+            mask_iou: all.masks.value(),
             plural_f1: all.plural.f1(),
         }
     }
@@ -124,6 +135,10 @@ pub struct Summary {
     pub relation_accuracy: Option<f64>,
     /// Share of captions that refer to nothing and have a box all the same.
     pub absent_with_box: Option<f64>,
+    /// Share of questions answered right.
+    pub answer_accuracy: Option<f64>,
+    /// Mean intersection over union of the masks of objects that are referred to.
+    pub mask_iou: Option<f64>,
     /// F1 of plurals.
     pub plural_f1: Option<f64>,
 }
@@ -172,19 +187,26 @@ impl<'a> Evaluator<'a> {
         wanted.sort_unstable();
         wanted.dedup();
         let asked = self.captions.subset(&wanted)?;
-        let outputs = self.grounder.outputs_encoded(frame, &asked)?;
+        let found = self.grounder.ground_with_outputs(frame, &asked)?;
         let mut tally = Tally::default();
         for (example, caption) in examples.iter().zip(captions) {
             let at = wanted
                 .binary_search(&caption)
                 .expect("wanted has every caption");
             let counts = tally.kinds.entry(example.kind.clone()).or_default();
-            counts.add(&self.example(frame, example, &outputs[at]));
+            let (result, outputs) = &found[at];
+            counts.add(&self.example(frame, example, result, outputs));
         }
         Ok(tally)
     }
 
-    fn example(&self, frame: &Frame, example: &Example, outputs: &RawOutputs) -> Counts {
+    fn example(
+        &self,
+        frame: &Frame,
+        example: &Example,
+        result: &QueryResult,
+        outputs: &RawOutputs,
+    ) -> Counts {
         let (width, height) = (frame.width() as f32, frame.height() as f32);
         let boxes: Vec<BBox> = outputs
             .boxes
@@ -194,8 +216,17 @@ impl<'a> Evaluator<'a> {
             })
             .collect();
         let mut counts = phrase_counts(example, outputs, &boxes);
-        let decoding = self.grounder.decoding(&outputs.query);
-        let detections = decoding.decode(outputs, frame.width(), frame.height());
+        let detections = &result.detections;
+        if let (Some(answer), Some(given)) = (&example.answer, &result.answer) {
+            counts.answered.count(given.text == *answer);
+        }
+        if self.grounder.manifest().segments() {
+            for object in &example.objects {
+                if let Some(overlap) = mask_overlap(object, detections) {
+                    counts.masks.count(overlap);
+                }
+            }
+        }
         if example.phrases.is_empty() {
             counts.absent_with_box.count(!detections.is_empty());
         }
@@ -204,8 +235,8 @@ impl<'a> Evaluator<'a> {
                 let named = |span: &Span| phrase.iter().any(|p| p.overlaps(*span));
                 let found: Vec<BBox> = detections
                     .iter()
-                    .filter(|(_, detection)| detection.phrases.iter().any(|p| named(&p.span)))
-                    .map(|(_, detection)| detection.bbox)
+                    .filter(|detection| detection.phrases.iter().any(|p| named(&p.span)))
+                    .map(|detection| detection.bbox)
                     .collect();
                 let tokens = tokens_of_spans(&outputs.tokens, phrase);
                 let objects = objects_of(example, outputs, &tokens);
@@ -226,9 +257,22 @@ fn objects_of(example: &Example, outputs: &RawOutputs, tokens: &[usize]) -> Vec<
     example
         .objects
         .iter()
-        .filter(|(_, spans)| shares(spans))
-        .map(|(bbox, _)| *bbox)
+        .filter(|object| shares(&object.spans))
+        .map(|object| object.bbox)
         .collect()
+}
+
+/// Overlap of an object's mask with that of the detection that hits it best, 0 if none does; `None`
+/// if the object's mask is not known.
+fn mask_overlap(object: &Object, detections: &[Detection]) -> Option<f64> {
+    let truth = object.mask.as_ref()?;
+    let hits = detections
+        .iter()
+        .map(|detection| (detection.bbox.iou(object.bbox), detection))
+        .filter(|(overlap, _)| *overlap >= IOU_THRESHOLD);
+    let best = hits.max_by(|a, b| a.0.total_cmp(&b.0));
+    let mask = best.and_then(|(_, detection)| detection.mask.as_ref());
+    Some(mask.map_or(0.0, |mask| mask.iou(truth)))
 }
 
 fn phrase_counts(example: &Example, outputs: &RawOutputs, boxes: &[BBox]) -> Counts {
@@ -304,11 +348,17 @@ mod tests {
         );
         let (cube, cone) = (Span { start: 0, end: 6 }, Span { start: 15, end: 21 });
         let boxes = [right, left];
+        let object = |bbox, span| Object {
+            bbox,
+            spans: vec![span],
+            mask: None,
+        };
         let example = |cube_at, cone_at| Example {
             caption: "a cube left of a cone".into(),
             kind: RELATION.into(),
+            answer: None,
             phrases: vec![vec![cube], vec![cone]],
-            objects: vec![(cube_at, vec![cube]), (cone_at, vec![cone])],
+            objects: vec![object(cube_at, cube), object(cone_at, cone)],
         };
         let right_way = phrase_counts(&example(left, right), &outputs(), &boxes);
         assert_eq!(right_way.phrases, 2);
@@ -341,5 +391,35 @@ mod tests {
         assert_eq!(summary.relation_accuracy, Some(0.5));
         assert_eq!(summary.absent_with_box, Some(0.0));
         assert_eq!(summary.plural_f1, None);
+    }
+
+    #[test]
+    fn the_best_hit_gives_the_mask() {
+        let bbox = |x| BBox {
+            x,
+            y: 0.0,
+            width: 2.0,
+            height: 1.0,
+        };
+        let detection = |x, bits: [u8; 4]| Detection {
+            bbox: bbox(x),
+            score: 0.9,
+            phrases: vec![],
+            track: None,
+            mask: Some(mdetr_rle::Rle::encode(&bits, 4, 1)),
+        };
+        let mut object = Object {
+            bbox: bbox(0.0),
+            spans: vec![],
+            mask: Some(mdetr_rle::Rle::encode(&[1, 1, 0, 0], 4, 1)),
+        };
+        let near = detection(0.5, [0, 0, 1, 1]);
+        let exact = detection(0.0, [1, 0, 0, 0]);
+        let far = detection(2.0, [1, 1, 0, 0]);
+        let found = [near, exact, far.clone()];
+        assert_eq!(mask_overlap(&object, &found), Some(0.5));
+        assert_eq!(mask_overlap(&object, &[far]), Some(0.0));
+        object.mask = None;
+        assert_eq!(mask_overlap(&object, &found), None);
     }
 }
