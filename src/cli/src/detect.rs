@@ -3,18 +3,18 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use image::RgbImage;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use mdetr::{Frame, FrameInfo, Grounder, GrounderOptions, Grounding, Query, report};
 use rayon::prelude::*;
 
-use crate::{model, picture};
+use crate::{model, picture, progress};
 
 #[derive(Debug, Args)]
 pub struct DetectArgs {
@@ -73,7 +73,10 @@ impl DetectArgs {
                 Err(error) => fail(&mut failures, &error, None),
             }
         }
-        let progress = progress(pictures.len());
+        let progress = match pictures.len() {
+            0 | 1 => ProgressBar::hidden(),
+            many => progress::bar(many, "pictures"),
+        };
         let mut index = 0;
         // Enough to keep every core busy, few enough to hold in memory.
         for batch in pictures.chunks(2 * rayon::current_num_threads()) {
@@ -141,17 +144,6 @@ fn fail(failures: &mut usize, error: &anyhow::Error, progress: Option<&ProgressB
         Some(progress) => progress.suspend(print),
         None => print(),
     }
-}
-
-/// A bar on standard error; hidden if that is not a terminal or there is nothing to wait for.
-fn progress(pictures: usize) -> ProgressBar {
-    if pictures < 2 || !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style =
-        ProgressStyle::with_template("{bar:30} {pos}/{len} pictures, {per_sec}, {eta} left")
-            .expect("the template is valid");
-    ProgressBar::new(pictures as u64).with_style(style)
 }
 
 /// ```text

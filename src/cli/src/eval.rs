@@ -1,18 +1,16 @@
 //! `mdetr eval`: how well a model grounds a data set, or how good a file of predictions is.
 
-use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use mdetr::eval::{self, Counts, Evaluator, Tally};
 use mdetr::{Frame, Grounder, GrounderOptions};
 use rayon::prelude::*;
 
 use crate::score::ScoreCommand;
-use crate::{model, picture};
+use crate::{model, picture, progress};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -45,13 +43,7 @@ impl EvalArgs {
         let grounder = Grounder::load(dir, GrounderOptions::default())?;
         let pictures = eval::read(&dataset, self.limit)?;
         let evaluator = Evaluator::new(&grounder, &pictures)?;
-        let progress = if io::stderr().is_terminal() {
-            let template = "{bar:30} {pos}/{len} pictures, {per_sec}, {eta} left";
-            let style = ProgressStyle::with_template(template).expect("the template is valid");
-            ProgressBar::new(pictures.len() as u64).with_style(style)
-        } else {
-            ProgressBar::hidden()
-        };
+        let progress = progress::bar(pictures.len(), "pictures");
         let tally = pictures
             .par_iter()
             .map(|entry| {

@@ -9,6 +9,7 @@ mod eval;
 mod model;
 mod picture;
 mod predict;
+mod progress;
 mod scenes;
 mod score;
 mod sheet;

@@ -1,15 +1,14 @@
 //! Runs a model on what an evaluator asks, into a file of predictions that can be resumed.
 
-use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use mdetr::eval::tokens_of_spans;
 use mdetr::{Encoded, Frame, Grounder, GrounderOptions, Query, QueryResult, RawOutputs, Rle, Span};
 use mdetr_eval::{Answer, Bbox, PhraseScores, Prediction, Sample, SampleId, Writer};
 use rayon::prelude::*;
 
-use crate::{model, picture};
+use crate::{model, picture, progress};
 
 /// Samples whose texts are encoded together, so that the text encoder is loaded once for them.
 const BATCH: usize = 512;
@@ -75,7 +74,7 @@ impl ModelArgs {
             return Ok(());
         }
         let grounder = self.grounder(wanted, score_threshold)?;
-        let progress = progress(left.len(), "samples");
+        let progress = progress::bar(left.len(), "samples");
         for batch in left.chunks(BATCH) {
             let queries = batch.iter().enumerate();
             let queries = queries.map(|(i, asked)| {
@@ -135,7 +134,7 @@ impl ModelArgs {
                 .with_context(|| format!("category {category}"))
         });
         let encoded = grounder.encode(queries.collect::<Result<_>>()?)?;
-        let progress = progress(left.len(), "pictures");
+        let progress = progress::bar(left.len(), "pictures");
         for batch in left.chunks(rayon::current_num_threads()) {
             let answered: Vec<Result<Prediction>> = batch
                 .par_iter()
@@ -186,16 +185,6 @@ impl ModelArgs {
             manifest.tasks
         )
     }
-}
-
-/// A bar on standard error; hidden if that is not a terminal.
-fn progress(length: usize, things: &str) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let template = format!("{{bar:30}} {{pos}}/{{len}} {things}, {{per_sec}}, {{eta}} left");
-    let style = ProgressStyle::with_template(&template).expect("the template is valid");
-    ProgressBar::new(length as u64).with_style(style)
 }
 
 /// Predictions for samples about one picture.
@@ -268,9 +257,7 @@ fn scores_of(outputs: &RawOutputs) -> Vec<f64> {
 fn phrases(outputs: &RawOutputs, spans: &[Span]) -> Vec<PhraseScores> {
     let rows = outputs.probabilities();
     let scores = |span: &Span| {
-        let inside: Vec<usize> = (0..outputs.tokens.len())
-            .filter(|&t| outputs.tokens[t].is_some_and(|token| token.overlaps(*span)))
-            .collect();
+        let inside = tokens_of_spans(&outputs.tokens, &[*span]);
         let best = |row: &Vec<f32>| inside.iter().map(|&t| row[t]).fold(0.0, f32::max);
         PhraseScores {
             scores: rows.iter().map(|row| f64::from(best(row))).collect(),
