@@ -235,7 +235,7 @@ fn id_of(label: &str) -> String {
 /// A label on one line.
 fn text_of(label: &str) -> String {
     let one_line = label.chars().map(|c| if c.is_control() { ' ' } else { c });
-    one_line.collect()
+    one_line.collect::<String>().trim().to_owned()
 }
 
 /// Scales a box by factors along x and y.

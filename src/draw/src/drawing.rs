@@ -1,7 +1,5 @@
 //! What is to be drawn, free of where it came from.
 
-use std::sync::Arc;
-
 use mdetr::{Detection, Grounding, QueryResult, Rle};
 
 /// One box with its words.
@@ -24,7 +22,7 @@ pub struct Mark {
     /// Identity over time.
     pub track: Option<u64>,
     /// Its pixels: a mask that covers the whole frame, at any resolution.
-    pub mask: Option<Arc<Rle>>,
+    pub mask: Option<Rle>,
 }
 
 /// A line in the corner of the picture.
@@ -132,7 +130,7 @@ fn mark(result: &QueryResult, found: &Detection) -> Mark {
         label,
         score: Some(found.score),
         track: found.track,
-        mask: found.mask.clone().map(Arc::new),
+        mask: found.mask.clone(),
     }
 }
 

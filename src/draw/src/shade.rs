@@ -28,25 +28,22 @@ impl Shade {
         line_width: f64,
         colour: Colour,
     ) -> Option<Shade> {
-        let columns = span(touched_columns(mask), mask.width, width)?;
-        let rows = span(touched_rows(mask), mask.height, height)?;
-        let source = mask.decode();
-        let across: Vec<usize> = columns
+        let mask = mask.resized(width, height);
+        let ((left, right), (top, bottom)) = (touched_columns(&mask)?, touched_rows(&mask)?);
+        let (columns, rows) = (left..right + 1, top..bottom + 1);
+        let pixels = mask.decode();
+        let inside: Vec<bool> = rows
             .clone()
-            .map(|x| nearest(x, mask.width, width))
+            .flat_map(|y| columns.clone().map(move |x| (y * width + x) as usize))
+            .map(|at| pixels[at] != 0)
             .collect();
-        let mut inside = Vec::with_capacity(columns.len() * rows.len());
-        for y in rows.clone() {
-            let row = nearest(y, mask.height, height) * mask.width as usize;
-            inside.extend(across.iter().map(|&x| source[row + x] != 0));
-        }
         let rect = Rect {
             x: columns.start.into(),
             y: rows.start.into(),
             width: columns.len() as f64,
             height: rows.len() as f64,
         };
-        inside.iter().any(|&pixel| pixel).then(|| Shade {
+        Some(Shade {
             rect,
             coverage: coverage(&inside, columns.len(), line_width.max(1.0) as usize),
             colour,
@@ -78,21 +75,6 @@ fn coverage(inside: &[bool], width: usize, line_width: usize) -> Vec<u8> {
         }
     }
     result
-}
-
-/// The cell of `from` cells under the centre of cell `at` of `to` cells.
-fn nearest(at: u32, from: u32, to: u32) -> usize {
-    let position = (2 * u64::from(at) + 1) * u64::from(from) / (2 * u64::from(to));
-    position as usize
-}
-
-/// The cells of `to` cells under which a cell of `range`, of `from` cells, may lie.
-fn span(range: Option<(u32, u32)>, from: u32, to: u32) -> Option<std::ops::Range<u32>> {
-    let (first, last) = range?;
-    let scaled = |cell: u32| u64::from(cell) * u64::from(to) / u64::from(from);
-    let start = scaled(first) as u32;
-    let end = (scaled(last + 1) + 1).min(u64::from(to)) as u32;
-    (start < end).then_some(start..end)
 }
 
 /// First and last column with a pixel of the mask.

@@ -127,7 +127,7 @@ fn masks_are_tinted_and_can_be_left_out() {
         .map(|i| u8::from((10..40).contains(&(i % 64)) && (20..40).contains(&(i / 64))))
         .collect();
     let masked = Mark {
-        mask: Some(std::sync::Arc::new(mdetr::Rle::encode(&bits, 64, 48))),
+        mask: Some(mdetr::Rle::encode(&bits, 64, 48)),
         ..mark(100.0, 200.0, 300.0, 200.0, "")
     };
     let drawing = one(640, 480, masked);

@@ -298,10 +298,12 @@ fn merged(found: &[FrameGrounding], width: u32, height: u32) -> Grounding {
         whole
             .queries
             .extend(grounding.queries.iter().cloned().map(|mut result| {
-                for detection in &mut result.detections {
-                    regions::scale(&mut detection.bbox, scale);
-                    let mask = detection.mask.as_ref();
-                    detection.mask = mask.map(|mask| mask.resized(width, height));
+                if scale != (1.0, 1.0) {
+                    for detection in &mut result.detections {
+                        regions::scale(&mut detection.bbox, scale);
+                        let mask = detection.mask.take();
+                        detection.mask = mask.map(|mask| mask.resized(width, height));
+                    }
                 }
                 result
             }));
