@@ -25,7 +25,7 @@ pub use metrics::{IOU_THRESHOLD, Matches, Mean, Share, hit_at, rank, tokens_of_s
 
 use crate::error::Error;
 use crate::frame::Frame;
-use crate::ground::{BBox, Detection, QueryResult, RawOutputs};
+use crate::ground::{Answer, BBox, Detection, QueryResult, RawOutputs};
 use crate::grounder::{Encoded, Grounder};
 use crate::query::{Query, Span};
 
@@ -217,10 +217,14 @@ impl<'a> Evaluator<'a> {
             .collect();
         let mut counts = phrase_counts(example, outputs, &boxes);
         let detections = &result.detections;
-        if let (Some(answer), Some(given)) = (&example.answer, &result.answer) {
-            counts.answered.count(given.text == *answer);
+        let manifest = self.grounder.manifest();
+        if let (Some(answer), Some(_)) = (&example.answer, &manifest.answers) {
+            let right = |given: &Answer| given.text == *answer;
+            counts
+                .answered
+                .count(result.answer.as_ref().is_some_and(right));
         }
-        if self.grounder.manifest().segments() {
+        if manifest.segments() {
             for object in &example.objects {
                 if let Some(overlap) = mask_overlap(object, detections) {
                     counts.masks.count(overlap);
