@@ -47,6 +47,9 @@ class NetworkConfig:
     """Classes of each answer head; empty: the published ones."""
     answer_attributes: list[str] = field(default_factory=list)
     """Words of the classes of CLEVR's attribute head; empty: CLEVR's own."""
+    answer_layer: int = 0
+    """Decoder layer whose output the answers are read from, -1 for the last. The released
+    structures read the first, whose queries have not heard of each other yet."""
     position_in_content: bool = False
     """Add the position encoding to the image tokens before the encoder, beside its usual place
     in queries and keys. The released structures do not."""

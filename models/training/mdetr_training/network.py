@@ -1,5 +1,6 @@
 """The MDETR network. Parameter names follow the released checkpoints."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -139,7 +140,7 @@ class MDETR(nn.Module):
         [B, Q, d] and the encoder's image tokens [B, N, d]; with questions the logits [B, K] of
         each answer head.
 
-        Objects are read from the last decoder layer, answers from the first.
+        Objects are read from the last decoder layer, answers from the configured one.
         """
         memory, full_position, mask = self.transformer.fuse(
             tokens, position, text_memory, text_mask
@@ -151,7 +152,7 @@ class MDETR(nn.Module):
         outputs = [self.class_embed(hidden), self.bbox_embed(hidden).sigmoid()]
         if self.config.masks:
             outputs += [hidden, memory[:, : tokens.shape[1]]]
-        return (*outputs, *self._answer(layers[0]).values())
+        return (*outputs, *self._answer(layers).values())
 
     @property
     def fusion_outputs(self) -> list[str]:
@@ -161,10 +162,11 @@ class MDETR(nn.Module):
             names += ["hidden", "memory"]
         return names + [f"answer_{name}" for name in self.answers]
 
-    def _answer(self, first: Tensor) -> dict[str, Tensor]:
-        """Logits of each answer head from the first decoder layer's output."""
+    def _answer(self, layers: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Logits of each answer head from a decoder layer's output."""
+        hidden = layers[self.config.answer_layer]
         return {
-            name: getattr(self, f"answer_{name}_head")(first[:, i : i + 1])[:, 0]
+            name: getattr(self, f"answer_{name}_head")(hidden[:, i : i + 1])[:, 0]
             for i, name in enumerate(self.answers, start=self.config.queries)
         }
 
@@ -197,5 +199,5 @@ class MDETR(nn.Module):
             token_boxes=self.bbox_embed(image).float().sigmoid(),
             hidden=hidden[-1],
             memory=memory[:, :n],
-            answers={k: v.float() for k, v in self._answer(layers[0]).items()},
+            answers={k: v.float() for k, v in self._answer(layers).items()},
         )

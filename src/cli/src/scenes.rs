@@ -87,7 +87,7 @@ struct CaptionArgs {
 enum MixName {
     /// Sentences that name objects, as the bundled model is trained on.
     Training,
-    /// The same, and a question for every two of them.
+    /// The same, and as many questions.
     Questions,
     /// All kinds equally often.
     Even,

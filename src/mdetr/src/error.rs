@@ -331,6 +331,14 @@ pub enum FrameError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
+    /// The engine cannot be used here.
+    #[error("{engine} is not available: {message}")]
+    Unavailable {
+        /// The engine.
+        engine: &'static str,
+        /// Why, and what to do.
+        message: String,
+    },
     /// The engine cannot read the graph.
     #[error(
         "{engine} cannot load {graph}: {message}; try another engine or export the bundle again"

@@ -44,6 +44,12 @@ pub enum Engine {
     #[default]
     #[enum_value(name = "The fastest that is available here", nick = "auto")]
     Auto,
+    /// TensorRT.
+    #[enum_value(name = "TensorRT: NVIDIA GPUs", nick = "tensorrt")]
+    Tensorrt,
+    /// ONNX Runtime.
+    #[enum_value(name = "ONNX Runtime: faster than tract on CPUs", nick = "onnxruntime")]
+    Onnxruntime,
     /// tract.
     #[enum_value(name = "tract: pure Rust, on the CPU", nick = "tract")]
     Tract,
@@ -53,6 +59,8 @@ impl From<Engine> for EngineKind {
     fn from(engine: Engine) -> EngineKind {
         match engine {
             Engine::Auto => EngineKind::Auto,
+            Engine::Tensorrt => EngineKind::TensorRt,
+            Engine::Onnxruntime => EngineKind::OnnxRuntime,
             Engine::Tract => EngineKind::Tract,
         }
     }

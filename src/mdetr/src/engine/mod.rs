@@ -3,9 +3,10 @@
 mod tract;
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::error::EngineError;
+use crate::error::{EngineError, Error};
 
 /// Which engine to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -14,8 +15,51 @@ pub enum EngineKind {
     /// The fastest that is available here.
     #[default]
     Auto,
+    /// TensorRT: NVIDIA GPUs.
+    TensorRt,
+    /// ONNX Runtime: faster than tract on CPUs.
+    OnnxRuntime,
     /// tract: pure Rust, on the CPU, always available.
     Tract,
+}
+
+impl EngineKind {
+    /// All kinds.
+    pub const ALL: &[EngineKind] = &[
+        EngineKind::Auto,
+        EngineKind::TensorRt,
+        EngineKind::OnnxRuntime,
+        EngineKind::Tract,
+    ];
+
+    /// Its name in properties, options and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            EngineKind::Auto => "auto",
+            EngineKind::TensorRt => "tensorrt",
+            EngineKind::OnnxRuntime => "onnxruntime",
+            EngineKind::Tract => "tract",
+        }
+    }
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for EngineKind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<EngineKind, Error> {
+        let found = EngineKind::ALL.iter().find(|kind| kind.name() == name);
+        found.copied().ok_or_else(|| Error::Option {
+            option: "engine",
+            expected: "auto, tensorrt, onnxruntime or tract",
+            found: name.to_owned(),
+        })
+    }
 }
 
 /// Which engine runs, and why.
@@ -115,15 +159,34 @@ pub(crate) trait Plan: fmt::Debug + Send + Sync {
     fn run(&self, inputs: &[View], outputs: &[&'static str]) -> Result<Vec<Tensor>, EngineError>;
 }
 
-/// The engine for `kind`.
-pub(crate) fn open(kind: EngineKind) -> Box<dyn Engine> {
-    let reason = match kind {
-        EngineKind::Auto => {
-            "engine=auto took tract: it is the only engine compiled into this library"
+/// The engine for `kind`; for [`EngineKind::Auto`] the first that is available here, in the order
+/// of [`EngineKind::ALL`].
+pub(crate) fn open(kind: EngineKind) -> Result<Box<dyn Engine>, EngineError> {
+    if kind != EngineKind::Auto {
+        return open_one(kind, format!("engine={kind} was asked for"));
+    }
+    let mut passed_over = String::new();
+    for &candidate in &EngineKind::ALL[1..] {
+        let reason = format!("engine=auto took {candidate}{passed_over}");
+        match open_one(candidate, reason) {
+            Ok(engine) => return Ok(engine),
+            Err(error) => passed_over += &format!("; {error}"),
         }
-        EngineKind::Tract => "engine=tract was asked for",
-    };
-    Box::new(tract::Tract::new(reason))
+    }
+    unreachable!("tract is always available")
+}
+
+fn open_one(kind: EngineKind, reason: String) -> Result<Box<dyn Engine>, EngineError> {
+    match kind {
+        EngineKind::TensorRt | EngineKind::OnnxRuntime => Err(EngineError::Unavailable {
+            engine: kind.name(),
+            message: format!(
+                "it was left out of this build; build with the feature {:?}",
+                kind.name()
+            ),
+        }),
+        EngineKind::Auto | EngineKind::Tract => Ok(Box::new(tract::Tract::new(reason))),
+    }
 }
 
 /// Calls into a third-party library; a panic there becomes a message.
@@ -150,10 +213,27 @@ mod tests {
 
     #[test]
     fn auto_says_what_it_took_and_why() {
-        let info = open(EngineKind::Auto).info();
+        let info = open(EngineKind::Auto).unwrap().info();
+        assert!(
+            info.reason
+                .starts_with(&format!("engine=auto took {}", info.name)),
+            "{}",
+            info.reason
+        );
+        let info = open(EngineKind::Tract).unwrap().info();
         assert_eq!(info.name, "tract");
         assert!(info.version.starts_with("0."), "{}", info.version);
-        assert!(info.reason.contains("auto"), "{}", info.reason);
+        assert_eq!(info.reason, "engine=tract was asked for");
+    }
+
+    #[test]
+    fn engines_are_known_by_their_names() {
+        for kind in EngineKind::ALL {
+            assert_eq!(kind.name().parse::<EngineKind>().unwrap(), *kind);
+        }
+        let message = "cuda".parse::<EngineKind>().unwrap_err().to_string();
+        assert!(message.contains("expected auto, tensorrt"), "{message}");
+        assert!(message.contains("found cuda"), "{message}");
     }
 
     #[test]
@@ -165,6 +245,7 @@ mod tests {
             outputs: vec![],
         };
         let message = open(EngineKind::Tract)
+            .unwrap()
             .load(source)
             .map(drop)
             .unwrap_err()

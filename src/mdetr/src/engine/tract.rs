@@ -13,11 +13,11 @@ const NAME: &str = "tract";
 
 #[derive(Debug)]
 pub(super) struct Tract {
-    reason: &'static str,
+    reason: String,
 }
 
 impl Tract {
-    pub(super) fn new(reason: &'static str) -> Tract {
+    pub(super) fn new(reason: String) -> Tract {
         Tract { reason }
     }
 }
@@ -28,7 +28,7 @@ impl Engine for Tract {
         EngineInfo {
             name: NAME,
             version,
-            reason: self.reason.to_owned(),
+            reason: self.reason.clone(),
         }
     }
 

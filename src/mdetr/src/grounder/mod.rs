@@ -168,7 +168,7 @@ impl Grounder {
                 });
             }
         };
-        let engine = engine::open(options.engine);
+        let engine = engine::open(options.engine)?;
         let text = TextEncoder::new(
             bundle.clone(),
             options.text_cache_entries,

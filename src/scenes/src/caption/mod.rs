@@ -161,13 +161,18 @@ impl Mix {
         ])
     }
 
-    /// [`training`](Self::training) and, for two of its captions, one question of any family.
+    /// [`training`](Self::training) and as many questions, more of those that are learnt slowly.
     pub fn with_questions() -> Mix {
-        let mut mix = Mix::training().0;
-        let total: u32 = mix.iter().map(|(_, weight)| weight).sum();
-        let each = total / 2 / CaptionKind::QUESTIONS.len() as u32;
-        mix.extend(CaptionKind::QUESTIONS.iter().map(|&kind| (kind, each)));
-        Mix(mix)
+        use CaptionKind::*;
+        let mut mix = Mix::training();
+        mix.0.extend([
+            (Exist, 14),
+            (Count, 18),
+            (CompareNumber, 20),
+            (QueryAttribute, 25),
+            (CompareAttribute, 25),
+        ]);
+        mix
     }
 
     /// These kinds, equally often.
