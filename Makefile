@@ -2,6 +2,7 @@
 # make test                            everything that needs no PyTorch
 # make test-models [FULL=1]            the Python part; installs PyTorch into .venv. FULL: the
 #                                      released structures at full size too, some minutes and 6 GB
+# make eval                            measure the bundled model, and write models/tabletop/README.md
 # make lint                            formatting, clippy, docs; ruff is part of test-models
 # make data train export               the bundled model from nothing
 
@@ -11,7 +12,7 @@ PYTHON ?= python3
 VENV := .venv
 MODEL := models/tabletop
 
-.PHONY: setup demo test test-models lint python data train export
+.PHONY: setup demo test test-models eval lint python data train export
 
 setup:
 	tools/setup
@@ -41,6 +42,10 @@ ifdef FULL
 	$(VENV)/bin/python -m mdetr_training reference-official --full out/official
 	MDETR_OFFICIAL=$(CURDIR)/out/official cargo test -p mdetr --test official full_size -- --ignored --nocapture
 endif
+
+eval: setup
+	cargo build --release -p mdetr-cli -p gst-plugin-mdetr
+	tools/evaluate
 
 lint: setup
 	cargo fmt --all --check

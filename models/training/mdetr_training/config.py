@@ -120,6 +120,8 @@ class StageConfig:
     ema_decay: float = 0.9998
     brightness: float = 0.0
     """Largest relative change of brightness and contrast as augmentation."""
+    faults: float = 0.0
+    """Strength of camera faults as augmentation, 0 to 1, as `augment.camera_faults`."""
     foreign: float = 0.0
     """Share of captions replaced by ones about unknown things, which ground nothing."""
     loss: LossConfig = field(default_factory=LossConfig)

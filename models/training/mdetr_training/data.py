@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import answers
+from .augment import camera_faults
 from .config import Config, InputConfig, NetworkConfig
 from .matcher import Targets
 from .tokenizer import PAD_ID, tokens_of_span
@@ -235,9 +236,13 @@ class Folder:
         c: InputConfig,
         rng: np.random.Generator | None = None,
         brightness: float = 0.0,
+        faults: float = 0.0,
     ) -> Batch:
         """A batch of these images with these captions."""
-        images = torch.from_numpy(self.pictures[indices]).permute(0, 3, 1, 2).float() / 255
+        pictures = self.pictures[indices]
+        if rng is not None and faults > 0:
+            pictures = np.stack([camera_faults(p, rng, faults) for p in pictures])
+        images = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
         if rng is not None and brightness > 0:
             gain = torch.from_numpy(
                 rng.uniform(1 - brightness, 1 + brightness, (2, len(indices), 1, 1, 1))
@@ -309,6 +314,7 @@ class Data:
         captions: int,
         brightness: float,
         foreign: float,
+        faults: float = 0.0,
     ) -> Batch:
         """`images` random images with `captions` random captions each, of which the share
         `foreign` is about something that the tokenizer's language does not know."""
@@ -321,7 +327,7 @@ class Data:
             chosen.append(
                 [self.foreign(rng) if rng.random() < foreign else available[p] for p in picks]
             )
-        return folder.batch(indices, chosen, self.input, rng, brightness)
+        return folder.batch(indices, chosen, self.input, rng, brightness, faults)
 
     def foreign(self, rng: np.random.Generator) -> Caption:
         """A caption that names nothing in the picture."""

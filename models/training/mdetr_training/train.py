@@ -273,7 +273,9 @@ class Trainer:
             while self.step < stage.steps:
                 rng = np.random.default_rng([self.config.seed, self.stage, self.step, self.rank])
                 share = stage.images // self.world
-                batch = train.random(rng, share, stage.captions, stage.brightness, stage.foreign)
+                batch = train.random(
+                    rng, share, stage.captions, stage.brightness, stage.foreign, stage.faults
+                )
                 for name, value in self.train_step(batch, stage).items():
                     sums[name] = sums.get(name, 0.0) + value
                 count += 1

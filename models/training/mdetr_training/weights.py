@@ -19,8 +19,8 @@ ANSWER_OPTIONS = {"answers", "answer_classes", "answer_attributes"}
 """Options of the answer heads."""
 MASK_OPTIONS = {"masks", "mask_width"}
 """Options of the mask head."""
-START_OPTIONS = {"dropout", "query_grid"}
-"""Options that trained weights do not depend on."""
+START_OPTIONS = {"dropout", "query_grid", "answer_layer"}
+"""Options that training may start with other values of: the entries stay the same."""
 
 
 def rounded(tensor: Tensor) -> Tensor:

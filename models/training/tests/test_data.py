@@ -11,6 +11,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mdetr_training import tokenizer as tokenizers
+from mdetr_training.augment import camera_faults
 from mdetr_training.config import Config, InputConfig, StageConfig
 from mdetr_training.data import Data, object_map, target_size
 
@@ -39,6 +40,22 @@ def test_tokens_of_span(tokenizer: Path):
     assert [text[slice(*encoding.offsets[t])] for t in tokens] == ["large", "blue", "sphere"]
     assert tokenizers.tokens_of_span(encoding, begin - 1, len(text)) == tokens
     assert 0 not in tokenizers.tokens_of_span(encoding, 0, 1)
+
+
+def test_camera_faults():
+    picture = np.full((24, 32, 3), 128, np.uint8)
+    rng = np.random.default_rng(1)
+    assert camera_faults(picture, rng, 0.0) is picture
+    means = []
+    for _ in range(40):
+        worse = camera_faults(picture, rng, 1.0)
+        assert worse.shape == picture.shape
+        assert worse.dtype == np.uint8
+        means.append(worse.mean())
+    assert min(means) < 90
+    assert max(means) > 190
+    again = camera_faults(picture, np.random.default_rng(5), 1.0)
+    assert (again == camera_faults(picture, np.random.default_rng(5), 1.0)).all()
 
 
 QUESTIONS = [

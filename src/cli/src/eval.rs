@@ -1,14 +1,18 @@
 //! `mdetr eval`: how well a model grounds a data set, or how good a file of predictions is.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use mdetr::eval::{self, Counts, Evaluator, Tally};
-use mdetr::{Frame, Grounder, GrounderOptions};
+use mdetr::eval::{self, Counts, Evaluator, Example, Judged, Picture, Tally};
+use mdetr::{Frame, Grounder, GrounderOptions, Grounding, QueryResult};
+use mdetr_draw::{Drawing, LegendLine, Style};
 use rayon::prelude::*;
 
+use crate::disturb::Disturbance;
 use crate::score::ScoreCommand;
 use crate::{model, picture, progress};
 
@@ -26,9 +30,37 @@ pub struct EvalArgs {
     /// Only the first N pictures.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// Measure under a fault of the camera, the link or the typist.
+    #[arg(long, value_enum, value_name = "FAULT")]
+    disturb: Option<Disturbance>,
+    /// Write pictures of captions that went wrong to this directory, some of each kind.
+    #[arg(long, value_name = "DIR")]
+    failures: Option<PathBuf>,
     /// Write one JSON object to standard output, and nothing else.
     #[arg(long)]
     json: bool,
+}
+
+/// A caption that went wrong.
+struct Failure {
+    picture: usize,
+    example: usize,
+    result: QueryResult,
+}
+
+/// What the pictures gave together.
+#[derive(Default)]
+struct Found {
+    tally: Tally,
+    failures: Vec<Failure>,
+}
+
+impl Found {
+    fn join(mut self, other: Found) -> Found {
+        self.tally.add(&other.tally);
+        self.failures.extend(other.failures);
+        self
+    }
 }
 
 impl EvalArgs {
@@ -38,28 +70,33 @@ impl EvalArgs {
         if let Some(score) = self.score {
             return score.run();
         }
-        let dataset = self.dataset.context("a data set is required")?;
+        let dataset = self.dataset.as_ref().context("a data set is required")?;
         let dir = model::directory(self.model.as_deref());
         let grounder = Grounder::load(dir, GrounderOptions::default())?;
-        let pictures = eval::read(&dataset, self.limit)?;
+        let mut pictures = eval::read(dataset, self.limit)?;
+        if let Some(fault) = self.disturb {
+            for example in pictures.iter_mut().flat_map(|p| &mut p.examples) {
+                example.caption = fault.caption(&example.caption);
+            }
+        }
         let evaluator = Evaluator::new(&grounder, &pictures)?;
         let progress = progress::bar(pictures.len(), "pictures");
-        let tally = pictures
+        let found = pictures
             .par_iter()
-            .map(|entry| {
-                let image = picture::read(&entry.path)?;
-                let frame = Frame::rgb(image.width(), image.height(), &image)?;
-                let tally = evaluator
-                    .picture(&frame, &entry.examples)
+            .enumerate()
+            .map(|(index, entry)| {
+                let found = self
+                    .judge(&evaluator, index, entry)
                     .with_context(|| entry.path.display().to_string())?;
                 progress.inc(1);
-                Ok(tally)
+                Ok(found)
             })
-            .try_reduce(Tally::default, |mut sum, tally| {
-                sum.add(&tally);
-                Ok::<_, anyhow::Error>(sum)
-            })?;
+            .try_reduce(Found::default, |a, b| Ok::<_, anyhow::Error>(a.join(b)))?;
         progress.finish_and_clear();
+        if let Some(dir) = &self.failures {
+            self.draw(dir, &pictures, found.failures)?;
+        }
+        let tally = found.tally;
         if self.json {
             let summary = tally.summary();
             let report = serde_json::json!({
@@ -72,6 +109,95 @@ impl EvalArgs {
             print!("{}", for_people(pictures.len(), &tally));
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn judge(&self, evaluator: &Evaluator, index: usize, entry: &Picture) -> Result<Found> {
+        let image = self.picture(&entry.path)?;
+        let frame = Frame::rgb(image.width(), image.height(), &image)?;
+        let mut found = Found::default();
+        let judged = evaluator.picture(&frame, &entry.examples)?;
+        for (at, (example, Judged { result, counts })) in
+            entry.examples.iter().zip(judged).enumerate()
+        {
+            found.tally.count(&example.kind, &counts);
+            if self.failures.is_some() && !counts.flawless() {
+                found.failures.push(Failure {
+                    picture: index,
+                    example: at,
+                    result,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    fn picture(&self, path: &Path) -> Result<image::RgbImage> {
+        let image = picture::read(path)?;
+        match self.disturb {
+            Some(fault) => fault.picture(image),
+            None => Ok(image),
+        }
+    }
+
+    /// Draws up to [`FAILURES_OF_A_KIND`] failures of each kind, with the caption and what was
+    /// expected.
+    fn draw(&self, dir: &Path, pictures: &[Picture], mut failures: Vec<Failure>) -> Result<()> {
+        fs::create_dir_all(dir)
+            .with_context(|| format!("--failures {}: cannot be created", dir.display()))?;
+        failures.sort_by_key(|failure| (failure.picture, failure.example));
+        let mut drawn: BTreeMap<&str, usize> = BTreeMap::new();
+        for Failure {
+            picture,
+            example,
+            result,
+        } in failures
+        {
+            let Picture { path, examples } = &pictures[picture];
+            let example = &examples[example];
+            let count = drawn.entry(&example.kind).or_default();
+            if *count == FAILURES_OF_A_KIND {
+                continue;
+            }
+            *count += 1;
+            let mut image = self.picture(path)?;
+            let (width, height) = image.dimensions();
+            let key = result.query.id().to_owned();
+            let grounding = Grounding {
+                revision: 0,
+                width,
+                height,
+                queries: vec![result],
+            };
+            let drawing = Drawing::from(&grounding).with_legend(LegendLine {
+                key,
+                text: expectation(example),
+                absent: false,
+            });
+            let style = Style {
+                font: "Sans 8".into(),
+                ..Style::default()
+            };
+            drawing
+                .annotate_rgb(width, height, &mut image, &style)
+                .map_err(|error| anyhow!("{}: cannot be drawn on: {error}", path.display()))?;
+            let out = dir.join(format!("{}-{count}.png", example.kind));
+            image
+                .save(&out)
+                .with_context(|| format!("{}: cannot be written", out.display()))?;
+        }
+        Ok(())
+    }
+}
+
+const FAILURES_OF_A_KIND: usize = 4;
+
+/// The caption and what is right.
+fn expectation(example: &Example) -> String {
+    let caption = &example.caption;
+    match (&example.answer, example.objects.len()) {
+        (Some(answer), _) => format!("right: {answer}"),
+        (None, 0) => format!("nothing is {caption}"),
+        (None, _) => caption.clone(),
     }
 }
 
@@ -91,9 +217,14 @@ fn for_people(pictures: usize, tally: &Tally) -> String {
             percent(summary.recall_5),
             percent(summary.recall_10)
         ),
-        format!("relation accuracy {}", percent(summary.relation_accuracy)),
+        format!(
+            "relation accuracy {}, two relations {}",
+            percent(summary.relation_accuracy),
+            percent(summary.relation2_accuracy)
+        ),
         format!("absent with a box {}", percent(summary.absent_with_box)),
         format!("plural F1 {}", percent(summary.plural_f1)),
+        format!("exact spans {}", percent(summary.exact_spans)),
         format!("answers {}", percent(summary.answer_accuracy)),
         format!("mask IoU {}", percent(summary.mask_iou)),
     ];
@@ -105,13 +236,15 @@ fn for_people(pictures: usize, tally: &Tally) -> String {
             first_phrase,
             absent_with_box,
             answered,
+            exact_spans,
             ..
         } = counts;
         lines.push(format!(
-            "  {kind}: {captions} captions, {phrases} phrases, recall @1 {}, first phrase {}, absent with a box {}, answers {}",
+            "  {kind}: {captions} captions, {phrases} phrases, recall @1 {}, first phrase {}, absent with a box {}, exact spans {}, answers {}",
             percent(recall_1.ratio()),
             percent(first_phrase.ratio()),
             percent(absent_with_box.ratio()),
+            percent(exact_spans.ratio()),
             percent(answered.ratio())
         ));
     }

@@ -5,6 +5,7 @@
 
 mod bundle;
 mod detect;
+mod disturb;
 mod eval;
 mod model;
 mod picture;

@@ -49,6 +49,9 @@ struct SceneArgs {
     /// Greatest number of objects.
     #[arg(long, value_name = "N", default_value_t = SceneOptions::default().max_objects)]
     max_objects: usize,
+    /// Focal length of the camera in image widths [default: a random one of 1.0 to 1.2].
+    #[arg(long, value_name = "WIDTHS")]
+    focal: Option<f32>,
 }
 
 impl SceneArgs {
@@ -58,6 +61,7 @@ impl SceneArgs {
             max_objects: self.max_objects,
             width: self.size.0,
             height: self.size.1,
+            focal: self.focal,
         };
         options.check()?;
         Ok(options)

@@ -303,6 +303,24 @@ fn a_data_set_is_evaluated() {
         "{}",
         text(&some.stdout)
     );
+
+    let failures = dir.path().join("failures");
+    let drawn = mdetr(&["eval", &out, "--failures", &failures.display().to_string()]);
+    assert_eq!(drawn.stdout, mdetr(&["eval", &out]).stdout);
+    for entry in std::fs::read_dir(&failures).unwrap() {
+        assert!(image::open(entry.unwrap().path()).unwrap().width() > 0);
+    }
+
+    // Dark pictures and captions with a typo are other ones.
+    for fault in ["dark", "typo"] {
+        let disturbed = mdetr(&["eval", &out, "--disturb", fault, "--json"]);
+        assert_eq!(code(&disturbed), 0, "{}", text(&disturbed.stderr));
+        let found: Value = serde_json::from_slice(&disturbed.stdout).unwrap();
+        assert_eq!(found["summary"]["captions"], 12);
+    }
+    let unknown = mdetr(&["eval", &out, "--disturb", "fog"]);
+    assert_eq!(code(&unknown), 2);
+    assert!(text(&unknown.stderr).contains("jpeg, dark, bright, blur, typo"));
 }
 
 /// Bundles of the released structures, small and with random weights.

@@ -54,6 +54,27 @@ fn dataset() {
 }
 
 #[test]
+fn another_focal_length() {
+    let dir = tempfile::tempdir().unwrap();
+    let focal = |name: &str, length: &str| {
+        let out = path(dir.path(), name);
+        let args = ["--count", "2", "--size", "96x64", "--focal", length];
+        mdetr(&[&["dataset"], &args[..], &["--out", &out]].concat())
+    };
+    let run = focal("set", "1.5");
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    let json = std::fs::read(dir.path().join("set/scenes.json")).unwrap();
+    let json: Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["recipe"]["focal"], 1.5);
+    assert_eq!(json["scenes"][1]["camera"]["focal"], 1.5);
+    let other = text(&focal("set", "0.8").stderr);
+    assert!(other.contains("focal length 1.5"), "{other}");
+    let refused = focal("none", "9");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("expected 0.5 to 3"));
+}
+
+#[test]
 fn only_some_kinds() {
     let dir = tempfile::tempdir().unwrap();
     let out = path(dir.path(), "set");

@@ -216,6 +216,8 @@ struct Recipe {
     height: u32,
     min_objects: usize,
     max_objects: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    focal: Option<f32>,
 }
 
 impl Recipe {
@@ -227,6 +229,7 @@ impl Recipe {
             height: options.scene.height,
             min_objects: options.scene.min_objects,
             max_objects: options.scene.max_objects,
+            focal: options.scene.focal,
         }
     }
 
@@ -265,12 +268,17 @@ impl std::fmt::Display for Recipe {
             height,
             min_objects,
             max_objects,
+            focal,
         } = self;
         write!(
             f,
             "seed {seed}, size {width}x{height}, {min_objects} to {max_objects} objects, \
              renderer {renderer}"
-        )
+        )?;
+        match focal {
+            Some(focal) => write!(f, ", focal length {focal}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -29,6 +29,16 @@ pub enum ScenesError {
         /// Greatest number supported.
         limit: usize,
     },
+    /// A focal length that is not supported.
+    #[error("focal length {focal} image widths is not supported: expected {shortest} to {longest}")]
+    Focal {
+        /// Requested focal length in image widths.
+        focal: f32,
+        /// Shortest supported.
+        shortest: f32,
+        /// Longest supported.
+        longest: f32,
+    },
     /// A caption kind nobody knows.
     #[error("no caption kind is called '{name}': expected {expected}")]
     Kind {

@@ -86,7 +86,7 @@ impl MovingScene {
 
     fn attempt(rng: &mut impl Rng, count: usize, options: &SceneOptions) -> Option<MovingScene> {
         let mut moving = MovingScene {
-            still: Scene::empty(rng),
+            still: Scene::empty(rng, options),
             paths: Vec::new(),
         };
         for _ in 0..count {

@@ -234,6 +234,8 @@ pub struct SceneOptions {
     pub width: u32,
     /// Height of the pictures to be made.
     pub height: u32,
+    /// Focal length of the camera in image widths; `None`: a random one of 1.0 to 1.2.
+    pub focal: Option<f32>,
 }
 
 impl Default for SceneOptions {
@@ -243,11 +245,14 @@ impl Default for SceneOptions {
             max_objects: 8,
             width: 320,
             height: 240,
+            focal: None,
         }
     }
 }
 
 impl SceneOptions {
+    /// Least and greatest focal length in image widths.
+    pub const FOCAL_LENGTHS: (f32, f32) = (0.5, 3.0);
     /// Greatest number of objects a scene has room for.
     pub const MAX_OBJECTS: usize = 10;
     /// Least and greatest side of a picture in pixels.
@@ -256,7 +261,7 @@ impl SceneOptions {
     /// Checks the numbers.
     ///
     /// # Errors
-    /// [`ScenesError::Size`] or [`ScenesError::ObjectCount`].
+    /// [`ScenesError::Size`], [`ScenesError::ObjectCount`] or [`ScenesError::Focal`].
     pub fn check(&self) -> Result<(), ScenesError> {
         let (width, height) = (self.width, self.height);
         let (min, max) = Self::SIDES;
@@ -279,7 +284,15 @@ impl SceneOptions {
                 limit: Self::MAX_OBJECTS,
             });
         }
-        Ok(())
+        let (shortest, longest) = Self::FOCAL_LENGTHS;
+        match self.focal {
+            Some(focal) if !(shortest..=longest).contains(&focal) => Err(ScenesError::Focal {
+                focal,
+                shortest,
+                longest,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Size with this shape and about as many pixels as 256 x 192, at which visibility is judged.
@@ -341,7 +354,7 @@ impl Scene {
     }
 
     fn attempt(rng: &mut impl Rng, count: usize, options: &SceneOptions) -> Option<Scene> {
-        let mut scene = Scene::empty(rng);
+        let mut scene = Scene::empty(rng, options);
         for _ in 0..count {
             let mut object = scene.sample_object(rng);
             scene.place(rng, &mut object, options)?;
@@ -351,7 +364,7 @@ impl Scene {
     }
 
     /// A table with nothing on it, seen by a random camera under random light.
-    pub(crate) fn empty(rng: &mut impl Rng) -> Scene {
+    pub(crate) fn empty(rng: &mut impl Rng, options: &SceneOptions) -> Scene {
         let azimuth = rng.random_range(0.0..TAU);
         let target = vec3(
             rng.random_range(-0.5..0.5),
@@ -360,10 +373,12 @@ impl Scene {
         );
         let elevation = rng.random_range(25f32.to_radians()..45f32.to_radians());
         let eye = target + spherical(azimuth, elevation) * rng.random_range(8.0..10.0);
+        // Drawn in any case, so that the rest of the scene does not depend on the option.
+        let usual_focal = rng.random_range(1.0..1.2);
         let camera = Camera {
             eye: eye.into(),
             target: target.into(),
-            focal: rng.random_range(1.0..1.2),
+            focal: options.focal.unwrap_or(usual_focal),
         };
         Scene {
             objects: Vec::new(),

@@ -3,9 +3,10 @@
 //! | number | over | holds if |
 //! |---|---|---|
 //! | recall@k | phrases that refer to something | one of the k boxes that answer most to the phrase hits one of its objects |
-//! | accuracy | captions of kind `relation` | the box that answers most to the first phrase hits one of its objects |
+//! | accuracy | captions of kind `relation`, and of kind `relation2` | the box that answers most to the first phrase hits one of its objects |
 //! | answers | questions, if the model answers them | the answer is the true one |
 //! | mask IoU | objects that are referred to, if the model draws masks | mean overlap with the mask of the detection that hits the object best, 0 if none does |
+//! | exact spans | detections that hit an object that is referred to | their phrases are those that refer to the object, to the character |
 //! | absent with a box | captions that refer to nothing | any box is above the score threshold |
 //! | plural F1 | captions of kind `plural` | objects and the detections of the phrase, matched one to one |
 //!
@@ -16,7 +17,7 @@
 mod dataset;
 mod metrics;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -31,6 +32,7 @@ use crate::query::{Query, Span};
 
 /// Kinds of captions with a number of their own.
 const RELATION: &str = "relation";
+const RELATION2: &str = "relation2";
 const PLURAL: &str = "plural";
 
 /// Counts over captions of one kind, or of all.
@@ -53,6 +55,8 @@ pub struct Counts {
     pub absent_with_box: Share,
     /// Questions answered right.
     pub answered: Share,
+    /// Detections of objects whose phrases are exactly those that refer to the object.
+    pub exact_spans: Share,
     /// Overlap of the masks of objects that are referred to.
     #[serde(skip)]
     pub masks: Mean,
@@ -62,6 +66,17 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Whether nothing that was counted went wrong: of boxes, words and answers, not of masks.
+    pub fn flawless(&self) -> bool {
+        let all = |share: Share| share.hits == share.total;
+        let plural = self.plural.false_positives + self.plural.false_negatives;
+        all(self.recall_1)
+            && all(self.answered)
+            && all(self.exact_spans)
+            && self.absent_with_box.hits == 0
+            && plural == 0
+    }
+
     fn add(&mut self, other: &Counts) {
         self.captions += other.captions;
         self.phrases += other.phrases;
@@ -71,6 +86,7 @@ impl Counts {
         self.first_phrase.add(other.first_phrase);
         self.absent_with_box.add(other.absent_with_box);
         self.answered.add(other.answered);
+        self.exact_spans.add(other.exact_spans);
         self.masks.add(other.masks);
         self.plural.add(other.plural);
     }
@@ -84,6 +100,11 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Adds the counts of a caption of this kind.
+    pub fn count(&mut self, kind: &str, counts: &Counts) {
+        self.kinds.entry(kind.to_owned()).or_default().add(counts);
+    }
+
     /// Adds the counts of other pictures.
     pub fn add(&mut self, other: &Tally) {
         for (kind, counts) in &other.kinds {
@@ -101,16 +122,21 @@ impl Tally {
     /// The headline numbers.
     pub fn summary(&self) -> Summary {
         let all = self.all();
-        let relation = self.kinds.get(RELATION).map(|counts| counts.first_phrase);
+        let first_phrase = |kind| {
+            let counts: Option<&Counts> = self.kinds.get(kind);
+            counts.and_then(|counts| counts.first_phrase.ratio())
+        };
         Summary {
             captions: all.captions,
             phrases: all.phrases,
             recall_1: all.recall_1.ratio(),
             recall_5: all.recall_5.ratio(),
             recall_10: all.recall_10.ratio(),
-            relation_accuracy: relation.and_then(Share::ratio),
+            relation_accuracy: first_phrase(RELATION),
+            relation2_accuracy: first_phrase(RELATION2),
             absent_with_box: all.absent_with_box.ratio(),
             answer_accuracy: all.answered.ratio(),
+            exact_spans: all.exact_spans.ratio(),
             mask_iou: all.masks.value(),
             plural_f1: all.plural.f1(),
         }
@@ -133,14 +159,27 @@ pub struct Summary {
     pub recall_10: Option<f64>,
     /// Accuracy of referring expressions with one relation.
     pub relation_accuracy: Option<f64>,
+    /// Accuracy of referring expressions with two relations.
+    pub relation2_accuracy: Option<f64>,
     /// Share of captions that refer to nothing and have a box all the same.
     pub absent_with_box: Option<f64>,
     /// Share of questions answered right.
     pub answer_accuracy: Option<f64>,
+    /// Share of the detections that hit an object whose phrases are exactly those that refer to it.
+    pub exact_spans: Option<f64>,
     /// Mean intersection over union of the masks of objects that are referred to.
     pub mask_iou: Option<f64>,
     /// F1 of plurals.
     pub plural_f1: Option<f64>,
+}
+
+/// What was found for one caption, and how good it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// What was found.
+    pub result: QueryResult,
+    /// Its counts.
+    pub counts: Counts,
 }
 
 /// A data set's captions, encoded, with the model that answers them. Threads may share it.
@@ -174,30 +213,32 @@ impl<'a> Evaluator<'a> {
         })
     }
 
-    /// Grounds the captions of one picture and counts. `frame` is the picture, decoded.
+    /// Grounds the captions of one picture and counts, caption by caption. `frame` is the picture,
+    /// decoded.
     ///
     /// # Errors
     /// The engine fails.
-    pub fn picture(&self, frame: &Frame, examples: &[Example]) -> Result<Tally, Error> {
-        let mut wanted: Vec<usize> = examples
+    pub fn picture(&self, frame: &Frame, examples: &[Example]) -> Result<Vec<Judged>, Error> {
+        let captions: Vec<usize> = examples
             .iter()
             .map(|example| self.index[example.caption.as_str()])
             .collect();
-        let captions: Vec<usize> = wanted.clone();
+        let mut wanted = captions.clone();
         wanted.sort_unstable();
         wanted.dedup();
         let asked = self.captions.subset(&wanted)?;
         let found = self.grounder.ground_with_outputs(frame, &asked)?;
-        let mut tally = Tally::default();
-        for (example, caption) in examples.iter().zip(captions) {
+        let judge = |(example, caption): (&Example, &usize)| {
             let at = wanted
-                .binary_search(&caption)
+                .binary_search(caption)
                 .expect("wanted has every caption");
-            let counts = tally.kinds.entry(example.kind.clone()).or_default();
             let (result, outputs) = &found[at];
-            counts.add(&self.example(frame, example, result, outputs));
-        }
-        Ok(tally)
+            Judged {
+                result: result.clone(),
+                counts: self.example(frame, example, result, outputs),
+            }
+        };
+        Ok(examples.iter().zip(&captions).map(judge).collect())
     }
 
     fn example(
@@ -223,6 +264,9 @@ impl<'a> Evaluator<'a> {
             counts
                 .answered
                 .count(result.answer.as_ref().is_some_and(right));
+        }
+        for exact in exact_spans(detections, &example.objects) {
+            counts.exact_spans.count(exact);
         }
         if manifest.segments() {
             for object in &example.objects {
@@ -266,6 +310,20 @@ fn objects_of(example: &Example, outputs: &RawOutputs, tokens: &[usize]) -> Vec<
         .collect()
 }
 
+/// For each detection that hits one of the objects, whether its phrases are exactly those that refer
+/// to the object it overlaps most.
+fn exact_spans(detections: &[Detection], objects: &[Object]) -> impl Iterator<Item = bool> {
+    detections.iter().filter_map(|detection| {
+        let hits = objects
+            .iter()
+            .map(|object| (detection.bbox.iou(object.bbox), object))
+            .filter(|(overlap, _)| *overlap >= IOU_THRESHOLD);
+        let (_, object) = hits.max_by(|a, b| a.0.total_cmp(&b.0))?;
+        let found: BTreeSet<Span> = detection.phrases.iter().map(|phrase| phrase.span).collect();
+        Some(found == object.spans.iter().copied().collect())
+    })
+}
+
 /// Overlap of an object's mask with that of the detection that hits it best, 0 if none does; `None`
 /// if the object's mask is not known.
 fn mask_overlap(object: &Object, detections: &[Detection]) -> Option<f64> {
@@ -306,6 +364,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::ground::Phrase;
 
     /// "a cube left of a cone": the first box answers to "cone", the second to "cube".
     fn outputs() -> RawOutputs {
@@ -395,6 +454,52 @@ mod tests {
         assert_eq!(summary.relation_accuracy, Some(0.5));
         assert_eq!(summary.absent_with_box, Some(0.0));
         assert_eq!(summary.plural_f1, None);
+    }
+
+    #[test]
+    fn spans_are_exact_to_the_character() {
+        let bbox = |x| BBox {
+            x,
+            y: 0.0,
+            width: 2.0,
+            height: 1.0,
+        };
+        let span = |start, end| Span { start, end };
+        let detection = |x, spans: &[Span]| Detection {
+            bbox: bbox(x),
+            score: 0.9,
+            phrases: spans
+                .iter()
+                .map(|&span| Phrase {
+                    span,
+                    text: String::new(),
+                    score: 0.9,
+                })
+                .collect(),
+            track: None,
+            mask: None,
+        };
+        let objects = [
+            Object {
+                bbox: bbox(0.0),
+                spans: vec![span(0, 6), span(12, 20)],
+                mask: None,
+            },
+            Object {
+                bbox: bbox(4.0),
+                spans: vec![span(0, 6)],
+                mask: None,
+            },
+        ];
+        let found = [
+            detection(0.1, &[span(12, 20), span(0, 6)]),
+            detection(0.0, &[span(0, 6)]),
+            detection(4.0, &[span(0, 6)]),
+            detection(4.0, &[span(2, 6)]),
+            detection(9.0, &[span(0, 6)]),
+        ];
+        let exact: Vec<bool> = exact_spans(&found, &objects).collect();
+        assert_eq!(exact, [true, false, true, false], "the last hits nothing");
     }
 
     #[test]
