@@ -64,6 +64,16 @@ def targets(answer: str, attributes: Sequence[str], counts: int) -> dict[str, in
     return {"type": CLEVR_TYPES.index(head), head: value}
 
 
+def attribute_groups(
+    attributes: Sequence[str], known: dict[str, list[str]]
+) -> list[list[int]] | None:
+    """The classes of each attribute's values among the answers `attributes`; `known` has the values
+    by attribute. None if one has no class."""
+    groups = [[attributes.index(v) for v in values if v in attributes] for values in known.values()]
+    complete = all(len(g) == len(v) for g, v in zip(groups, known.values(), strict=True))
+    return groups if complete else None
+
+
 def words(path: Path, heads: dict[str, int]) -> dict[str, list[str]]:
     """GQA's answers by head and class, from gqa_answer2id_by_type.json: class by answer by head.
 

@@ -84,6 +84,9 @@ class LossConfig:
     """Attribute words against the image tokens, before the transformer."""
     tokens: float = 0.0
     """The detection losses on the encoder's image tokens."""
+    attributes: float = 0.0
+    """The head of attribute answers on the matched object queries, against the objects' own
+    attributes: an answer then only has to be copied from the object that is asked about."""
     qa: float = 1.0
     """Each answer head's loss, where the network has answer heads."""
     mask: float = 1.0

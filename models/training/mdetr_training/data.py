@@ -259,6 +259,7 @@ class Folder:
         boxes = torch.zeros(len(flat), most, 4)
         positive = torch.zeros(len(flat), most, length, dtype=torch.bool)
         valid = torch.zeros(len(flat), most, dtype=torch.bool)
+        attributes = torch.full((len(flat), most, len(ATTRIBUTES)), -1)
         objects = torch.full((len(flat), self.boxes.shape[1]), -1)
         asked = {h: torch.tensor([x.answer.get(h, -1) for x in flat]) for h in self.heads}
         image_of = [i for i, of_image in zip(indices, captions, strict=True) for _ in of_image]
@@ -269,12 +270,13 @@ class Folder:
                 boxes[b, m] = torch.from_numpy(self.boxes[image, o])
                 positive[b, m, tokens] = True
                 valid[b, m] = True
+                attributes[b, m] = torch.from_numpy(self.attributes[image, o])
                 objects[b, o] = m
         return Batch(
             images=((images - mean) / std).contiguous(memory_format=torch.channels_last),
             input_ids=ids,
             attention_mask=mask,
-            targets=Targets(boxes, positive, valid),
+            targets=Targets(boxes, positive, valid, attributes),
             objects=objects,
             cells=torch.from_numpy(self.cells[indices].astype(np.int64)),
             boxes=torch.from_numpy(self.boxes[indices]),

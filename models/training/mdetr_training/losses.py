@@ -48,8 +48,28 @@ def contrastive_align_loss(
     return (one_way(2) + one_way(1)) / 2 / targets.num_boxes
 
 
-def detection_losses(outputs: Outputs, targets: Targets, c: LossConfig) -> dict[str, Tensor]:
-    """Weighted losses, each summed over the decoder layers."""
+def attribute_loss(
+    logits: Tensor, matches: Matches, attributes: Tensor, groups: list[list[int]]
+) -> Tensor:
+    """Cross-entropy of the matched objects' attributes, averaged over objects and attributes.
+
+    logits: [B, Q, K]; attributes: [B, M, G], a value in each group; groups: the classes, of K, of
+    each group's values.
+    """
+    found = logits[matches.batch, matches.query]
+    target = attributes[matches.batch, matches.target]
+    losses = [
+        F.cross_entropy(found[:, classes], target[:, g], reduction="sum")
+        for g, classes in enumerate(groups)
+    ]
+    return sum(losses) / max(len(found) * len(groups), 1)
+
+
+def detection_losses(
+    outputs: Outputs, targets: Targets, c: LossConfig, groups: list[list[int]] | None = None
+) -> dict[str, Tensor]:
+    """Weighted losses, each summed over the decoder layers. `groups` as for `attribute_loss`,
+    which needs them."""
     totals: dict[str, Tensor] = {}
 
     def add(name: str, weight: float, value: Tensor) -> None:
@@ -69,6 +89,9 @@ def detection_losses(outputs: Outputs, targets: Targets, c: LossConfig) -> dict[
                 outputs.query_embeddings[layer], outputs.text_embeddings, m, targets, c.temperature
             )
             add("contrastive_align", c.contrastive_align, align)
+        if c.attributes > 0 and groups:
+            loss = attribute_loss(outputs.attribute_logits[layer], m, targets.attributes, groups)
+            add("attributes", c.attributes, loss)
     return totals
 
 

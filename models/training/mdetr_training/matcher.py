@@ -21,6 +21,9 @@ class Targets:
     """[B, M, L] bool: the tokens that name each object."""
     valid: Tensor
     """[B, M] bool: an object, not padding."""
+    attributes: Tensor | None = None
+    """[B, M, 4], each object's value of every attribute, in the order of `data.ATTRIBUTES`; of
+    padding -1."""
 
     @property
     def num_boxes(self) -> float:

@@ -45,6 +45,8 @@ class Outputs:
     """[B, N, C], the class head on the encoder's image tokens."""
     token_boxes: Tensor
     """[B, N, 4], the box head on the encoder's image tokens."""
+    attribute_logits: Tensor | None = None
+    """[D, B, Q, K], the head of attribute answers on the object queries; None without one."""
     hidden: Tensor | None = None
     """[B, Q, d], the object queries after the last decoder layer."""
     memory: Tensor | None = None
@@ -197,6 +199,9 @@ class MDETR(nn.Module):
             text_embeddings=F.normalize(text_proj.float(), dim=-1, eps=1e-12),
             token_logits=self.class_embed(image).float(),
             token_boxes=self.bbox_embed(image).float().sigmoid(),
+            attribute_logits=(
+                self.answer_attr_head(hidden).float() if "attr" in self.answers else None
+            ),
             hidden=hidden[-1],
             memory=memory[:, :n],
             answers={k: v.float() for k, v in self._answer(layers).items()},

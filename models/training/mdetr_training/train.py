@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from . import config as configs
 from . import weights
+from .answers import attribute_groups
 from .config import Config, StageConfig
-from .data import Batch, Data
+from .data import ATTRIBUTES, Batch, Data
 from .evaluate import autocast, evaluate
 from .losses import (
     answer_losses,
@@ -67,6 +68,16 @@ def check_stages(stages: list[StageConfig], masks: bool) -> None:
             raise ValueError(f"stages[{i}].mask_objects: expected at least 1 for masks_only")
 
 
+def check_attributes(stages: list[StageConfig], groups: list[list[int]] | None) -> None:
+    """Refuse stages that train attributes for which the network has no answers."""
+    for i, stage in enumerate(stages):
+        if stage.loss.attributes > 0 and not groups:
+            raise ValueError(
+                f"stages[{i}].loss.attributes: expected 0 where network.answer_attributes lacks "
+                f"words of the data's, found {stage.loss.attributes}"
+            )
+
+
 def set_modes(network: MDETR | DETRsegm, stage: StageConfig) -> None:
     """Freeze what the stage does not train."""
     network.train().requires_grad_(True)
@@ -100,6 +111,8 @@ class Trainer:
         self.tokenizer = tokenizer
         self.out = out
         check_stages(config.stages, config.network.masks)
+        self.groups = attribute_groups(config.network.answer_attributes, ATTRIBUTES)
+        check_attributes(config.stages, self.groups)
         self.network = build(config.network).to(memory_format=torch.channels_last)
         self.words = Words(tokenizer, config.network.d_model)
         self.ema = Ema(self.network)
@@ -165,7 +178,7 @@ class Trainer:
             if stage.words_only:
                 return result
             outputs = self._outputs(tokens, batch)
-        result |= detection_losses(outputs, batch.targets, stage.loss)
+        result |= detection_losses(outputs, batch.targets, stage.loss, self.groups)
         result |= answer_losses(outputs.answers, batch.answers, stage.loss.qa)
         if stage.mask_objects:
             result |= self._mask_losses(outputs, maps, batch, stage)

@@ -5,11 +5,13 @@ import math
 import pytest
 import torch
 
+from mdetr_training.answers import attribute_groups
 from mdetr_training.boxes import cxcywh_to_xyxy, iou_and_giou
 from mdetr_training.config import LossConfig
 from mdetr_training.evaluate import answered
 from mdetr_training.losses import (
     answer_losses,
+    attribute_loss,
     box_losses,
     contrastive_align_loss,
     detection_losses,
@@ -42,6 +44,25 @@ def test_iou_and_giou():
 def test_cxcywh_to_xyxy():
     box = cxcywh_to_xyxy(torch.tensor([0.5, 0.4, 0.2, 0.6]))
     torch.testing.assert_close(box, torch.tensor([0.4, 0.1, 0.6, 0.7]))
+
+
+def test_attribute_loss():
+    logits = torch.zeros(1, 2, 5)
+    logits[0, 1] = torch.tensor([math.log(3.0), 0.0, 9.0, 0.0, math.log(4.0)])
+    matched = Matches(torch.tensor([0]), torch.tensor([1]), torch.tensor([0]))
+    attributes = torch.tensor([[[0, 1]]])
+    # Of the first two classes the first has 3/4, of the last two the second has 4/5; the third
+    # class is in no group.
+    loss = attribute_loss(logits, matched, attributes, [[0, 1], [3, 4]])
+    assert loss == pytest.approx((math.log(4 / 3) + math.log(5 / 4)) / 2)
+    nothing = Matches(*(torch.zeros(0, dtype=torch.long) for _ in range(3)))
+    assert attribute_loss(logits, nothing, attributes, [[0, 1], [3, 4]]) == 0
+
+
+def test_attribute_groups():
+    known = {"size": ["small", "large"], "colour": ["red", "blue"]}
+    assert attribute_groups(["red", "small", "blue", "large"], known) == [[1, 3], [0, 2]]
+    assert attribute_groups(["small", "large", "red"], known) is None
 
 
 def test_match_is_exact_where_greedy_is_not():
