@@ -38,6 +38,7 @@ test-models: setup python
 	$(VENV)/bin/ruff check --config models/training/pyproject.toml models src tests
 	$(VENV)/bin/ruff format --config models/training/pyproject.toml --check models src tests
 	cd models/training && ../../$(VENV)/bin/python -m pytest -q
+	tools/test-onnxruntime $(VENV)
 ifdef FULL
 	$(VENV)/bin/python -m mdetr_training reference-official --full out/official
 	MDETR_OFFICIAL=$(CURDIR)/out/official cargo test -p mdetr --test official full_size -- --ignored --nocapture

@@ -85,8 +85,9 @@ class LossConfig:
     tokens: float = 0.0
     """The detection losses on the encoder's image tokens."""
     attributes: float = 0.0
-    """The head of attribute answers on the matched object queries, against the objects' own
-    attributes: an answer then only has to be copied from the object that is asked about."""
+    """The head of attribute answers on the matched object queries and on the encoder's image
+    tokens, against the objects' own attributes: an answer then only has to be copied from the
+    object that is asked about."""
     qa: float = 1.0
     """Each answer head's loss, where the network has answer heads."""
     mask: float = 1.0

@@ -57,12 +57,26 @@ def attribute_loss(
     each group's values.
     """
     found = logits[matches.batch, matches.query]
-    target = attributes[matches.batch, matches.target]
+    return _attributes(found, attributes[matches.batch, matches.target], groups)
+
+
+def _attributes(found: Tensor, target: Tensor, groups: list[list[int]]) -> Tensor:
+    """As `attribute_loss`, of logits [K, classes] and values [K, G]."""
     losses = [
         F.cross_entropy(found[:, classes], target[:, g], reduction="sum")
         for g, classes in enumerate(groups)
     ]
     return sum(losses) / max(len(found) * len(groups), 1)
+
+
+def token_attribute_loss(
+    logits: Tensor, cells: Tensor, attributes: Tensor, groups: list[list[int]]
+) -> Tensor:
+    """The same for image tokens: logits [B, N, K], cells [B, N] as in `token_losses`, attributes
+    [B, O, G] of the scene's objects."""
+    batch, token = (cells > 0).nonzero(as_tuple=True)
+    target = attributes[batch, cells[batch, token] - 1]
+    return _attributes(logits[batch, token], target, groups)
 
 
 def detection_losses(

@@ -47,6 +47,8 @@ class Outputs:
     """[B, N, 4], the box head on the encoder's image tokens."""
     attribute_logits: Tensor | None = None
     """[D, B, Q, K], the head of attribute answers on the object queries; None without one."""
+    token_attribute_logits: Tensor | None = None
+    """[B, N, K], the same head on the encoder's image tokens."""
     hidden: Tensor | None = None
     """[B, Q, d], the object queries after the last decoder layer."""
     memory: Tensor | None = None
@@ -192,6 +194,7 @@ class MDETR(nn.Module):
         image = self.transformer.decoder.norm(memory[:, :n])
         image_proj = self.contrastive_align_projection_image(hidden)
         text_proj = self.contrastive_align_projection_text(memory[:, n:])
+        attributes = self.answer_attr_head if "attr" in self.answers else None
         return Outputs(
             logits=self.class_embed(hidden).float(),
             boxes=self.bbox_embed(hidden).float().sigmoid(),
@@ -199,9 +202,8 @@ class MDETR(nn.Module):
             text_embeddings=F.normalize(text_proj.float(), dim=-1, eps=1e-12),
             token_logits=self.class_embed(image).float(),
             token_boxes=self.bbox_embed(image).float().sigmoid(),
-            attribute_logits=(
-                self.answer_attr_head(hidden).float() if "attr" in self.answers else None
-            ),
+            attribute_logits=attributes(hidden).float() if attributes else None,
+            token_attribute_logits=attributes(image).float() if attributes else None,
             hidden=hidden[-1],
             memory=memory[:, :n],
             answers={k: v.float() for k, v in self._answer(layers).items()},

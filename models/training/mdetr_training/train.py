@@ -23,6 +23,7 @@ from .losses import (
     detection_losses,
     mask_losses,
     matched_objects,
+    token_attribute_loss,
     token_losses,
     true_masks,
 )
@@ -192,6 +193,15 @@ class Trainer:
                 batch.targets,
                 stage.loss,
             )
+        if stage.loss.attributes > 0:
+            k = len(batch.captions) // len(tokens)
+            loss = token_attribute_loss(
+                outputs.token_attribute_logits,
+                batch.cells.repeat_interleave(k, 0),
+                batch.attributes.repeat_interleave(k, 0),
+                self.groups,
+            )
+            result["token_attributes"] = stage.loss.attributes * loss
         return result
 
     def _outputs(self, tokens: torch.Tensor, batch: Batch) -> Outputs:

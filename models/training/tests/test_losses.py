@@ -18,6 +18,7 @@ from mdetr_training.losses import (
     mask_losses,
     matched_objects,
     soft_token_loss,
+    token_attribute_loss,
     token_losses,
     true_masks,
 )
@@ -55,6 +56,9 @@ def test_attribute_loss():
     # class is in no group.
     loss = attribute_loss(logits, matched, attributes, [[0, 1], [3, 4]])
     assert loss == pytest.approx((math.log(4 / 3) + math.log(5 / 4)) / 2)
+    cells = torch.tensor([[0, 1]])
+    same = token_attribute_loss(logits, cells, attributes, [[0, 1], [3, 4]])
+    assert same == pytest.approx(float(loss))
     nothing = Matches(*(torch.zeros(0, dtype=torch.long) for _ in range(3)))
     assert attribute_loss(logits, nothing, attributes, [[0, 1], [3, 4]]) == 0
 

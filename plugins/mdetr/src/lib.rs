@@ -3,6 +3,7 @@
 //! | element | does |
 //! |---|---|
 //! | `mdetr` | grounds the standing queries; attaches detections; pixels untouched |
+//! | `mdetrtrack` | gives detections an identity over time |
 //! | `mdetroverlay` | draws what was found |
 //! | `mdetr2json` | one JSON line per frame |
 //! | `tabletopsrc` | the tabletop world as a source, with its ground truth attached |
@@ -28,9 +29,32 @@
 //! finds all workers busy is not inferred, which a QoS message tells at most once a second, where
 //! "dropped" counts skipped inferences. No mode drops a frame.
 //!
+//! With `change-threshold`, a frame that looks like the last inferred one is not inferred: it carries that
+//! one's result, with its age. Elements of one process with the same model and engine share one loaded
+//! model; each has queries and counters of its own.
+//!
 //! Queries and thresholds may change while playing. New sentences are encoded in the background and
 //! swapped in as a whole; then the element posts a message `mdetr-queries` with the `revision` and the
 //! `ids` of the queries that stand. If they cannot be used, it posts a warning and the old ones stay.
+//!
+//! An application sets them as properties or, all at once, with the action signal `set-queries`, whose
+//! argument is a structure with `query` (a sentence) or `queries` (as the property) and which returns whether
+//! they can be used; any element downstream, with a custom upstream event of such a structure, called
+//! `mdetr-set-queries`. Both replace all queries, those of `config` too.
+//!
+//! # mdetrtrack
+//!
+//! ```sh
+//! gst-launch-1.0 tabletopsrc num-buffers=20 ! mdetr inference-interval=5 query="all balls" ! mdetrtrack ! mdetr2json ! filesink location=tracks.jsonl
+//! gst-launch-1.0 tabletopsrc is-live=true num-buffers=20 ! mdetr mode=live query="a cube" ! mdetrtrack min-hits=1 ! mdetroverlay ! fakesink sync=true
+//! ```
+//!
+//! Each query has its own objects ([`mdetr::track`](::mdetr::track)). An object has an id (`track`) once
+//! `min-hits` results in a row showed it. On frames that were not inferred, boxes are where the objects
+//! should be by then; the result's age still says how old it is. An object with an id that a result does
+//! not show is reported for `coast` nanoseconds more, so that a presence does not flicker, and keeps its
+//! id for `max-age`. Scores are smoothed over time. Masks and answers stay those of the last result. A
+//! flush or a new stream begins anew, and so does what a changed query finds; ids are not used twice.
 //!
 //! # mdetroverlay
 //!
@@ -62,6 +86,7 @@ mod frame;
 mod mdetr;
 mod mdetr2json;
 mod mdetroverlay;
+mod mdetrtrack;
 mod tabletopsrc;
 
 use gst::glib;
@@ -69,6 +94,7 @@ use gst::glib;
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     meta::register();
     mdetr::register(plugin)?;
+    mdetrtrack::register(plugin)?;
     mdetroverlay::register(plugin)?;
     mdetr2json::register(plugin)?;
     tabletopsrc::register(plugin)

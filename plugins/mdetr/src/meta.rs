@@ -4,6 +4,7 @@
 //! pixels of the frame that was grounded, whose size [`Grounding`] holds. What moves pixels in other
 //! ways (cropping, rotating) drops it.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, Once};
 
 use gst::glib;
@@ -88,6 +89,17 @@ pub fn read(buffer: &gst::BufferRef) -> Vec<FrameGrounding> {
         .collect()
 }
 
+/// Takes all results off a buffer.
+pub fn remove(buffer: &mut gst::BufferRef) {
+    buffer.foreach_meta_mut(|meta| {
+        let ours = meta.try_as_custom_meta().is_some_and(|m| m.has_name(NAME));
+        match ours {
+            true => ControlFlow::Continue(gst::buffer::BufferMetaForeachAction::Remove),
+            false => ControlFlow::Continue(gst::buffer::BufferMetaForeachAction::Keep),
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +128,9 @@ mod tests {
         let copy = buffer.copy_deep().expect("8 bytes");
         drop(buffer);
         assert_eq!(read(&copy), [found(3), found(4)]);
+        let mut copy = copy;
+        remove(copy.get_mut().expect("the only reference"));
+        assert!(read(&copy).is_empty());
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //!
 //! A region's type becomes a GQuark, which is never freed: it is an id, never free text.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use gst_video::VideoRegionOfInterestMeta;
@@ -134,13 +135,9 @@ pub struct Region {
 /// or scales frames, by the id of a query that the buffer's results answer.
 pub fn foreign(buffer: &gst::BufferRef) -> Vec<Region> {
     let results = meta::read(buffer);
-    let is_query = |id: &str| {
-        let mut queries = results.iter().flat_map(|found| &found.grounding.queries);
-        queries.any(|result| result.query.id() == id)
-    };
     buffer
         .iter_meta::<VideoRegionOfInterestMeta>()
-        .filter(|meta| meta.param(MDETR).is_none() && !is_query(meta.roi_type()))
+        .filter(|meta| !is_ours(meta, &results))
         .map(|meta| {
             let text = |name| meta.params().find_map(|p| p.get::<String>(name).ok());
             let number = |name| meta.params().find_map(|p| p.get::<f64>(name).ok());
@@ -155,6 +152,23 @@ pub fn foreign(buffer: &gst::BufferRef) -> Vec<Region> {
             }
         })
         .collect()
+}
+
+fn is_ours(meta: &VideoRegionOfInterestMeta, results: &[FrameGrounding]) -> bool {
+    let mut queries = results.iter().flat_map(|found| &found.grounding.queries);
+    meta.param(MDETR).is_some() || queries.any(|result| result.query.id() == meta.roi_type())
+}
+
+/// Takes the regions off a buffer that come from the element `mdetr`.
+pub(crate) fn remove(buffer: &mut gst::BufferRef) {
+    let results = meta::read(buffer);
+    buffer.foreach_meta_mut(|mut meta| {
+        let region = meta.downcast_ref::<VideoRegionOfInterestMeta>();
+        match region.is_some_and(|region| is_ours(region, &results)) {
+            true => ControlFlow::Continue(gst::buffer::BufferMetaForeachAction::Remove),
+            false => ControlFlow::Continue(gst::buffer::BufferMetaForeachAction::Keep),
+        }
+    });
 }
 
 /// The regions of other elements as a result: each label is a query, with its words as its id.

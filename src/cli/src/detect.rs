@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use image::RgbImage;
 use indicatif::ProgressBar;
-use mdetr::{Frame, FrameInfo, Grounder, GrounderOptions, Grounding, Query, report};
+use mdetr::{EngineKind, Frame, FrameInfo, Grounder, GrounderOptions, Grounding, Query, report};
 use rayon::prelude::*;
 
 use crate::{model, picture, progress};
@@ -28,6 +28,9 @@ pub struct DetectArgs {
     /// repeated; results have the ids q1, q2, ...
     #[arg(long, required = true, value_name = "SENTENCE")]
     query: Vec<String>,
+    /// What runs the model: auto, onnxruntime or tract.
+    #[arg(long, value_name = "ENGINE", default_value = "auto")]
+    engine: EngineKind,
     /// Report boxes with a score above this, 0 to 1 [default: the model's].
     #[arg(long, value_name = "X")]
     score_threshold: Option<f32>,
@@ -55,6 +58,7 @@ impl DetectArgs {
     /// The model, a query or an output cannot be used.
     pub fn run(self) -> Result<ExitCode> {
         let options = GrounderOptions {
+            engine: self.engine,
             score_threshold: self.score_threshold,
             short_side: self.short_side,
             ..GrounderOptions::default()

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use mdetr::eval::{self, Counts, Evaluator, Example, Judged, Picture, Tally};
-use mdetr::{Frame, Grounder, GrounderOptions, Grounding, QueryResult};
+use mdetr::{EngineKind, Frame, Grounder, GrounderOptions, Grounding, QueryResult};
 use mdetr_draw::{Drawing, LegendLine, Style};
 use rayon::prelude::*;
 
@@ -27,6 +27,9 @@ pub struct EvalArgs {
     /// Directory of the model [default: $MDETR_MODEL, else the bundled model].
     #[arg(long, value_name = "BUNDLE")]
     model: Option<PathBuf>,
+    /// What runs the model: auto, onnxruntime or tract.
+    #[arg(long, value_name = "ENGINE", default_value = "auto")]
+    engine: EngineKind,
     /// Only the first N pictures.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -72,7 +75,11 @@ impl EvalArgs {
         }
         let dataset = self.dataset.as_ref().context("a data set is required")?;
         let dir = model::directory(self.model.as_deref());
-        let grounder = Grounder::load(dir, GrounderOptions::default())?;
+        let options = GrounderOptions {
+            engine: self.engine,
+            ..GrounderOptions::default()
+        };
+        let grounder = Grounder::load(dir, options)?;
         let mut pictures = eval::read(dataset, self.limit)?;
         if let Some(fault) = self.disturb {
             for example in pictures.iter_mut().flat_map(|p| &mut p.examples) {

@@ -10,7 +10,9 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use mdetr::Span;
 use mdetr_eval::rec::{self, Task};
-use mdetr_eval::{Predictions, SampleId, clevr, coco, flickr, gqa, lvis, phrasecut, read_lines};
+use mdetr_eval::{
+    Predictions, SampleId, clevr, coco, flickr, gqa, lvis, phrasecut, read_lines, tracking,
+};
 use serde::Serialize;
 
 use crate::predict::{Asked, ModelArgs, Wanted};
@@ -109,6 +111,18 @@ pub enum ScoreCommand {
         #[arg(long, value_name = "FILE.json")]
         annotations: PathBuf,
     },
+    /// Identities over time: MOTA, IDF1 and switches, of what mdetrtrack and mdetr2json wrote.
+    Tracking {
+        /// What was to be seen: written by `mdetr scenes video --truth`.
+        #[arg(long, value_name = "FILE.jsonl")]
+        truth: PathBuf,
+        /// What was found: lines of mdetr2json behind mdetrtrack.
+        #[arg(long, value_name = "FILE.jsonl")]
+        found: PathBuf,
+        /// Write one JSON object to standard output, and nothing else.
+        #[arg(long)]
+        json: bool,
+    },
     /// LVIS: "fixed AP".
     Lvis {
         #[command(flatten)]
@@ -163,13 +177,17 @@ impl Scored {
     }
 
     fn print(&self, report: &(impl Serialize + Display)) -> Result<ExitCode> {
-        if self.json {
-            println!("{}", serde_json::to_string(report)?);
-        } else {
-            print!("{report}");
-        }
-        Ok(ExitCode::SUCCESS)
+        print(report, self.json)
     }
+}
+
+fn print(report: &(impl Serialize + Display), json: bool) -> Result<ExitCode> {
+    if json {
+        println!("{}", serde_json::to_string(report)?);
+    } else {
+        print!("{report}");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 impl ScoreCommand {
@@ -249,6 +267,11 @@ impl ScoreCommand {
                     write(&path, &serde_json::to_string(&answers)?)?;
                 }
                 scored.print(&gqa::evaluate(&truth, &predictions)?)
+            }
+            Self::Tracking { truth, found, json } => {
+                let truth = tracking::Tracks::read_truth(&truth)?;
+                let found = tracking::Tracks::read_found(&found)?;
+                print(&tracking::evaluate(&truth, &found), json)
             }
             Self::Clevr {
                 scored,

@@ -305,22 +305,49 @@ fn a_data_set_is_evaluated() {
     );
 
     let failures = dir.path().join("failures");
-    let drawn = mdetr(&["eval", &out, "--failures", &failures.display().to_string()]);
-    assert_eq!(drawn.stdout, mdetr(&["eval", &out]).stdout);
+    let failures_dir = failures.display().to_string();
+    let drawn = mdetr(&["eval", &out, "--json", "--failures", &failures_dir]);
+    assert_eq!(text(&drawn.stdout), text(&output.stdout));
     for entry in std::fs::read_dir(&failures).unwrap() {
         assert!(image::open(entry.unwrap().path()).unwrap().width() > 0);
     }
 
-    // Dark pictures and captions with a typo are other ones.
-    for fault in ["dark", "typo"] {
-        let disturbed = mdetr(&["eval", &out, "--disturb", fault, "--json"]);
-        assert_eq!(code(&disturbed), 0, "{}", text(&disturbed.stderr));
-        let found: Value = serde_json::from_slice(&disturbed.stdout).unwrap();
-        assert_eq!(found["summary"]["captions"], 12);
-    }
+    let disturbed = mdetr(&["eval", &out, "--disturb", "typo", "--limit", "2", "--json"]);
+    assert_eq!(code(&disturbed), 0, "{}", text(&disturbed.stderr));
+    let found: Value = serde_json::from_slice(&disturbed.stdout).unwrap();
+    assert_eq!(found["summary"]["captions"], 4);
     let unknown = mdetr(&["eval", &out, "--disturb", "fog"]);
     assert_eq!(code(&unknown), 2);
     assert!(text(&unknown.stderr).contains("jpeg, dark, bright, blur, typo"));
+}
+
+#[test]
+fn an_engine_that_is_not_there_is_said_and_passed_over() {
+    let dir = pictures();
+    let picture = path(&dir, "a.png");
+    let text_file = path(&dir, "libonnxruntime.so");
+    std::fs::write(&text_file, "no library").unwrap();
+    for library in ["/nowhere/libonnxruntime.so", &text_file] {
+        let detect = |engine: &str| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_mdetr"));
+            command
+                .args(["detect", &picture, "--query", "a cube", "--engine", engine])
+                .env("ORT_DYLIB_PATH", library);
+            command.output().expect("mdetr starts")
+        };
+        let output = detect("onnxruntime");
+        assert_eq!(code(&output), 2);
+        let error = text(&output.stderr);
+        assert!(error.contains("onnxruntime is not available"), "{error}");
+        assert!(
+            error.contains(library) && error.contains("ORT_DYLIB_PATH"),
+            "{error}"
+        );
+        assert_eq!(code(&detect("auto")), 0, "tract is there");
+    }
+    let unknown = mdetr(&["detect", &picture, "--query", "a cube", "--engine", "cuda"]);
+    assert_eq!(code(&unknown), 2);
+    assert!(text(&unknown.stderr).contains("expected auto, onnxruntime or tract"));
 }
 
 /// Bundles of the released structures, small and with random weights.

@@ -11,6 +11,8 @@
 //! | [`coco`] | class-agnostic average precision | MDETR's COCO-style JSON |
 //! | [`lvis`] | "fixed AP", prompts of categories | LVIS v1 JSON |
 //!
+//! [`tracking`] is apart: it scores identities over time (MOTA, IDF1), of video and not of samples.
+//!
 //! Each has a `Truth` that reads the annotation files, lists the samples that a model is asked and
 //! can be narrowed to some of them, and `evaluate(&truth, predictions)` that gives a report: serde
 //! writes it as JSON, `Display` as an aligned table. Ratios are 0 to 1 in
@@ -70,6 +72,7 @@ pub mod gqa;
 pub mod lvis;
 pub mod phrasecut;
 pub mod rec;
+pub mod tracking;
 
 pub use error::Error;
 pub use geometry::Bbox;

@@ -16,7 +16,7 @@ use mdetr::{
 fn load_with_cache(dir: &Path) -> Grounder {
     let options = GrounderOptions {
         text_cache_dir: Some(dir.to_owned()),
-        ..GrounderOptions::default()
+        ..common::options()
     };
     Grounder::load(bundle(), options).unwrap()
 }
@@ -327,7 +327,7 @@ fn an_unwritable_cache_directory_is_an_error() {
     let dir = file.path().join("cache");
     let options = GrounderOptions {
         text_cache_dir: Some(dir.clone()),
-        ..GrounderOptions::default()
+        ..common::options()
     };
     let error = Grounder::load(bundle(), options).unwrap_err();
     assert!(matches!(&error, Error::Cache(CacheError::Create { dir: named, .. }) if *named == dir));
@@ -465,7 +465,7 @@ fn options_out_of_range_are_refused() {
     for bad in [-0.5, 1.5, f32::NAN] {
         let options = GrounderOptions {
             score_threshold: Some(bad),
-            ..GrounderOptions::default()
+            ..common::options()
         };
         let error = Grounder::load(bundle(), options).unwrap_err();
         assert!(

@@ -33,7 +33,7 @@ fn cases(folder: &Path) -> Vec<Case> {
 fn load(folder: &Path, name: &str) -> (Grounder, Reference) {
     let options = GrounderOptions {
         score_threshold: Some(0.0),
-        ..GrounderOptions::default()
+        ..common::options()
     };
     let grounder = Grounder::load(folder.join(name), options).unwrap();
     let reference = Reference::read(&folder.join(format!("{name}.safetensors")));
@@ -210,6 +210,13 @@ fn masks_are_drawn_for_kept_objects_only() {
     grounder.set_max_detections(3);
     let three = grounder.ground(&frame).unwrap().queries.remove(0);
     assert_eq!(three.detections, all.detections[..3]);
+    grounder.set_masks(false);
+    let bare = grounder.ground(&frame).unwrap().queries.remove(0);
+    assert_eq!(bare.detections.len(), 3);
+    for (bare, drawn) in bare.detections.iter().zip(&three.detections) {
+        assert_eq!((bare.bbox, &bare.mask), (drawn.bbox, &None));
+    }
+    grounder.set_masks(true);
     grounder.set_score_threshold(1.0);
     assert!(
         grounder.ground(&frame).unwrap().queries[0]

@@ -17,7 +17,7 @@ use super::queue::Item;
 use super::session::{Done, Session};
 use super::settings::Settings;
 use super::updater::{self, Updater};
-use super::{Mode, stats};
+use super::{Mode, request, stats};
 use crate::meta::{self, FrameGrounding};
 use crate::{bundle, frame, regions};
 
@@ -118,12 +118,12 @@ impl ObjectImpl for Mdetr {
         &SPECS
     }
 
+    fn signals() -> &'static [glib::subclass::Signal] {
+        &request::SIGNALS
+    }
+
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let change = {
-            let mut settings = self.settings.lock().expect("never poisoned");
-            settings.set(pspec.name(), value)
-        };
-        match change {
+        match self.change_settings(|settings| settings.set(pspec.name(), value)) {
             Change::NextStart => (),
             Change::Queries => self.update_queries(),
             Change::Limits => self.update_limits(),
@@ -302,7 +302,12 @@ impl Mdetr {
         }
     }
 
-    fn update_queries(&self) {
+    /// Changes the settings under their lock.
+    pub(super) fn change_settings<T>(&self, change: impl FnOnce(&mut Settings) -> T) -> T {
+        change(&mut self.settings.lock().expect("never poisoned"))
+    }
+
+    pub(super) fn update_queries(&self) {
         let settings = self.settings();
         if let Some(run) = self.run.lock().expect("never poisoned").as_ref() {
             run.updater.request(settings);
@@ -320,7 +325,9 @@ impl Mdetr {
         grounder.set_score_threshold(or(settings.score_threshold, by_model.score));
         grounder.set_phrase_threshold(or(settings.phrase_threshold, by_model.phrase));
         grounder.set_max_detections(settings.max_detections as usize);
+        grounder.set_masks(settings.masks);
         session.set_interval(settings.inference_interval);
+        session.set_change_threshold(settings.change_threshold);
     }
 }
 
@@ -616,6 +623,9 @@ impl Mdetr {
     }
 
     fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        if self.is_request(&event) {
+            return true;
+        }
         if event.type_() == gst::EventType::Reconfigure
             && let Some(session) = self.session()
         {

@@ -8,6 +8,7 @@ mod config;
 mod imp;
 mod properties;
 mod queue;
+mod request;
 mod session;
 mod settings;
 mod stats;
@@ -44,9 +45,6 @@ pub enum Engine {
     #[default]
     #[enum_value(name = "The fastest that is available here", nick = "auto")]
     Auto,
-    /// TensorRT.
-    #[enum_value(name = "TensorRT: NVIDIA GPUs", nick = "tensorrt")]
-    Tensorrt,
     /// ONNX Runtime.
     #[enum_value(name = "ONNX Runtime: faster than tract on CPUs", nick = "onnxruntime")]
     Onnxruntime,
@@ -59,7 +57,6 @@ impl From<Engine> for EngineKind {
     fn from(engine: Engine) -> EngineKind {
         match engine {
             Engine::Auto => EngineKind::Auto,
-            Engine::Tensorrt => EngineKind::TensorRt,
             Engine::Onnxruntime => EngineKind::OnnxRuntime,
             Engine::Tract => EngineKind::Tract,
         }

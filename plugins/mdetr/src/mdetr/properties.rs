@@ -103,6 +103,12 @@ fn queries(defaults: &Settings) -> Vec<glib::ParamSpec> {
             .default_value(defaults.max_detections)
             .mutable_playing()
             .build(),
+        glib::ParamSpecBoolean::builder("masks")
+            .nick("Masks")
+            .blurb("Draw the mask of every detection, if the model can; without them frames take less time")
+            .default_value(defaults.masks)
+            .mutable_playing()
+            .build(),
     ]
 }
 
@@ -118,6 +124,14 @@ fn timing(defaults: &Settings) -> Vec<glib::ParamSpec> {
             .blurb("Infer one frame in so many; the others carry its result and their distance from it")
             .minimum(1)
             .default_value(defaults.inference_interval)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecFloat::builder("change-threshold")
+            .nick("Change threshold")
+            .blurb("Do not infer a frame in which no part of the picture differs from the last inferred one by more than this in brightness (0 to 1; 0.02 is above the noise of most cameras): it carries the old result; 0: infer all the same")
+            .minimum(0.0)
+            .maximum(1.0)
+            .default_value(defaults.change_threshold)
             .mutable_playing()
             .build(),
         glib::ParamSpecUInt::builder("max-in-flight")
@@ -160,7 +174,9 @@ impl Settings {
             "score-threshold" => self.score_threshold = float(),
             "phrase-threshold" => self.phrase_threshold = float(),
             "max-detections" => self.max_detections = uint(),
+            "masks" => self.masks = value.get::<bool>().expect(TYPE_CHECKED),
             "inference-interval" => self.inference_interval = uint(),
+            "change-threshold" => self.change_threshold = float(),
             _ => unreachable!("GObject knows only the properties of SPECS"),
         }
         match name {
@@ -168,9 +184,8 @@ impl Settings {
                 self.queries_version += 1;
                 Change::Queries
             }
-            "score-threshold" | "phrase-threshold" | "max-detections" | "inference-interval" => {
-                Change::Limits
-            }
+            "score-threshold" | "phrase-threshold" | "max-detections" | "masks"
+            | "inference-interval" | "change-threshold" => Change::Limits,
             _ => Change::NextStart,
         }
     }
@@ -191,7 +206,9 @@ impl Settings {
             "score-threshold" => self.score_threshold.to_value(),
             "phrase-threshold" => self.phrase_threshold.to_value(),
             "max-detections" => self.max_detections.to_value(),
+            "masks" => self.masks.to_value(),
             "inference-interval" => self.inference_interval.to_value(),
+            "change-threshold" => self.change_threshold.to_value(),
             _ => unreachable!("GObject knows only the properties of SPECS"),
         }
     }

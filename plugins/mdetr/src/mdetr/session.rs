@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use gst::prelude::MulDiv;
 use gst_video::VideoInfo;
-use mdetr::{Grounder, Grounding};
+use mdetr::{Grounder, Grounding, Looked};
 
 use super::Mode;
 use super::queue::{Item, Queue};
@@ -119,6 +119,8 @@ struct Inner {
     /// The thread that pushes downstream at this moment.
     pushing: Option<ThreadId>,
     newest: Option<Finished>,
+    /// The latest inferred frame at a glance, with its index; kept where frames are compared.
+    looked: Option<(u64, Arc<Looked>)>,
     failure: Option<String>,
     arrived: u64,
     last_started: Option<u64>,
@@ -144,6 +146,7 @@ impl Inner {
         self.epoch += 1;
         self.jobs.retain(|job| matches!(job, Job::Prepare(..)));
         self.newest = None;
+        self.looked = None;
         self.last_started = None;
         self.queue.clear()
     }
@@ -185,6 +188,8 @@ pub(super) struct Session {
     max_in_flight: usize,
     workers: usize,
     interval: AtomicU32,
+    /// Bits of a float.
+    change_threshold: AtomicU32,
     inner: Mutex<Inner>,
     /// Notified when anything in `inner` changes that a thread may wait for.
     changed: Condvar,
@@ -200,6 +205,7 @@ impl Session {
             max_in_flight: settings.in_flight(),
             workers: settings.worker_count(),
             interval: AtomicU32::new(settings.inference_interval),
+            change_threshold: AtomicU32::new(settings.change_threshold.to_bits()),
             inner: Mutex::new(Inner {
                 stopping: false,
                 flushing: false,
@@ -211,6 +217,7 @@ impl Session {
                 queue: Queue::default(),
                 pushing: None,
                 newest: None,
+                looked: None,
                 failure: None,
                 arrived: 0,
                 last_started: None,
@@ -273,6 +280,14 @@ impl Session {
         self.interval.store(interval, Ordering::Relaxed);
     }
 
+    /// Sets what counts as a change. The next frame is inferred, since other limits may have changed
+    /// with it.
+    pub fn set_change_threshold(&self, threshold: f32) {
+        self.change_threshold
+            .store(threshold.to_bits(), Ordering::Relaxed);
+        self.lock().looked = None;
+    }
+
     /// Frames from now on are `info`; a worker prepares for them before it takes the first.
     pub fn set_info(&self, info: VideoInfo) {
         let mut inner = self.lock();
@@ -284,6 +299,7 @@ impl Session {
             inner.void_frames();
         }
         inner.last_started = None;
+        inner.looked = None;
         self.changed.notify_all();
     }
 
@@ -559,7 +575,7 @@ impl Session {
                     epoch,
                     place,
                 } => {
-                    let result = self.ground(&buffer, &info);
+                    let result = self.ground(&buffer, &info, time, epoch);
                     self.finish(buffer, result, time, epoch, place);
                 }
             }
@@ -582,32 +598,62 @@ impl Session {
         }
     }
 
-    fn ground(&self, buffer: &gst::BufferRef, info: &VideoInfo) -> Result<Grounding, String> {
-        guarded(|| frame::with_frame(buffer, info, |frame| self.grounder.ground(frame)))?
-            .map_err(|error| error.to_string())
+    /// The result of a frame; `None` if it looks like the last inferred one.
+    fn ground(
+        &self,
+        buffer: &gst::BufferRef,
+        info: &VideoInfo,
+        time: FrameTime,
+        epoch: u64,
+    ) -> Result<Option<Grounding>, String> {
+        let threshold = f32::from_bits(self.change_threshold.load(Ordering::Relaxed));
+        if threshold <= 0.0 {
+            let ground = |frame: &mdetr::Frame| self.grounder.ground(frame);
+            return guarded(|| frame::with_frame(buffer, info, ground))?
+                .map(Some)
+                .map_err(|error| error.to_string());
+        }
+        let before = self.lock().looked.clone();
+        let before = before.filter(|(index, _)| *index < time.index);
+        let before = before.as_ref().map(|(_, looked)| &**looked);
+        let ground =
+            |frame: &mdetr::Frame| self.grounder.ground_if_changed(frame, before, threshold);
+        let found = guarded(|| frame::with_frame(buffer, info, ground))?
+            .map_err(|error| error.to_string())?;
+        Ok(found.map(|(grounding, looked)| {
+            let mut inner = self.lock();
+            let newer = inner.looked.as_ref().is_none_or(|(i, _)| *i < time.index);
+            if newer && inner.epoch == epoch {
+                inner.looked = Some((time.index, Arc::new(looked)));
+            }
+            grounding
+        }))
     }
 
     fn finish(
         &self,
         buffer: gst::Buffer,
-        result: Result<Grounding, String>,
+        result: Result<Option<Grounding>, String>,
         time: FrameTime,
         epoch: u64,
         place: Option<u64>,
     ) {
         let mut inner = self.lock();
-        if result.is_ok() {
+        if let Ok(None) = result {
+            inner.counters.unchanged += 1;
+        } else if result.is_ok() {
             let took = time.arrived.elapsed();
             inner.counters.inferred(took);
             if took.as_nanos() > u128::from(inner.slowest.nseconds()) {
                 inner.slowest = gst::ClockTime::from_nseconds((took.as_nanos() * 5 / 4) as u64);
             }
         }
-        let result = result.map(Arc::new);
+        let result = result.map(|found| found.map(Arc::new));
         match place {
             Some(place) => {
                 let outcome = match result {
-                    Ok(grounding) => Outcome::Grounded(grounding),
+                    Ok(Some(grounding)) => Outcome::Grounded(grounding),
+                    Ok(None) => Outcome::Carried,
                     Err(failure) => Outcome::Failed(failure),
                 };
                 let done = Done {
@@ -620,7 +666,8 @@ impl Session {
             }
             None if inner.epoch != epoch => (),
             None => match result {
-                Ok(grounding) => {
+                Ok(None) => (),
+                Ok(Some(grounding)) => {
                     let newer = inner
                         .newest
                         .as_ref()

@@ -29,11 +29,13 @@ pub(super) struct Settings {
     pub phrase_threshold: f32,
     pub max_detections: u32,
     pub inference_interval: u32,
+    pub change_threshold: f32,
     pub workers: u32,
     pub max_in_flight: u32,
     pub text_cache_dir: Option<PathBuf>,
     /// 0: the model's.
     pub short_side: u32,
+    pub masks: bool,
     /// Rises when `query`, `queries` or `config` is set.
     pub queries_version: u64,
 }
@@ -51,10 +53,12 @@ impl Default for Settings {
             phrase_threshold: BY_MODEL,
             max_detections: 100,
             inference_interval: 1,
+            change_threshold: 0.0,
             workers: 0,
             max_in_flight: 0,
             text_cache_dir: None,
             short_side: 0,
+            masks: true,
             queries_version: 0,
         }
     }
@@ -77,6 +81,12 @@ pub(super) enum SettingsError {
     ItemField { item: usize, field: String },
     #[error("queries: item {item}: no field \"text\"; say what to look for")]
     ItemText { item: usize },
+    #[error(
+        "unknown or ill-typed field {field:?}; expected query (string) or queries (array of strings or structures)"
+    )]
+    RequestField { field: String },
+    #[error("no field; give query or queries, queries=<> for none")]
+    RequestEmpty,
 }
 
 impl Settings {
@@ -128,6 +138,7 @@ impl Settings {
             phrase_threshold: threshold(self.phrase_threshold),
             max_detections: self.max_detections as usize,
             short_side: (self.short_side > 0).then_some(self.short_side),
+            masks: self.masks,
             ..GrounderOptions::default()
         }
     }

@@ -19,6 +19,8 @@ pub(super) struct Counters {
     arrivals: Option<(Instant, Instant)>,
     /// Frames due for inference that found all workers busy.
     pub skipped: u64,
+    /// Frames that looked like the last inferred one.
+    pub unchanged: u64,
     inferred: u64,
     latencies: VecDeque<Duration>,
 }
@@ -94,6 +96,7 @@ fn structure(
         .field("frames", counters.frames)
         .field("inferred", counters.inferred)
         .field("skipped", counters.skipped)
+        .field("unchanged", counters.unchanged)
         .field("frames-per-second", counters.frames_per_second())
         .field(
             "latency-last-ms",

@@ -52,6 +52,11 @@ fn mdetr_reads_well() {
 }
 
 #[test]
+fn mdetrtrack_reads_well() {
+    matches("mdetrtrack");
+}
+
+#[test]
 fn mdetroverlay_reads_well() {
     matches("mdetroverlay");
 }

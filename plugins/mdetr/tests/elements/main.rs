@@ -1,5 +1,6 @@
 //! Tests of the plugin's elements, in pipelines and in harnesses.
 
+mod change;
 mod common;
 mod errors;
 mod frames;
@@ -12,3 +13,4 @@ mod overlay;
 mod queries;
 mod streaming;
 mod tabletop;
+mod track;

@@ -190,3 +190,84 @@ fn the_example_configuration_runs() {
     assert_eq!(found[0].grounding.queries.len(), 3);
     assert_eq!(found[0].grounding.queries[0].query.id(), "red-left-of-blue");
 }
+
+/// A structure that asks for queries.
+fn request(text: &str) -> gst::Structure {
+    format!("mdetr-set-queries, {text}")
+        .parse()
+        .expect("a structure")
+}
+
+#[test]
+fn the_application_and_downstream_may_ask_for_queries() {
+    let pipeline = pipeline(&format!(
+        "{SOURCE} ! MDETR query=\"a red cube\" ! identity name=downstream ! fakesink sync=true"
+    ));
+    let element = pipeline.by_name("mdetr").expect("named");
+    let notified = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = notified.clone();
+    element.connect_notify(Some("queries"), move |_, _| {
+        counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    });
+    pipeline.set_state(gst::State::Playing).expect("plays");
+    assert_eq!(wait_for_queries(&pipeline), (1, vec!["q1".into()]));
+
+    let ask = |text: &str| element.emit_by_name::<bool>("set-queries", &[&request(text)]);
+    let cones = gst::Structure::builder("query")
+        .field("id", "cones")
+        .field("text", "all cones")
+        .build();
+    let both = gst::Structure::builder("mdetr-set-queries")
+        .field(
+            "queries",
+            gst::Array::new(["all balls".to_send_value(), cones.to_send_value()]),
+        )
+        .build();
+    assert!(element.emit_by_name::<bool>("set-queries", &[&both]));
+    let ids = |ids: &[&str]| ids.iter().map(|&id| id.to_owned()).collect::<Vec<_>>();
+    assert_eq!(wait_for_queries(&pipeline), (2, ids(&["q1", "cones"])));
+    assert_eq!(element.property::<Option<String>>("query"), None);
+    assert_eq!(notified.load(std::sync::atomic::Ordering::SeqCst), 1);
+
+    let downstream = pad(&pipeline, "downstream", "sink");
+    let send = |text: &str| {
+        let event = gst::event::CustomUpstream::new(request(text));
+        assert!(downstream.push_event(event), "nobody took {text}");
+    };
+    send("query=\"a green cone\"");
+    assert_eq!(wait_for_queries(&pipeline), (3, ids(&["q1"])));
+    assert_eq!(
+        element.property::<Option<String>>("query").as_deref(),
+        Some("a green cone")
+    );
+
+    for rubbish in [
+        "query=5",
+        "querry=\"a cube\"",
+        "query=\"[a cube\"",
+        "queries=<5>",
+    ] {
+        send(rubbish);
+        let warning = wait_for(&pipeline, gst::MessageType::Warning);
+        let gst::MessageView::Warning(warning) = warning.view() else {
+            unreachable!("waited for");
+        };
+        let text = warning.error().to_string();
+        assert!(text.contains("queries of before stay"), "{rubbish}: {text}");
+        assert!(!ask(rubbish));
+        wait_for(&pipeline, gst::MessageType::Warning);
+    }
+    assert!(!element.emit_by_name::<bool>(
+        "set-queries",
+        &[&gst::Structure::new_empty("mdetr-set-queries")]
+    ));
+    assert_eq!(
+        element.property::<Option<String>>("query").as_deref(),
+        Some("a green cone"),
+        "rubbish changes nothing"
+    );
+    assert_eq!(stat::<u64>(&element, "revision"), 3);
+    send("queries=<>");
+    assert_eq!(wait_for_queries(&pipeline), (4, ids(&[])));
+    pipeline.set_state(gst::State::Null).expect("stops");
+}

@@ -1,5 +1,7 @@
-//! What runs a graph: a small trait, and tract behind it.
+//! What runs a graph: a small trait, and engines behind it.
 
+#[cfg(feature = "onnxruntime")]
+mod onnxruntime;
 mod tract;
 
 use std::fmt;
@@ -15,8 +17,6 @@ pub enum EngineKind {
     /// The fastest that is available here.
     #[default]
     Auto,
-    /// TensorRT: NVIDIA GPUs.
-    TensorRt,
     /// ONNX Runtime: faster than tract on CPUs.
     OnnxRuntime,
     /// tract: pure Rust, on the CPU, always available.
@@ -25,18 +25,12 @@ pub enum EngineKind {
 
 impl EngineKind {
     /// All kinds.
-    pub const ALL: &[EngineKind] = &[
-        EngineKind::Auto,
-        EngineKind::TensorRt,
-        EngineKind::OnnxRuntime,
-        EngineKind::Tract,
-    ];
+    pub const ALL: &[EngineKind] = &[EngineKind::Auto, EngineKind::OnnxRuntime, EngineKind::Tract];
 
     /// Its name in properties, options and messages.
     pub const fn name(self) -> &'static str {
         match self {
             EngineKind::Auto => "auto",
-            EngineKind::TensorRt => "tensorrt",
             EngineKind::OnnxRuntime => "onnxruntime",
             EngineKind::Tract => "tract",
         }
@@ -56,7 +50,7 @@ impl FromStr for EngineKind {
         let found = EngineKind::ALL.iter().find(|kind| kind.name() == name);
         found.copied().ok_or_else(|| Error::Option {
             option: "engine",
-            expected: "auto, tensorrt, onnxruntime or tract",
+            expected: "auto, onnxruntime or tract",
             found: name.to_owned(),
         })
     }
@@ -178,12 +172,12 @@ pub(crate) fn open(kind: EngineKind) -> Result<Box<dyn Engine>, EngineError> {
 
 fn open_one(kind: EngineKind, reason: String) -> Result<Box<dyn Engine>, EngineError> {
     match kind {
-        EngineKind::TensorRt | EngineKind::OnnxRuntime => Err(EngineError::Unavailable {
+        #[cfg(feature = "onnxruntime")]
+        EngineKind::OnnxRuntime => Ok(Box::new(onnxruntime::OnnxRuntime::new(reason)?)),
+        #[cfg(not(feature = "onnxruntime"))]
+        EngineKind::OnnxRuntime => Err(EngineError::Unavailable {
             engine: kind.name(),
-            message: format!(
-                "it was left out of this build; build with the feature {:?}",
-                kind.name()
-            ),
+            message: "this build has no such engine".to_owned(),
         }),
         EngineKind::Auto | EngineKind::Tract => Ok(Box::new(tract::Tract::new(reason))),
     }
@@ -232,7 +226,7 @@ mod tests {
             assert_eq!(kind.name().parse::<EngineKind>().unwrap(), *kind);
         }
         let message = "cuda".parse::<EngineKind>().unwrap_err().to_string();
-        assert!(message.contains("expected auto, tensorrt"), "{message}");
+        assert!(message.contains("expected auto, onnxruntime"), "{message}");
         assert!(message.contains("found cuda"), "{message}");
     }
 

@@ -1,7 +1,9 @@
 //! Video frames as they come: pixel formats, planes, strides; and the network's input made of them.
 
+mod glance;
 mod input;
 
+pub use glance::Glance;
 pub(crate) use input::{InputPolicy, Normalisation};
 
 use crate::error::FrameError;

@@ -1,27 +1,28 @@
 //! The public face: load a bundle, register standing queries, ground frames.
 
+mod model;
 mod network;
 mod plans;
 mod stats;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 pub(crate) use stats::Counters;
 pub use stats::Stats;
 
 use crate::bundle::{Bundle, Manifest};
-use crate::engine::{self, Engine, EngineInfo, EngineKind};
+use crate::engine::{EngineInfo, EngineKind};
 use crate::error::{EngineError, Error, QueryError};
-use crate::frame::{Frame, InputPolicy, MAX_SIDE, Normalisation, check_size};
-use crate::ground::answers::Answering;
+use crate::frame::{Frame, Glance, InputPolicy, MAX_SIDE, Normalisation, check_size};
 use crate::ground::masks::{self, Map};
 use crate::ground::{Decoding, Detection, Grounding, QueryResult, RawOutputs};
 use crate::query::{Query, QuerySet};
-use crate::text::{TextEncoder, TextMemory};
-use network::{Fused, FusionShape, Network, Seen};
+use crate::text::{Source, TextEncoder, TextMemory};
+use model::Model;
+use network::{Fused, FusionShape, Seen, SizePlan};
 use plans::locked;
 
 /// How a [`Grounder`] is set up.
@@ -45,6 +46,8 @@ pub struct GrounderOptions {
     /// Short side in pixels to which frames are scaled for the network, 1 to [`MAX_SIDE`]; `None`:
     /// the manifest's. A smaller one is faster and sees less.
     pub short_side: Option<u32>,
+    /// Draw masks, if the model can. It costs a run of the mask graph for every few detections.
+    pub masks: bool,
 }
 
 impl Default for GrounderOptions {
@@ -58,6 +61,7 @@ impl Default for GrounderOptions {
             phrase_threshold: None,
             max_detections: 100,
             short_side: None,
+            masks: true,
         }
     }
 }
@@ -65,23 +69,31 @@ impl Default for GrounderOptions {
 /// A loaded model and its standing queries.
 ///
 /// Threads share it as `Arc<Grounder>`: any number may ground frames at once, each on its own
-/// thread, while another changes the queries.
+/// thread, while another changes the queries. Grounders of the same bundle and engine share one loaded
+/// model, which the last of them frees: each has queries, thresholds and counters of its own.
 #[derive(Debug)]
 pub struct Grounder {
-    bundle: Bundle,
-    engine: Box<dyn Engine>,
+    model: Arc<Model>,
     policy: InputPolicy,
     normalisation: Normalisation,
     text: TextEncoder,
-    network: Network,
-    answering: Option<Answering>,
+    /// The input size used last.
+    size: Mutex<Option<(u32, u32)>>,
     standing: RwLock<Arc<Encoded>>,
     /// Held while queries change, so that revisions rise in order.
     changing: Mutex<()>,
     score_threshold: AtomicU32,
     phrase_threshold: AtomicU32,
     max_detections: AtomicUsize,
+    masks: AtomicBool,
     counters: Counters,
+}
+
+/// What a frame that was grounded looked like, and for which queries.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Looked {
+    revision: u64,
+    glance: Glance,
 }
 
 /// Queries with their encoded texts, ready to be answered: [`Grounder::encode`].
@@ -168,27 +180,25 @@ impl Grounder {
                 });
             }
         };
-        let engine = engine::open(options.engine)?;
+        let normalisation = Normalisation::new(manifest.input.mean, manifest.input.std);
         let text = TextEncoder::new(
-            bundle.clone(),
             options.text_cache_entries,
             options.text_cache_dir.as_deref(),
             options.text_cache_bytes,
         )?;
         Ok(Grounder {
             policy,
-            normalisation: Normalisation::new(manifest.input.mean, manifest.input.std),
+            normalisation,
             text,
-            network: Network::load(&bundle, engine.as_ref())?,
-            answering: bundle.answering()?,
+            size: Mutex::default(),
             standing: RwLock::default(),
             changing: Mutex::default(),
             score_threshold,
             phrase_threshold,
             max_detections: AtomicUsize::new(options.max_detections),
+            masks: AtomicBool::new(options.masks),
             counters: Counters::default(),
-            engine,
-            bundle,
+            model: Model::shared(bundle, options.engine)?,
         })
     }
 
@@ -207,11 +217,10 @@ impl Grounder {
         let set = Arc::new(QuerySet::new(old.set.revision() + 1, queries)?);
         let texts = old.set.queries().iter().map(|query| query.text());
         let in_use = texts.zip(old.memories.iter().cloned()).collect();
-        let memories =
-            self.text
-                .encode(set.queries(), in_use, self.engine.as_ref(), &self.counters)?;
+        let memories = self.encode_texts(&set, in_use)?;
         let standing = Encoded { set, memories };
-        if let Some(size) = self.network.latest_size() {
+        let size = *locked(&self.size);
+        if let Some(size) = size {
             self.prepare_input(size, &standing)?;
         }
         let revision = standing.set.revision();
@@ -231,11 +240,22 @@ impl Grounder {
     /// Two queries have the same id, one is too long for the model, or the engine fails.
     pub fn encode(&self, queries: Vec<Query>) -> Result<Encoded, Error> {
         let set = Arc::new(QuerySet::new(0, queries)?);
-        let (engine, counters) = (self.engine.as_ref(), &self.counters);
-        let memories = self
-            .text
-            .encode(set.queries(), HashMap::new(), engine, counters)?;
+        let memories = self.encode_texts(&set, HashMap::new())?;
         Ok(Encoded { set, memories })
+    }
+
+    fn encode_texts(
+        &self,
+        set: &QuerySet,
+        in_use: HashMap<&str, Arc<TextMemory>>,
+    ) -> Result<Vec<Arc<TextMemory>>, Error> {
+        let source = Source {
+            bundle: &self.model.bundle,
+            tokenizer: &self.model.tokenizer,
+            engine: self.model.engine.as_ref(),
+        };
+        self.text
+            .encode(set.queries(), in_use, source, &self.counters)
     }
 
     fn snapshot(&self) -> Arc<Encoded> {
@@ -260,6 +280,11 @@ impl Grounder {
         self.max_detections.store(max_detections, Ordering::Relaxed);
     }
 
+    /// Sets whether masks are drawn, if the model can.
+    pub fn set_masks(&self, masks: bool) {
+        self.masks.store(masks, Ordering::Relaxed);
+    }
+
     /// Makes everything that depends on the frame size and the standing queries, so that the first
     /// frame takes no longer than the others.
     ///
@@ -271,10 +296,10 @@ impl Grounder {
     }
 
     fn prepare_input(&self, size: (u32, u32), standing: &Encoded) -> Result<(), Error> {
-        let plan = self.network.size_plan(size)?;
+        let plan = self.size_plan(size)?;
         for memory in &standing.memories {
             let shape = FusionShape::new(plan.tokens, memory.tokens.ids.len());
-            self.network.fusion_plan(shape)?;
+            self.model.network.fusion_plan(shape)?;
         }
         Ok(())
     }
@@ -287,18 +312,57 @@ impl Grounder {
         self.ground_encoded(frame, &self.snapshot())
     }
 
+    /// As [`ground`](Self::ground), unless the frame looks like one that was grounded before: then
+    /// `None`, at the cost of scaling the frame. It does where the standing queries are the same and no
+    /// cell of a coarse grid differs in brightness by more than `threshold`, 0 to 1.
+    ///
+    /// # Errors
+    /// The engine fails.
+    pub fn ground_if_changed(
+        &self,
+        frame: &Frame,
+        before: Option<&Looked>,
+        threshold: f32,
+    ) -> Result<Option<(Grounding, Looked)>, Error> {
+        let asked = self.snapshot();
+        let revision = asked.set.revision();
+        let (size, image) = self.image(frame);
+        let looked = Looked {
+            revision,
+            glance: self.normalisation.glance(&image, size.0, size.1),
+        };
+        let same = before.is_some_and(|before| {
+            before.revision == revision && before.glance.difference(&looked.glance) <= threshold
+        });
+        if same {
+            self.counters.frames.add(1);
+            return Ok(None);
+        }
+        let found = self.ground_image(frame, size, &image, &asked)?;
+        Ok(Some((self.grounding(frame, &asked, found), looked)))
+    }
+
     /// As [`ground`](Self::ground), for other queries than the standing ones.
     ///
     /// # Errors
     /// The engine fails.
     pub fn ground_encoded(&self, frame: &Frame, asked: &Encoded) -> Result<Grounding, Error> {
         let found = self.ground_with_outputs(frame, asked)?;
-        Ok(Grounding {
+        Ok(self.grounding(frame, asked, found))
+    }
+
+    fn grounding(
+        &self,
+        frame: &Frame,
+        asked: &Encoded,
+        found: Vec<(QueryResult, RawOutputs)>,
+    ) -> Grounding {
+        Grounding {
             revision: asked.set.revision(),
             width: frame.width(),
             height: frame.height(),
             queries: found.into_iter().map(|(result, _)| result).collect(),
-        })
+        }
     }
 
     /// As [`ground_encoded`](Self::ground_encoded), each result with the outputs it was decoded
@@ -311,9 +375,22 @@ impl Grounder {
         frame: &Frame,
         asked: &Encoded,
     ) -> Result<Vec<(QueryResult, RawOutputs)>, Error> {
-        let Some(seen) = self.see(frame, asked)? else {
+        if asked.memories.is_empty() {
+            self.counters.frames.add(1);
             return Ok(Vec::new());
-        };
+        }
+        let (size, image) = self.image(frame);
+        self.ground_image(frame, size, &image, asked)
+    }
+
+    fn ground_image(
+        &self,
+        frame: &Frame,
+        size: (u32, u32),
+        image: &[f32],
+        asked: &Encoded,
+    ) -> Result<Vec<(QueryResult, RawOutputs)>, Error> {
+        let seen = self.see(size, image)?;
         asked
             .iter()
             .map(|(query, memory)| {
@@ -333,7 +410,11 @@ impl Grounder {
         let query = outputs.query.clone();
         let (width, height) = (frame.width(), frame.height());
         let found = self.decoding(&query).decode(outputs, width, height);
-        let answering = self.answering.as_ref().filter(|_| query.is_question());
+        let answering = self
+            .model
+            .answering
+            .as_ref()
+            .filter(|_| query.is_question());
         Ok(QueryResult {
             answer: answering.and_then(|answering| answering.decode(&outputs.answers)),
             detections: self.with_masks(found, (width, height), seen, fused)?,
@@ -341,7 +422,7 @@ impl Grounder {
         })
     }
 
-    /// The detections, each with the mask of its object query if the model draws masks.
+    /// The detections, each with the mask of its object query if masks are drawn.
     fn with_masks(
         &self,
         found: Vec<(usize, Detection)>,
@@ -350,12 +431,13 @@ impl Grounder {
         fused: &Fused,
     ) -> Result<Vec<Detection>, EngineError> {
         let (objects, mut detections): (Vec<usize>, Vec<Detection>) = found.into_iter().unzip();
-        if !self.network.segments() || objects.is_empty() {
+        let drawn = self.model.network.segments() && self.masks.load(Ordering::Relaxed);
+        if !drawn || objects.is_empty() {
             return Ok(detections);
         }
         self.counters.mask_runs.add(1);
         self.counters.mask_time.measure(|| {
-            let logits = self.network.masks(seen, fused, &objects)?;
+            let logits = self.model.network.masks(seen, fused, &objects)?;
             for (detection, logits) in detections.iter_mut().zip(&logits) {
                 let map = Map {
                     values: &logits.values,
@@ -385,9 +467,12 @@ impl Grounder {
         frame: &Frame,
         asked: &Encoded,
     ) -> Result<Vec<RawOutputs>, Error> {
-        let Some(seen) = self.see(frame, asked)? else {
+        if asked.memories.is_empty() {
+            self.counters.frames.add(1);
             return Ok(Vec::new());
-        };
+        }
+        let (size, image) = self.image(frame);
+        let seen = self.see(size, &image)?;
         asked
             .iter()
             .map(|(query, memory)| Ok(self.fuse(&seen, query, memory)?.0))
@@ -401,12 +486,12 @@ impl Grounder {
 
     /// Which engine runs, and why.
     pub fn engine(&self) -> EngineInfo {
-        self.engine.info()
+        self.model.engine.info()
     }
 
     /// What the bundle says about itself.
     pub fn manifest(&self) -> &Manifest {
-        self.bundle.manifest()
+        self.model.bundle.manifest()
     }
 
     pub(crate) fn decoding(&self, query: &Query) -> Decoding {
@@ -422,24 +507,31 @@ impl Grounder {
         }
     }
 
-    /// The frame as the network sees it; `None` if nothing is asked.
-    fn see(&self, frame: &Frame, standing: &Encoded) -> Result<Option<Seen>, Error> {
-        self.counters.frames.add(1);
-        if standing.memories.is_empty() {
-            return Ok(None);
-        }
+    /// The network's input for a frame, with its width and height.
+    fn image(&self, frame: &Frame) -> ((u32, u32), Vec<f32>) {
         let (width, height) = self.policy.target(frame.width(), frame.height());
-        let plan = self.network.size_plan((width, height))?;
         let image = self
             .counters
             .preprocess_time
             .measure(|| self.normalisation.tensor(frame, width, height));
+        ((width, height), image)
+    }
+
+    /// An input of [`image`](Self::image) as the network sees it.
+    fn see(&self, size: (u32, u32), image: &[f32]) -> Result<Seen, Error> {
+        self.counters.frames.add(1);
+        let plan = self.size_plan(size)?;
         let seen = self
             .counters
             .vision_time
-            .measure(|| self.network.see(plan, &image))?;
+            .measure(|| self.model.network.see(plan, image))?;
         self.counters.vision_runs.add(1);
-        Ok(Some(seen))
+        Ok(seen)
+    }
+
+    fn size_plan(&self, size: (u32, u32)) -> Result<Arc<SizePlan>, EngineError> {
+        *locked(&self.size) = Some(size);
+        self.model.network.size_plan(size)
     }
 
     fn fuse(
@@ -452,7 +544,7 @@ impl Grounder {
         let mut fused = self
             .counters
             .fusion_time
-            .measure(|| self.network.fuse(seen, memory, shape))?;
+            .measure(|| self.model.network.fuse(seen, memory, shape))?;
         self.counters.fusion_runs.add(1);
         let outputs = RawOutputs {
             query: query.clone(),
@@ -495,14 +587,15 @@ mod tests {
         let memory = &standing.memories[0];
         let rgb: Vec<u8> = (0..64 * 48 * 3).map(|i| (i % 251) as u8).collect();
         let frame = Frame::rgb(64, 48, &rgb).unwrap();
-        let seen = grounder.see(&frame, &standing).unwrap().unwrap();
+        let (size, image) = grounder.image(&frame);
+        let seen = grounder.see(size, &image).unwrap();
         let length = memory.tokens.ids.len();
         let run = |length| {
             let shape = FusionShape {
                 tokens: seen.plan.tokens,
                 length,
             };
-            let fused = grounder.network.fuse(&seen, memory, shape).unwrap();
+            let fused = grounder.model.network.fuse(&seen, memory, shape).unwrap();
             (fused.logits, fused.boxes)
         };
         let (logits, boxes) = run(length);

@@ -16,7 +16,8 @@ use crate::error::{EngineError, Error};
 use crate::grounder::Counters;
 use crate::query::Query;
 use cache::{DiskCache, Lookup};
-use tokenizer::{TextTokenizer, Tokens};
+pub(crate) use tokenizer::TextTokenizer;
+use tokenizer::Tokens;
 
 /// The text encoder's output for one text.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,34 +27,31 @@ pub(crate) struct TextMemory {
     pub data: Vec<f32>,
 }
 
+/// What encodes texts that are in no cache.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub bundle: &'a Bundle,
+    pub tokenizer: &'a TextTokenizer,
+    pub engine: &'a dyn Engine,
+}
+
 /// Gives text memories, by the cheapest way there is.
 #[derive(Debug)]
 pub(crate) struct TextEncoder {
-    bundle: Bundle,
-    tokenizer: TextTokenizer,
     memory: Option<Mutex<LruCache<String, Arc<TextMemory>>>>,
     disk: Option<DiskCache>,
 }
 
 impl TextEncoder {
-    /// Reads the tokenizer and makes the cache directory; the text graph is left alone.
+    /// Makes the cache directory.
     pub(crate) fn new(
-        bundle: Bundle,
         entries: usize,
         dir: Option<&Path>,
         bytes: u64,
     ) -> Result<TextEncoder, Error> {
-        let json = bundle.read(TOKENIZER)?;
-        let max_tokens = bundle.manifest().max_tokens();
-        let tokenizer = TextTokenizer::new(&bundle.path(TOKENIZER), &json, max_tokens)?;
         let disk = dir.map(|dir| DiskCache::open(dir, bytes)).transpose()?;
         let memory = NonZeroUsize::new(entries).map(|entries| Mutex::new(LruCache::new(entries)));
-        Ok(TextEncoder {
-            bundle,
-            tokenizer,
-            memory,
-            disk,
-        })
+        Ok(TextEncoder { memory, disk })
     }
 
     /// The memory of each query. The text graph is loaded if one is in no cache, and dropped.
@@ -63,12 +61,12 @@ impl TextEncoder {
         &self,
         queries: &[Arc<Query>],
         standing: HashMap<&str, Arc<TextMemory>>,
-        engine: &dyn Engine,
+        source: Source,
         counters: &Counters,
     ) -> Result<Vec<Arc<TextMemory>>, Error> {
         let tokens: Vec<Tokens> = queries
             .iter()
-            .map(|q| self.tokenizer.tokenize(q))
+            .map(|q| source.tokenizer.tokenize(q))
             .collect::<Result<_, _>>()?;
         let mut known = standing;
         let mut graph = None;
@@ -83,7 +81,7 @@ impl TextEncoder {
                     counters.cache_memory_hits.add(1);
                     memory
                 }
-                None => self.load_or_run(query.text(), tokens, &mut graph, engine, counters)?,
+                None => self.load_or_run(query.text(), tokens, &mut graph, source, counters)?,
             };
             if let Some(kept) = &self.memory {
                 let mut kept = kept.lock().unwrap_or_else(|e| e.into_inner());
@@ -109,16 +107,13 @@ impl TextEncoder {
         text: &str,
         tokens: Tokens,
         graph: &mut Option<TextGraph>,
-        engine: &dyn Engine,
+        source: Source,
         counters: &Counters,
     ) -> Result<Arc<TextMemory>, Error> {
-        let d = self.bundle.manifest().network.d_model;
+        let bundle = source.bundle;
+        let d = bundle.manifest().network.d_model;
         let shape = [tokens.ids.len(), d];
-        let key = cache::key(
-            self.bundle.sha256(TEXT_GRAPH),
-            self.bundle.sha256(TOKENIZER),
-            text,
-        );
+        let key = cache::key(bundle.sha256(TEXT_GRAPH), bundle.sha256(TOKENIZER), text);
         if let Some(disk) = &self.disk {
             match disk.get(&key, text, shape) {
                 Lookup::Found(data) => {
@@ -133,7 +128,7 @@ impl TextEncoder {
             Some(graph) => graph,
             None => {
                 counters.text_encoder_loads.add(1);
-                graph.insert(TextGraph::load(&self.bundle, engine)?)
+                graph.insert(TextGraph::load(bundle, source.engine)?)
             }
         };
         counters.text_encoder_runs.add(1);

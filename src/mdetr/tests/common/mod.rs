@@ -7,7 +7,7 @@ pub mod reference;
 
 use std::path::{Path, PathBuf};
 
-use mdetr::{Grounder, GrounderOptions, Query};
+use mdetr::{EngineKind, Grounder, GrounderOptions, Query};
 
 /// The bundled model, or another one in `MDETR_TEST_BUNDLE`.
 pub fn bundle() -> PathBuf {
@@ -23,8 +23,17 @@ pub fn bundle() -> PathBuf {
     dir
 }
 
+/// The default options, with the engine that `MDETR_TEST_ENGINE` names.
+pub fn options() -> GrounderOptions {
+    let engine = std::env::var("MDETR_TEST_ENGINE");
+    GrounderOptions {
+        engine: engine.map_or(EngineKind::Tract, |name| name.parse().unwrap()),
+        ..GrounderOptions::default()
+    }
+}
+
 pub fn grounder() -> Grounder {
-    Grounder::load(bundle(), GrounderOptions::default()).unwrap()
+    Grounder::load(bundle(), options()).unwrap()
 }
 
 pub fn queries(texts: &[&str]) -> Vec<Query> {

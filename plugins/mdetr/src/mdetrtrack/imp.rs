@@ -1,0 +1,319 @@
+//! Replaces the results on each frame by the same with identities, moved to the frame's time.
+//!
+//! Lock order: `settings` and `state` are never held together, nor across a push.
+
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use gst::glib;
+use gst::prelude::*;
+use gst_base::subclass::prelude::*;
+use gst_video::{VideoCapsBuilder, VideoInfo};
+use mdetr::Grounding;
+use mdetr::track::{TrackOptions, Tracking};
+
+use crate::meta::{self, FrameGrounding};
+use crate::regions;
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "mdetrtrack",
+        gst::DebugColorFlags::empty(),
+        Some("Identities of detections"),
+    )
+});
+
+/// Taken between frames without a time where the caps do not say.
+const USUAL_FRAME_DURATION: gst::ClockTime = gst::ClockTime::from_mseconds(40);
+/// Clock at the first frame: later than any result's age, so that no time is negative.
+const START: gst::ClockTime = gst::ClockTime::from_seconds(3600);
+
+/// One `mdetr` element upstream.
+struct Stream {
+    tracking: Tracking,
+    /// The result that was taken in last.
+    last: Option<Arc<Grounding>>,
+}
+
+#[derive(Default)]
+struct State {
+    info: Option<VideoInfo>,
+    segment: gst::FormattedSegment<gst::ClockTime>,
+    /// Time of the last frame.
+    now: Option<gst::ClockTime>,
+    /// In the order of the results on a frame.
+    streams: Vec<Stream>,
+}
+
+impl State {
+    /// Running time of a frame; where it has none, or one before the last frame's, that of the last
+    /// frame and one frame's duration.
+    fn time(&mut self, buffer: &gst::BufferRef) -> gst::ClockTime {
+        let running = self.segment.to_running_time(buffer.pts());
+        let time = match (running, self.now) {
+            (Some(running), now) if now.is_none_or(|now| START + running >= now) => START + running,
+            (_, Some(now)) => now + buffer.duration().unwrap_or_else(|| self.frame_duration()),
+            (_, None) => START,
+        };
+        self.now = Some(time);
+        time
+    }
+
+    fn frame_duration(&self) -> gst::ClockTime {
+        let fps = self.info.as_ref().map(VideoInfo::fps);
+        fps.filter(|fps| fps.numer() > 0 && fps.denom() > 0)
+            .and_then(|fps| {
+                gst::ClockTime::SECOND.mul_div_ceil(fps.denom() as u64, fps.numer() as u64)
+            })
+            .unwrap_or(USUAL_FRAME_DURATION)
+    }
+
+    /// Objects of before are not those of after.
+    fn reset(&mut self) {
+        self.now = None;
+        for stream in &mut self.streams {
+            stream.tracking.reset();
+            stream.last = None;
+        }
+    }
+
+    fn follow(
+        &mut self,
+        index: usize,
+        found: FrameGrounding,
+        now: gst::ClockTime,
+    ) -> FrameGrounding {
+        let stream = &mut self.streams[index];
+        let new = stream
+            .last
+            .as_ref()
+            .is_none_or(|last| !Arc::ptr_eq(last, &found.grounding));
+        if new {
+            let made = now.saturating_sub(found.age);
+            stream.tracking.update(duration(made), &found.grounding);
+            stream.last = Some(found.grounding.clone());
+        }
+        match stream.tracking.at(duration(now)) {
+            Some(grounding) => FrameGrounding {
+                grounding: Arc::new(grounding),
+                age: found.age,
+            },
+            None => found,
+        }
+    }
+}
+
+fn duration(time: gst::ClockTime) -> Duration {
+    Duration::from_nanos(time.nseconds())
+}
+
+#[derive(Default)]
+pub struct Track {
+    settings: Mutex<TrackOptions>,
+    state: Mutex<State>,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for Track {
+    const NAME: &'static str = "GstMdetrTrack";
+    type Type = super::Track;
+    type ParentType = gst_base::BaseTransform;
+}
+
+impl ObjectImpl for Track {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static SPECS: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let defaults = TrackOptions::default();
+            let time = |name, nick, blurb, default: Duration| {
+                glib::ParamSpecUInt64::builder(name)
+                    .nick(nick)
+                    .blurb(blurb)
+                    .maximum(gst::ClockTime::from_seconds(3600).nseconds())
+                    .default_value(default.as_nanos() as u64)
+                    .mutable_playing()
+                    .build()
+            };
+            let unit = |name, nick, blurb, default| {
+                glib::ParamSpecFloat::builder(name)
+                    .nick(nick)
+                    .blurb(blurb)
+                    .minimum(0.0)
+                    .maximum(1.0)
+                    .default_value(default)
+                    .mutable_playing()
+                    .build()
+            };
+            vec![
+                glib::ParamSpecUInt::builder("min-hits")
+                    .nick("Minimum of hits")
+                    .blurb("Results in a row that must show an object before it has an id")
+                    .minimum(1)
+                    .maximum(1000)
+                    .default_value(defaults.min_hits)
+                    .mutable_playing()
+                    .build(),
+                time(
+                    "coast",
+                    "Coast",
+                    "Nanoseconds for which an object with an id is still reported, where it should be, when results do not show it",
+                    defaults.coast,
+                ),
+                time(
+                    "max-age",
+                    "Maximum age",
+                    "Nanoseconds for which an object that is not shown keeps its id, should it come back",
+                    defaults.max_age,
+                ),
+                unit(
+                    "iou-threshold",
+                    "IoU threshold",
+                    "Least intersection over union of a detection and the box it continues",
+                    defaults.iou_threshold,
+                ),
+                unit(
+                    "high-threshold",
+                    "High threshold",
+                    "Detections with a lower score continue objects but begin none",
+                    defaults.high_threshold,
+                ),
+            ]
+        });
+        &SPECS
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        const TYPE_CHECKED: &str = "GObject checks the type against the specification";
+        let time = || Duration::from_nanos(value.get().expect(TYPE_CHECKED));
+        let options = {
+            let mut options = self.settings.lock().expect("never poisoned");
+            match pspec.name() {
+                "min-hits" => options.min_hits = value.get().expect(TYPE_CHECKED),
+                "coast" => options.coast = time(),
+                "max-age" => options.max_age = time(),
+                "iou-threshold" => options.iou_threshold = value.get().expect(TYPE_CHECKED),
+                "high-threshold" => options.high_threshold = value.get().expect(TYPE_CHECKED),
+                _ => unreachable!("GObject knows only the properties above"),
+            }
+            options.clone()
+        };
+        let mut state = self.state.lock().expect("never poisoned");
+        for stream in &mut state.streams {
+            stream.tracking.set_options(options.clone());
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        let options = self.settings.lock().expect("never poisoned");
+        match pspec.name() {
+            "min-hits" => options.min_hits.to_value(),
+            "coast" => (options.coast.as_nanos() as u64).to_value(),
+            "max-age" => (options.max_age.as_nanos() as u64).to_value(),
+            "iou-threshold" => options.iou_threshold.to_value(),
+            "high-threshold" => options.high_threshold.to_value(),
+            _ => unreachable!("GObject knows only the properties above"),
+        }
+    }
+}
+
+impl GstObjectImpl for Track {}
+
+impl ElementImpl for Track {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Identities of detections",
+                "Filter/Analyzer/Video",
+                "Gives what mdetr found an identity over time, and carries it over frames that were not inferred",
+                "The mdetr developers",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let caps = VideoCapsBuilder::new().any_features().build();
+            [
+                ("sink", gst::PadDirection::Sink),
+                ("src", gst::PadDirection::Src),
+            ]
+            .map(|(name, direction)| {
+                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps)
+                    .expect("the caps are valid")
+            })
+            .into()
+        });
+        &TEMPLATES
+    }
+}
+
+impl BaseTransformImpl for Track {
+    const MODE: gst_base::subclass::BaseTransformMode =
+        gst_base::subclass::BaseTransformMode::AlwaysInPlace;
+    const PASSTHROUGH_ON_SAME_CAPS: bool = false;
+    const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
+
+    fn set_caps(&self, incaps: &gst::Caps, _: &gst::Caps) -> Result<(), gst::LoggableError> {
+        let info = VideoInfo::from_caps(incaps)
+            .map_err(|_| gst::loggable_error!(CAT, "caps {incaps}: not video"))?;
+        self.state.lock().expect("never poisoned").info = Some(info);
+        Ok(())
+    }
+
+    fn sink_event(&self, event: gst::Event) -> bool {
+        match event.view() {
+            gst::EventView::Segment(changed) => {
+                let mut state = self.state.lock().expect("never poisoned");
+                if let Some(segment) = changed.segment().downcast_ref::<gst::ClockTime>() {
+                    state.segment = segment.clone();
+                }
+            }
+            gst::EventView::FlushStop(_) | gst::EventView::StreamStart(_) => {
+                self.state.lock().expect("never poisoned").reset();
+            }
+            _ => (),
+        }
+        self.parent_sink_event(event)
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        *self.state.lock().expect("never poisoned") = State::default();
+        Ok(())
+    }
+
+    fn transform_ip(
+        &self,
+        buffer: &mut gst::BufferRef,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let options = self.settings.lock().expect("never poisoned").clone();
+        let mut state = self.state.lock().expect("never poisoned");
+        let (width, height) = match &state.info {
+            Some(info) => (info.width(), info.height()),
+            None => return Err(gst::FlowError::NotNegotiated),
+        };
+        let now = state.time(buffer);
+        let found = meta::read(buffer);
+        if found.is_empty() {
+            return Ok(gst::FlowSuccess::Ok);
+        }
+        while state.streams.len() < found.len() {
+            state.streams.push(Stream {
+                tracking: Tracking::new(options.clone()),
+                last: None,
+            });
+        }
+        let followed: Vec<FrameGrounding> = found
+            .into_iter()
+            .enumerate()
+            .map(|(index, found)| state.follow(index, found, now))
+            .collect();
+        drop(state);
+        regions::remove(buffer);
+        meta::remove(buffer);
+        for found in followed {
+            regions::attach(buffer, &found, width, height);
+            meta::attach(buffer, found);
+        }
+        Ok(gst::FlowSuccess::Ok)
+    }
+}

@@ -1,0 +1,194 @@
+//! The objects of one query over time.
+
+use std::time::Duration;
+
+use pathfinding::kuhn_munkres::kuhn_munkres;
+use pathfinding::matrix::Matrix;
+
+use super::TrackOptions;
+use super::motion::Motion;
+use crate::ground::{BBox, Detection};
+
+/// Weight of an overlap of 1 where overlaps are compared as whole numbers.
+const WHOLE: f32 = 1e6;
+/// Part of a new score that a track's score takes over.
+const SCORE_GAIN: f32 = 0.5;
+
+/// An object that was seen at least once.
+#[derive(Debug, Clone)]
+struct Track {
+    /// Given when it is confirmed.
+    id: Option<u64>,
+    motion: Motion,
+    /// Of `motion`.
+    at: Duration,
+    /// The last time it was seen.
+    seen: Duration,
+    hits: u32,
+    /// Smoothed.
+    score: f32,
+    /// What was seen last.
+    detection: Detection,
+}
+
+impl Track {
+    fn new(detection: &Detection, time: Duration) -> Track {
+        Track {
+            id: None,
+            motion: Motion::new(detection.bbox),
+            at: time,
+            seen: time,
+            hits: 0,
+            score: detection.score,
+            detection: detection.clone(),
+        }
+    }
+
+    fn motion_at(&self, time: Duration) -> Motion {
+        self.motion
+            .after(time.saturating_sub(self.at).as_secs_f64())
+    }
+
+    fn see(&mut self, detection: &Detection, time: Duration) {
+        self.motion = self.motion_at(time).measure(detection.bbox);
+        self.at = time;
+        self.seen = time;
+        self.score += SCORE_GAIN * (detection.score - self.score);
+        self.detection = detection.clone();
+    }
+}
+
+/// The tracks of one query.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tracker {
+    tracks: Vec<Track>,
+    /// Time of the last update.
+    time: Duration,
+    /// Detections of the last update that cannot be tracked, such as boxes without area.
+    untracked: Vec<Detection>,
+}
+
+impl Tracker {
+    /// Takes in what was seen at `time`, which never falls. `next_id` is raised for each new object.
+    pub fn update(
+        &mut self,
+        time: Duration,
+        detections: &[Detection],
+        options: &TrackOptions,
+        next_id: &mut u64,
+    ) {
+        self.time = time;
+        self.tracks
+            .retain(|track| time.saturating_sub(track.seen) <= options.max_age);
+        let (seen, untracked): (Vec<&Detection>, Vec<&Detection>) =
+            detections.iter().partition(|found| trackable(found.bbox));
+        self.untracked = untracked.into_iter().cloned().collect();
+        let (sure, unsure): (Vec<&Detection>, Vec<&Detection>) = seen
+            .into_iter()
+            .partition(|found| found.score >= options.high_threshold);
+
+        let predicted: Vec<BBox> = self
+            .tracks
+            .iter()
+            .map(|track| track.motion_at(time).bbox())
+            .collect();
+        let mut free: Vec<usize> = (0..self.tracks.len()).collect();
+        let mut new = Vec::new();
+        for (detections, begins) in [(sure, true), (unsure, false)] {
+            let boxes: Vec<BBox> = free.iter().map(|&track| predicted[track]).collect();
+            let pairs = assign(&boxes, &detections, options.iou_threshold);
+            for (detection, pair) in detections.iter().zip(&pairs) {
+                match pair {
+                    Some(at) => self.tracks[free[*at]].see(detection, time),
+                    None if begins => new.push(Track::new(detection, time)),
+                    None => self.untracked.push((*detection).clone()),
+                }
+            }
+            let taken: Vec<usize> = pairs.into_iter().flatten().collect();
+            free = (0..free.len())
+                .filter(|at| !taken.contains(at))
+                .map(|at| free[at])
+                .collect();
+        }
+        self.tracks.extend(new);
+        // A track that was not confirmed yet is given up where it is missed.
+        self.tracks
+            .retain(|track| track.id.is_some() || track.seen == time);
+        for track in &mut self.tracks {
+            if track.seen == time {
+                track.hits = track.hits.saturating_add(1);
+                if track.id.is_none() && track.hits >= options.min_hits {
+                    track.id = Some(*next_id);
+                    *next_id += 1;
+                }
+            }
+        }
+    }
+
+    /// What is there at `time`, highest score first: at the time of the last update the detections
+    /// as they were, later where they should be by then; objects that were missed for a while too.
+    /// Nothing moves on for longer than `max_age`.
+    pub fn at(&self, time: Duration, options: &TrackOptions) -> Vec<Detection> {
+        let tracked = self
+            .tracks
+            .iter()
+            .filter(|track| {
+                track.seen == self.time || time.saturating_sub(track.seen) <= options.coast
+            })
+            .map(|track| Detection {
+                bbox: if track.seen == time {
+                    track.detection.bbox
+                } else {
+                    track.motion_at(time.min(track.at + options.max_age)).bbox()
+                },
+                score: track.score,
+                track: track.id,
+                ..track.detection.clone()
+            });
+        let mut found: Vec<Detection> = tracked.chain(self.untracked.iter().cloned()).collect();
+        found.sort_by(|a, b| b.score.total_cmp(&a.score));
+        found
+    }
+
+    /// Goes on in a frame that was scaled.
+    pub fn scale(&mut self, x: f64, y: f64) {
+        for track in &mut self.tracks {
+            track.motion = track.motion.scaled(x, y);
+        }
+    }
+}
+
+fn trackable(bbox: BBox) -> bool {
+    let finite = [bbox.x, bbox.y, bbox.width, bbox.height]
+        .iter()
+        .all(|value| value.is_finite());
+    finite && bbox.width > 0.0 && bbox.height > 0.0
+}
+
+/// For each detection the box that it continues, each box once, such that the sum of the overlaps is
+/// greatest; none below `threshold`.
+fn assign(boxes: &[BBox], detections: &[&Detection], threshold: f32) -> Vec<Option<usize>> {
+    if boxes.is_empty() || detections.is_empty() {
+        return vec![None; detections.len()];
+    }
+    let overlap = |detection: usize, at: usize| {
+        let overlap = boxes[at].iou(detections[detection].bbox);
+        if overlap >= threshold { overlap } else { 0.0 }
+    };
+    // As many columns as rows at least; those without a box are worth nothing.
+    let columns = boxes.len().max(detections.len());
+    let weights = Matrix::from_fn(detections.len(), columns, |(row, column)| {
+        let overlap = if column < boxes.len() {
+            overlap(row, column)
+        } else {
+            0.0
+        };
+        (overlap * WHOLE) as i64
+    });
+    let (_, chosen) = kuhn_munkres(&weights);
+    chosen
+        .into_iter()
+        .enumerate()
+        .map(|(row, column)| (weights[(row, column)] > 0).then_some(column))
+        .collect()
+}
