@@ -213,15 +213,13 @@ fn the_application_and_downstream_may_ask_for_queries() {
     assert_eq!(wait_for_queries(&pipeline), (1, vec!["q1".into()]));
 
     let ask = |text: &str| element.emit_by_name::<bool>("set-queries", &[&request(text)]);
-    let cones = gst::Structure::builder("query")
-        .field("id", "cones")
-        .field("text", "all cones")
-        .build();
+    let query = |id: Option<&str>, text: &str| {
+        let query = gst::Structure::builder("query").field("text", text);
+        query.field_if_some("id", id).build()
+    };
+    let queries = [query(None, "all balls"), query(Some("cones"), "all cones")];
     let both = gst::Structure::builder("mdetr-set-queries")
-        .field(
-            "queries",
-            gst::Array::new(["all balls".to_send_value(), cones.to_send_value()]),
-        )
+        .field("queries", gst::Array::new(queries))
         .build();
     assert!(element.emit_by_name::<bool>("set-queries", &[&both]));
     let ids = |ids: &[&str]| ids.iter().map(|&id| id.to_owned()).collect::<Vec<_>>();
