@@ -1,5 +1,6 @@
 //! The public face: load a bundle, register standing queries, ground frames.
 
+mod model;
 mod network;
 mod plans;
 mod stats;
@@ -13,15 +14,15 @@ pub(crate) use stats::Counters;
 pub use stats::Stats;
 
 use crate::bundle::{Bundle, Manifest};
-use crate::engine::{self, Engine, EngineInfo, EngineKind};
+use crate::engine::{EngineInfo, EngineKind};
 use crate::error::{EngineError, Error, QueryError};
-use crate::frame::{Frame, InputPolicy, MAX_SIDE, Normalisation, check_size};
-use crate::ground::answers::Answering;
+use crate::frame::{Frame, InputPolicy, MAX_SIDE, check_size};
 use crate::ground::masks::{self, Map};
 use crate::ground::{Decoding, Detection, Grounding, QueryResult, RawOutputs};
 use crate::query::{Query, QuerySet};
-use crate::text::{TextEncoder, TextMemory};
-use network::{Fused, FusionShape, Network, Seen};
+use crate::text::TextMemory;
+use model::Model;
+use network::{Fused, FusionShape, Seen, SizePlan};
 use plans::locked;
 
 /// How a [`Grounder`] is set up.
@@ -62,19 +63,16 @@ impl Default for GrounderOptions {
     }
 }
 
-/// A loaded model and its standing queries.
+/// Standing queries and the loaded model that answers them.
 ///
 /// Threads share it as `Arc<Grounder>`: any number may ground frames at once, each on its own
 /// thread, while another changes the queries.
 #[derive(Debug)]
 pub struct Grounder {
-    bundle: Bundle,
-    engine: Box<dyn Engine>,
+    model: Arc<Model>,
     policy: InputPolicy,
-    normalisation: Normalisation,
-    text: TextEncoder,
-    network: Network,
-    answering: Option<Answering>,
+    /// What was made for the latest frame size.
+    size: Mutex<Option<Arc<SizePlan>>>,
     standing: RwLock<Arc<Encoded>>,
     /// Held while queries change, so that revisions rise in order.
     changing: Mutex<()>,
@@ -131,11 +129,34 @@ impl Grounder {
         Grounder::from_bundle(Bundle::open(dir)?, options)
     }
 
+    /// As [`load`](Self::load), but grounders of this process that load the same bundle with this
+    /// share one model: its graphs, plans and encoded texts. The last to be dropped frees it.
+    ///
+    /// Thresholds, the number of detections and the short side are each grounder's own. Where any
+    /// other option differs, or the manifest has changed since, a model of its own is loaded.
+    /// Whoever asks for a model that another thread is loading waits for that one.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load). A failure is not remembered.
+    pub fn load_shared(dir: impl AsRef<Path>, options: GrounderOptions) -> Result<Grounder, Error> {
+        Grounder::with_model(Bundle::open(dir)?, options, Model::shared)
+    }
+
     /// Loads a bundle that is open.
     ///
     /// # Errors
     /// As [`load`](Self::load).
     pub fn from_bundle(bundle: Bundle, options: GrounderOptions) -> Result<Grounder, Error> {
+        Grounder::with_model(bundle, options, |bundle, options| {
+            Model::load(bundle, options).map(Arc::new)
+        })
+    }
+
+    fn with_model(
+        bundle: Bundle,
+        options: GrounderOptions,
+        load: impl FnOnce(Bundle, &GrounderOptions) -> Result<Arc<Model>, Error>,
+    ) -> Result<Grounder, Error> {
         let manifest = bundle.manifest();
         let threshold = |option, given: Option<f32>, default| match given {
             Some(given) if !(0.0..=1.0).contains(&given) => Err(Error::Option {
@@ -168,28 +189,23 @@ impl Grounder {
                 });
             }
         };
-        let engine = engine::open(options.engine)?;
-        let text = TextEncoder::new(
-            bundle.clone(),
-            options.text_cache_entries,
-            options.text_cache_dir.as_deref(),
-            options.text_cache_bytes,
-        )?;
         Ok(Grounder {
             policy,
-            normalisation: Normalisation::new(manifest.input.mean, manifest.input.std),
-            text,
-            network: Network::load(&bundle, engine.as_ref())?,
-            answering: bundle.answering()?,
+            size: Mutex::default(),
             standing: RwLock::default(),
             changing: Mutex::default(),
             score_threshold,
             phrase_threshold,
             max_detections: AtomicUsize::new(options.max_detections),
             counters: Counters::default(),
-            engine,
-            bundle,
+            model: load(bundle, &options)?,
         })
+    }
+
+    /// How many grounders use this one's loaded model; 1 unless it is
+    /// [shared](Self::load_shared).
+    pub fn model_users(&self) -> usize {
+        Arc::strong_count(&self.model)
     }
 
     /// Replaces the standing queries and gives their revision.
@@ -207,11 +223,10 @@ impl Grounder {
         let set = Arc::new(QuerySet::new(old.set.revision() + 1, queries)?);
         let texts = old.set.queries().iter().map(|query| query.text());
         let in_use = texts.zip(old.memories.iter().cloned()).collect();
-        let memories =
-            self.text
-                .encode(set.queries(), in_use, self.engine.as_ref(), &self.counters)?;
+        let memories = self.encode_texts(&set, in_use)?;
         let standing = Encoded { set, memories };
-        if let Some(size) = self.network.latest_size() {
+        let latest = locked(&self.size).as_ref().map(|plan| plan.size);
+        if let Some(size) = latest {
             self.prepare_input(size, &standing)?;
         }
         let revision = standing.set.revision();
@@ -231,11 +246,19 @@ impl Grounder {
     /// Two queries have the same id, one is too long for the model, or the engine fails.
     pub fn encode(&self, queries: Vec<Query>) -> Result<Encoded, Error> {
         let set = Arc::new(QuerySet::new(0, queries)?);
-        let (engine, counters) = (self.engine.as_ref(), &self.counters);
-        let memories = self
-            .text
-            .encode(set.queries(), HashMap::new(), engine, counters)?;
+        let memories = self.encode_texts(&set, HashMap::new())?;
         Ok(Encoded { set, memories })
+    }
+
+    fn encode_texts(
+        &self,
+        set: &QuerySet,
+        in_use: HashMap<&str, Arc<TextMemory>>,
+    ) -> Result<Vec<Arc<TextMemory>>, Error> {
+        let (engine, counters) = (self.model.engine.as_ref(), &self.counters);
+        self.model
+            .text
+            .encode(set.queries(), in_use, engine, counters)
     }
 
     fn snapshot(&self) -> Arc<Encoded> {
@@ -271,12 +294,23 @@ impl Grounder {
     }
 
     fn prepare_input(&self, size: (u32, u32), standing: &Encoded) -> Result<(), Error> {
-        let plan = self.network.size_plan(size)?;
+        let plan = self.size_plan(size)?;
         for memory in &standing.memories {
             let shape = FusionShape::new(plan.tokens, memory.tokens.ids.len());
-            self.network.fusion_plan(shape)?;
+            self.model.network.fusion_plan(shape)?;
         }
         Ok(())
+    }
+
+    /// The plan of the latest size is held here, so that other grounders' sizes do not displace it.
+    fn size_plan(&self, size: (u32, u32)) -> Result<Arc<SizePlan>, EngineError> {
+        let held = locked(&self.size).clone();
+        if let Some(plan) = held.filter(|plan| plan.size == size) {
+            return Ok(plan);
+        }
+        let plan = self.model.network.size_plan(size)?;
+        *locked(&self.size) = Some(plan.clone());
+        Ok(plan)
     }
 
     /// Answers the standing queries for one frame, on the calling thread.
@@ -333,7 +367,11 @@ impl Grounder {
         let query = outputs.query.clone();
         let (width, height) = (frame.width(), frame.height());
         let found = self.decoding(&query).decode(outputs, width, height);
-        let answering = self.answering.as_ref().filter(|_| query.is_question());
+        let answering = self
+            .model
+            .answering
+            .as_ref()
+            .filter(|_| query.is_question());
         Ok(QueryResult {
             answer: answering.and_then(|answering| answering.decode(&outputs.answers)),
             detections: self.with_masks(found, (width, height), seen, fused)?,
@@ -350,12 +388,12 @@ impl Grounder {
         fused: &Fused,
     ) -> Result<Vec<Detection>, EngineError> {
         let (objects, mut detections): (Vec<usize>, Vec<Detection>) = found.into_iter().unzip();
-        if !self.network.segments() || objects.is_empty() {
+        if !self.model.network.segments() || objects.is_empty() {
             return Ok(detections);
         }
         self.counters.mask_runs.add(1);
         self.counters.mask_time.measure(|| {
-            let logits = self.network.masks(seen, fused, &objects)?;
+            let logits = self.model.network.masks(seen, fused, &objects)?;
             for (detection, logits) in detections.iter_mut().zip(&logits) {
                 let map = Map {
                     values: &logits.values,
@@ -401,12 +439,12 @@ impl Grounder {
 
     /// Which engine runs, and why.
     pub fn engine(&self) -> EngineInfo {
-        self.engine.info()
+        self.model.engine.info()
     }
 
     /// What the bundle says about itself.
     pub fn manifest(&self) -> &Manifest {
-        self.bundle.manifest()
+        self.model.bundle.manifest()
     }
 
     pub(crate) fn decoding(&self, query: &Query) -> Decoding {
@@ -429,15 +467,15 @@ impl Grounder {
             return Ok(None);
         }
         let (width, height) = self.policy.target(frame.width(), frame.height());
-        let plan = self.network.size_plan((width, height))?;
+        let plan = self.size_plan((width, height))?;
         let image = self
             .counters
             .preprocess_time
-            .measure(|| self.normalisation.tensor(frame, width, height));
+            .measure(|| self.model.normalisation.tensor(frame, width, height));
         let seen = self
             .counters
             .vision_time
-            .measure(|| self.network.see(plan, &image))?;
+            .measure(|| self.model.network.see(plan, &image))?;
         self.counters.vision_runs.add(1);
         Ok(Some(seen))
     }
@@ -452,7 +490,7 @@ impl Grounder {
         let mut fused = self
             .counters
             .fusion_time
-            .measure(|| self.network.fuse(seen, memory, shape))?;
+            .measure(|| self.model.network.fuse(seen, memory, shape))?;
         self.counters.fusion_runs.add(1);
         let outputs = RawOutputs {
             query: query.clone(),
@@ -502,7 +540,7 @@ mod tests {
                 tokens: seen.plan.tokens,
                 length,
             };
-            let fused = grounder.network.fuse(&seen, memory, shape).unwrap();
+            let fused = grounder.model.network.fuse(&seen, memory, shape).unwrap();
             (fused.logits, fused.boxes)
         };
         let (logits, boxes) = run(length);

@@ -134,11 +134,6 @@ impl Network {
         self.mask.is_some()
     }
 
-    /// The input size used last.
-    pub(super) fn latest_size(&self) -> Option<(u32, u32)> {
-        self.vision.plans.latest()
-    }
-
     /// The plan for inputs of `size`: width and height.
     pub(super) fn size_plan(&self, size: (u32, u32)) -> Result<Arc<SizePlan>, EngineError> {
         self.vision.plans.get_or_make(size, || {

@@ -37,11 +37,6 @@ impl<K: Hash + Eq + Clone, V: Clone> PlanCache<K, V> {
         }
         Ok(value.insert(make()?).clone())
     }
-
-    /// The key used last.
-    pub(super) fn latest(&self) -> Option<K> {
-        locked(&self.slots).peek_mru().map(|(key, _)| key.clone())
-    }
 }
 
 /// Locks `mutex`; what it holds is sound even if a thread panicked while holding it.
@@ -75,7 +70,6 @@ mod tests {
             }
         });
         assert_eq!(made.load(Ordering::SeqCst), 1);
-        assert_eq!(cache.latest(), Some(7));
     }
 
     #[test]

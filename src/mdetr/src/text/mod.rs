@@ -32,6 +32,8 @@ pub(crate) struct TextEncoder {
     bundle: Bundle,
     tokenizer: TextTokenizer,
     memory: Option<Mutex<LruCache<String, Arc<TextMemory>>>>,
+    /// Held while the text graph is loaded, so that it is in memory once.
+    encoding: Mutex<()>,
     disk: Option<DiskCache>,
 }
 
@@ -52,6 +54,7 @@ impl TextEncoder {
             bundle,
             tokenizer,
             memory,
+            encoding: Mutex::default(),
             disk,
         })
     }
@@ -72,13 +75,17 @@ impl TextEncoder {
             .collect::<Result<_, _>>()?;
         let mut known = standing;
         let mut graph = None;
+        let mut encoding = None;
         let mut memories = Vec::with_capacity(queries.len());
         for (query, tokens) in queries.iter().zip(tokens) {
-            let memory = match known
-                .get(query.text())
-                .cloned()
-                .or_else(|| self.kept(query.text()))
-            {
+            let mut memory = known.get(query.text()).cloned();
+            memory = memory.or_else(|| self.kept(query.text()));
+            if memory.is_none() && encoding.is_none() {
+                encoding = Some(self.encoding.lock().unwrap_or_else(|e| e.into_inner()));
+                // Another thread may have encoded it meanwhile.
+                memory = self.kept(query.text());
+            }
+            let memory = match memory {
                 Some(memory) => {
                     counters.cache_memory_hits.add(1);
                     memory
