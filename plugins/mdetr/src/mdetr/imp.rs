@@ -32,6 +32,11 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 /// Shortest time between two QoS messages about skipped inferences.
 const QOS_PERIOD: Duration = Duration::from_secs(1);
 
+/// The action signal that changes the queries.
+const SET_QUERIES: &str = "set-queries";
+/// The upstream event that does: a structure of this name with a field `queries`.
+const SET_QUERIES_EVENT: &str = "mdetr-set-queries";
+
 /// What exists from READY to READY.
 struct Run {
     session: Arc<Session>,
@@ -137,6 +142,24 @@ impl ObjectImpl for Mdetr {
         self.settings().get(pspec.name())
     }
 
+    fn signals() -> &'static [glib::subclass::Signal] {
+        static SIGNALS: LazyLock<Vec<glib::subclass::Signal>> = LazyLock::new(|| {
+            vec![
+                glib::subclass::Signal::builder(SET_QUERIES)
+                    .param_types([gst::Array::static_type()])
+                    .return_type::<bool>()
+                    .action()
+                    .class_handler(|args| {
+                        let element: super::Mdetr = args[0].get().expect("the element");
+                        let queries = args[1].get().expect("GObject checks the type");
+                        Some(element.imp().set_queries(Ok(queries)).to_value())
+                    })
+                    .build(),
+            ]
+        });
+        &SIGNALS
+    }
+
     fn constructed(&self) {
         self.parent_constructed();
         let obj = self.obj();
@@ -174,6 +197,13 @@ impl ElementImpl for Mdetr {
             ]
         });
         &TEMPLATES
+    }
+
+    fn send_event(&self, event: gst::Event) -> bool {
+        match queries_of(&event) {
+            Some(queries) => self.set_queries(queries),
+            None => self.parent_send_event(event),
+        }
     }
 
     fn change_state(
@@ -250,18 +280,19 @@ impl Mdetr {
             let plugin = factory.and_then(|factory| factory.plugin());
             bundle::default_dir(plugin.and_then(|plugin| plugin.filename()).as_deref())
         });
-        let grounder = Grounder::load(&dir, settings.grounder_options()).map_err(|error| {
-            let unnamed = settings.model.is_none() && matches!(error, mdetr::Error::Bundle(_));
-            if unnamed {
-                let variable = bundle::VARIABLE;
-                gst::error_msg!(
-                    gst::ResourceError::NotFound,
-                    ("{error}. No model was named: set model=DIR or {variable}")
-                )
-            } else {
-                gst::error_msg!(gst::ResourceError::OpenRead, ("{error}"))
-            }
-        })?;
+        let grounder =
+            Grounder::load_shared(&dir, settings.grounder_options()).map_err(|error| {
+                let unnamed = settings.model.is_none() && matches!(error, mdetr::Error::Bundle(_));
+                if unnamed {
+                    let variable = bundle::VARIABLE;
+                    gst::error_msg!(
+                        gst::ResourceError::NotFound,
+                        ("{error}. No model was named: set model=DIR or {variable}")
+                    )
+                } else {
+                    gst::error_msg!(gst::ResourceError::OpenRead, ("{error}"))
+                }
+            })?;
         let engine = grounder.engine();
         gst::info!(
             CAT,
@@ -309,6 +340,29 @@ impl Mdetr {
         }
     }
 
+    /// Makes these the only queries, encoded in the background; whether they can be read.
+    fn set_queries(&self, queries: Result<gst::Array, String>) -> bool {
+        let set = queries.and_then(|queries| {
+            let mut settings = self.settings.lock().expect("never poisoned");
+            settings
+                .set_queries(queries)
+                .map_err(|error| error.to_string())
+        });
+        if let Err(error) = set {
+            gst::element_imp_warning!(
+                self,
+                gst::LibraryError::Settings,
+                ("{error}. The queries of before stay")
+            );
+            return false;
+        }
+        for property in ["query", "queries", "config"] {
+            self.obj().notify(property);
+        }
+        self.update_queries();
+        true
+    }
+
     fn update_limits(&self) {
         let Some(session) = self.session() else {
             return;
@@ -320,7 +374,7 @@ impl Mdetr {
         grounder.set_score_threshold(or(settings.score_threshold, by_model.score));
         grounder.set_phrase_threshold(or(settings.phrase_threshold, by_model.phrase));
         grounder.set_max_detections(settings.max_detections as usize);
-        session.set_interval(settings.inference_interval);
+        session.set_pace(settings.inference_interval, settings.change_threshold);
     }
 }
 
@@ -621,6 +675,9 @@ impl Mdetr {
         {
             session.forgive(gst::FlowError::NotLinked);
         }
+        if let Some(queries) = queries_of(&event) {
+            return self.set_queries(queries);
+        }
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
     }
 
@@ -637,6 +694,25 @@ impl Mdetr {
         }
         answered
     }
+}
+
+/// The queries of an event that asks for some, or what is wrong with them.
+fn queries_of(event: &gst::Event) -> Option<Result<gst::Array, String>> {
+    let gst::EventView::CustomUpstream(custom) = event.view() else {
+        return None;
+    };
+    let structure = custom.structure()?;
+    if structure.name() != SET_QUERIES_EVENT {
+        return None;
+    }
+    if let Ok(queries) = structure.get::<gst::Array>("queries") {
+        return Some(Ok(queries));
+    }
+    let found = structure.value("queries").map(|value| value.type_().name());
+    let found = found.unwrap_or("nothing");
+    Some(Err(format!(
+        "event {SET_QUERIES_EVENT}: field \"queries\" is {found}; expected an array of strings or structures as in the property queries"
+    )))
 }
 
 /// Says that a push has ended, also if it panicked.

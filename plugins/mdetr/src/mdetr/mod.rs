@@ -11,6 +11,7 @@ mod queue;
 mod session;
 mod settings;
 mod stats;
+mod turns;
 mod updater;
 
 glib::wrapper! {

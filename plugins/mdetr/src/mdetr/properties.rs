@@ -120,6 +120,14 @@ fn timing(defaults: &Settings) -> Vec<glib::ParamSpec> {
             .default_value(defaults.inference_interval)
             .mutable_playing()
             .build(),
+        glib::ParamSpecFloat::builder("change-threshold")
+            .nick("Change threshold")
+            .blurb("Infer a frame only if the brightness of some cell of a 32 x 24 grid differs by more than this from the last inferred frame, 0 to 1 of full scale; noise stays under about 0.02; 0: infer unchanged frames too")
+            .minimum(0.0)
+            .maximum(1.0)
+            .default_value(defaults.change_threshold)
+            .mutable_playing()
+            .build(),
         glib::ParamSpecUInt::builder("max-in-flight")
             .nick("Maximum in flight")
             .blurb("Frames held at once in mode every-frame; 0: one more than workers")
@@ -129,7 +137,7 @@ fn timing(defaults: &Settings) -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecUInt::builder("workers")
             .nick("Workers")
-            .blurb("Frames inferred at once, each on a thread of its own; 0: one for each processor")
+            .blurb("Frames inferred at once, each on a thread of its own; 0: one for each processor. Elements of a process take turns on its processors")
             .maximum(MAX_WORKERS)
             .default_value(defaults.workers)
             .mutable_ready()
@@ -161,6 +169,7 @@ impl Settings {
             "phrase-threshold" => self.phrase_threshold = float(),
             "max-detections" => self.max_detections = uint(),
             "inference-interval" => self.inference_interval = uint(),
+            "change-threshold" => self.change_threshold = float(),
             _ => unreachable!("GObject knows only the properties of SPECS"),
         }
         match name {
@@ -168,9 +177,8 @@ impl Settings {
                 self.queries_version += 1;
                 Change::Queries
             }
-            "score-threshold" | "phrase-threshold" | "max-detections" | "inference-interval" => {
-                Change::Limits
-            }
+            "score-threshold" | "phrase-threshold" | "max-detections" | "inference-interval"
+            | "change-threshold" => Change::Limits,
             _ => Change::NextStart,
         }
     }
@@ -192,6 +200,7 @@ impl Settings {
             "phrase-threshold" => self.phrase_threshold.to_value(),
             "max-detections" => self.max_detections.to_value(),
             "inference-interval" => self.inference_interval.to_value(),
+            "change-threshold" => self.change_threshold.to_value(),
             _ => unreachable!("GObject knows only the properties of SPECS"),
         }
     }

@@ -11,4 +11,5 @@ mod modes;
 mod overlay;
 mod queries;
 mod streaming;
+mod streams;
 mod tabletop;
