@@ -274,7 +274,10 @@ fn an_event_from_downstream_changes_the_queries_and_rubbish_does_not() {
     ] {
         assert!(!sink.send_event(rubbish.clone()), "{rubbish:?}");
         let message = wait_for(&pipeline, gst::MessageType::Warning);
-        assert!(format!("{message:?}").contains("stay"), "{message:?}");
+        let gst::MessageView::Warning(warning) = message.view() else {
+            unreachable!()
+        };
+        assert!(format!("{warning:?}").contains("stay"), "{warning:?}");
     }
     // Too long for the model is found out in the background.
     assert!(sink.send_event(set_queries_event(array(&[

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
-use crate::common::{RGB, collect, harness, mdetr, pad, pipeline, record, rgb_frame, run};
+use crate::common::{RGB, collect, harness, init, mdetr, pad, pipeline, record, rgb_frame, run};
 
 #[test]
 fn eos_waits_for_every_frame() {
@@ -298,6 +298,7 @@ fn ages(segment: &gst::FormattedSegment<gst::ClockTime>, times: &[Option<u64>]) 
 
 #[test]
 fn results_have_an_age_in_reverse_playback() {
+    init();
     let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
     segment.set_rate(-1.0);
     segment.set_stop(gst::ClockTime::from_seconds(1));
@@ -307,6 +308,7 @@ fn results_have_an_age_in_reverse_playback() {
 
 #[test]
 fn frames_without_timestamps_are_answered() {
+    init();
     let segment = gst::FormattedSegment::<gst::ClockTime>::new();
     let found = ages(&segment, &[None; 4]);
     assert_eq!((found[0], found[3]), (0, 0));

@@ -75,7 +75,7 @@ fn sixteen_live_streams_share_a_model_and_the_processors() {
     // Once all are under way.
     let before = wait_until(&|counts| counts.iter().all(|&count| count >= 3));
     let total: u64 = before.iter().sum();
-    let after = wait_until(&|counts| counts.iter().sum::<u64>() >= total + 30 * STREAMS as u64);
+    let after = wait_until(&|counts| counts.iter().sum::<u64>() >= total + 20 * STREAMS as u64);
     let users: Vec<u64> = elements.iter().map(|e| stat(e, "model-users")).collect();
     let skipped: u64 = elements.iter().map(|e| stat::<u64>(e, "skipped")).sum();
     pipeline.set_state(gst::State::Null).expect("stops");
