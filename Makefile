@@ -2,6 +2,7 @@
 # make test                            everything that needs no PyTorch
 # make test-models [FULL=1]            the Python part; installs PyTorch into .venv. FULL: the
 #                                      released structures at full size too, some minutes and 6 GB
+# make soak [FRAMES=100000]            streams that come and go and queries that change, under the leak tracer
 # make eval                            measure the bundled model, and write models/tabletop/README.md
 # make lint                            formatting, clippy, docs; ruff is part of test-models
 # make data train export               the bundled model from nothing
@@ -12,7 +13,7 @@ PYTHON ?= python3
 VENV := .venv
 MODEL := models/tabletop
 
-.PHONY: setup demo test test-models eval lint python data train export
+.PHONY: setup demo test soak test-models eval lint python data train export
 
 setup:
 	tools/setup
@@ -26,6 +27,11 @@ test: setup
 	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace; \
 	else cargo test --workspace --lib --bins --tests; fi
 	cargo test --workspace --doc
+
+FRAMES ?= 100000
+
+soak: setup
+	MDETR_SOAK_FRAMES=$(FRAMES) cargo test --release -p gst-plugin-mdetr --test soak -- --nocapture
 
 python: $(VENV)/installed
 

@@ -29,18 +29,31 @@
 //! finds all workers busy is not inferred, which a QoS message tells at most once a second, where
 //! "dropped" counts skipped inferences. No mode drops a frame.
 //!
-//! With `change-threshold`, a frame that looks like the last inferred one is not inferred: it carries that
-//! one's result, with its age. Elements of one process with the same model and engine share one loaded
-//! model; each has queries and counters of its own.
+//! A frame that still waits for a worker gives way to a newer one.
+//!
+//! Elements of one process with the same `model`, `engine` and `text-cache-dir` share one loaded model;
+//! the last one out frees it (`model-users` in `stats`). They take turns: as many frames are inferred at
+//! once as there are processors (or as the element with the most `workers` asks for), and under overload
+//! the next frame is that of the element whose last turn is longest ago. Each frame is a run of its own:
+//! frames of several streams are not put into one run of a graph.
+//!
+//! With `change-threshold` over 0, a frame is not inferred if it shows what the last inferred frame
+//! showed: if in a grid of 32 x 24 cells ([`LumaGrid`](::mdetr::frame::LumaGrid)) no mean brightness
+//! differs by more than this, as a part of full scale. Its result is repeated, with its age, and `unchanged` in `stats`
+//! counts it. A slow drift adds up, since it is the last inferred frame that counts. New queries,
+//! thresholds and caps are answered at once. What moves without changing any brightness is not seen.
 //!
 //! Queries and thresholds may change while playing. New sentences are encoded in the background and
 //! swapped in as a whole; then the element posts a message `mdetr-queries` with the `revision` and the
 //! `ids` of the queries that stand. If they cannot be used, it posts a warning and the old ones stay.
+//! There are three ways:
 //!
-//! An application sets them as properties or, all at once, with the action signal `set-queries`, whose
-//! argument is a structure with `query` (a sentence) or `queries` (as the property) and which returns whether
-//! they can be used; any element downstream, with a custom upstream event of such a structure, called
-//! `mdetr-set-queries`. Both replace all queries, those of `config` too.
+//! - the properties `query`, `queries` and `config`;
+//! - the action signal `set-queries`, with an array as in the property `queries`. It replaces what all
+//!   three properties say, and returns whether the queries could be read; if not, nothing changes;
+//! - a custom upstream event `mdetr-set-queries` with such an array in its field `queries`, from any
+//!   element downstream, or by `gst_element_send_event` on the element or the pipeline. The nearest
+//!   `mdetr` takes it. Sending it tells whether it was taken.
 //!
 //! # mdetrtrack
 //!

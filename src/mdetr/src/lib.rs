@@ -48,7 +48,7 @@ pub use engine::{EngineInfo, EngineKind};
 pub use error::{BundleError, CacheError, EngineError, Error, FrameError, QueryError};
 pub use frame::{Colorimetry, Frame, PixelFormat, Plane, YuvMatrix, YuvRange};
 pub use ground::{Answer, BBox, Detection, Grounding, Phrase, QueryResult, RawOutputs};
-pub use grounder::{Encoded, Grounder, GrounderOptions, Looked, Stats};
+pub use grounder::{Encoded, Grounder, GrounderOptions, Stats};
 pub use mdetr_rle::Rle;
 pub use query::{Query, QuerySet, Span};
 pub use report::FrameInfo;

@@ -17,7 +17,7 @@ use super::queue::Item;
 use super::session::{Done, Session};
 use super::settings::Settings;
 use super::updater::{self, Updater};
-use super::{Mode, request, stats};
+use super::{Mode, stats};
 use crate::meta::{self, FrameGrounding};
 use crate::{bundle, frame, regions};
 
@@ -31,6 +31,11 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 
 /// Shortest time between two QoS messages about skipped inferences.
 const QOS_PERIOD: Duration = Duration::from_secs(1);
+
+/// The action signal that changes the queries.
+const SET_QUERIES: &str = "set-queries";
+/// The upstream event that does: a structure of this name with a field `queries`.
+const SET_QUERIES_EVENT: &str = "mdetr-set-queries";
 
 /// What exists from READY to READY.
 struct Run {
@@ -118,12 +123,12 @@ impl ObjectImpl for Mdetr {
         &SPECS
     }
 
-    fn signals() -> &'static [glib::subclass::Signal] {
-        &request::SIGNALS
-    }
-
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        match self.change_settings(|settings| settings.set(pspec.name(), value)) {
+        let change = {
+            let mut settings = self.settings.lock().expect("never poisoned");
+            settings.set(pspec.name(), value)
+        };
+        match change {
             Change::NextStart => (),
             Change::Queries => self.update_queries(),
             Change::Limits => self.update_limits(),
@@ -135,6 +140,24 @@ impl ObjectImpl for Mdetr {
             return self.stats().to_value();
         }
         self.settings().get(pspec.name())
+    }
+
+    fn signals() -> &'static [glib::subclass::Signal] {
+        static SIGNALS: LazyLock<Vec<glib::subclass::Signal>> = LazyLock::new(|| {
+            vec![
+                glib::subclass::Signal::builder(SET_QUERIES)
+                    .param_types([gst::Array::static_type()])
+                    .return_type::<bool>()
+                    .action()
+                    .class_handler(|args| {
+                        let element: super::Mdetr = args[0].get().expect("the element");
+                        let queries = args[1].get().expect("GObject checks the type");
+                        Some(element.imp().set_queries(Ok(queries)).to_value())
+                    })
+                    .build(),
+            ]
+        });
+        &SIGNALS
     }
 
     fn constructed(&self) {
@@ -174,6 +197,13 @@ impl ElementImpl for Mdetr {
             ]
         });
         &TEMPLATES
+    }
+
+    fn send_event(&self, event: gst::Event) -> bool {
+        match queries_of(&event) {
+            Some(queries) => self.set_queries(queries),
+            None => self.parent_send_event(event),
+        }
     }
 
     fn change_state(
@@ -250,18 +280,19 @@ impl Mdetr {
             let plugin = factory.and_then(|factory| factory.plugin());
             bundle::default_dir(plugin.and_then(|plugin| plugin.filename()).as_deref())
         });
-        let grounder = Grounder::load(&dir, settings.grounder_options()).map_err(|error| {
-            let unnamed = settings.model.is_none() && matches!(error, mdetr::Error::Bundle(_));
-            if unnamed {
-                let variable = bundle::VARIABLE;
-                gst::error_msg!(
-                    gst::ResourceError::NotFound,
-                    ("{error}. No model was named: set model=DIR or {variable}")
-                )
-            } else {
-                gst::error_msg!(gst::ResourceError::OpenRead, ("{error}"))
-            }
-        })?;
+        let grounder =
+            Grounder::load_shared(&dir, settings.grounder_options()).map_err(|error| {
+                let unnamed = settings.model.is_none() && matches!(error, mdetr::Error::Bundle(_));
+                if unnamed {
+                    let variable = bundle::VARIABLE;
+                    gst::error_msg!(
+                        gst::ResourceError::NotFound,
+                        ("{error}. No model was named: set model=DIR or {variable}")
+                    )
+                } else {
+                    gst::error_msg!(gst::ResourceError::OpenRead, ("{error}"))
+                }
+            })?;
         let engine = grounder.engine();
         gst::info!(
             CAT,
@@ -302,16 +333,34 @@ impl Mdetr {
         }
     }
 
-    /// Changes the settings under their lock.
-    pub(super) fn change_settings<T>(&self, change: impl FnOnce(&mut Settings) -> T) -> T {
-        change(&mut self.settings.lock().expect("never poisoned"))
-    }
-
-    pub(super) fn update_queries(&self) {
+    fn update_queries(&self) {
         let settings = self.settings();
         if let Some(run) = self.run.lock().expect("never poisoned").as_ref() {
             run.updater.request(settings);
         }
+    }
+
+    /// Makes these the only queries, encoded in the background; whether they can be read.
+    fn set_queries(&self, queries: Result<gst::Array, String>) -> bool {
+        let set = queries.and_then(|queries| {
+            let mut settings = self.settings.lock().expect("never poisoned");
+            settings
+                .set_queries(queries)
+                .map_err(|error| error.to_string())
+        });
+        if let Err(error) = set {
+            gst::element_imp_warning!(
+                self,
+                gst::LibraryError::Settings,
+                ("{error}. The queries of before stay")
+            );
+            return false;
+        }
+        for property in ["query", "queries", "config"] {
+            self.obj().notify(property);
+        }
+        self.update_queries();
+        true
     }
 
     fn update_limits(&self) {
@@ -326,8 +375,7 @@ impl Mdetr {
         grounder.set_phrase_threshold(or(settings.phrase_threshold, by_model.phrase));
         grounder.set_max_detections(settings.max_detections as usize);
         grounder.set_masks(settings.masks);
-        session.set_interval(settings.inference_interval);
-        session.set_change_threshold(settings.change_threshold);
+        session.set_pace(settings.inference_interval, settings.change_threshold);
     }
 }
 
@@ -623,13 +671,13 @@ impl Mdetr {
     }
 
     fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
-        if self.is_request(&event) {
-            return true;
-        }
         if event.type_() == gst::EventType::Reconfigure
             && let Some(session) = self.session()
         {
             session.forgive(gst::FlowError::NotLinked);
+        }
+        if let Some(queries) = queries_of(&event) {
+            return self.set_queries(queries);
         }
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
     }
@@ -647,6 +695,25 @@ impl Mdetr {
         }
         answered
     }
+}
+
+/// The queries of an event that asks for some, or what is wrong with them.
+fn queries_of(event: &gst::Event) -> Option<Result<gst::Array, String>> {
+    let gst::EventView::CustomUpstream(custom) = event.view() else {
+        return None;
+    };
+    let structure = custom.structure()?;
+    if structure.name() != SET_QUERIES_EVENT {
+        return None;
+    }
+    if let Ok(queries) = structure.get::<gst::Array>("queries") {
+        return Some(Ok(queries));
+    }
+    let found = structure.value("queries").map(|value| value.type_().name());
+    let found = found.unwrap_or("nothing");
+    Some(Err(format!(
+        "event {SET_QUERIES_EVENT}: field \"queries\" is {found}; expected an array of strings or structures as in the property queries"
+    )))
 }
 
 /// Says that a push has ended, also if it panicked.

@@ -8,10 +8,10 @@ mod config;
 mod imp;
 mod properties;
 mod queue;
-mod request;
 mod session;
 mod settings;
 mod stats;
+mod turns;
 mod updater;
 
 glib::wrapper! {

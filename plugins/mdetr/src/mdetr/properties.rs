@@ -128,7 +128,7 @@ fn timing(defaults: &Settings) -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecFloat::builder("change-threshold")
             .nick("Change threshold")
-            .blurb("Do not infer a frame in which no part of the picture differs from the last inferred one by more than this in brightness (0 to 1; 0.02 is above the noise of most cameras): it carries the old result; 0: infer all the same")
+            .blurb("Infer a frame only if the brightness of some cell of a 32 x 24 grid differs by more than this from the last inferred frame, 0 to 1 of full scale; noise stays under about 0.02; 0: infer unchanged frames too")
             .minimum(0.0)
             .maximum(1.0)
             .default_value(defaults.change_threshold)
@@ -143,7 +143,7 @@ fn timing(defaults: &Settings) -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecUInt::builder("workers")
             .nick("Workers")
-            .blurb("Frames inferred at once, each on a thread of its own; 0: one for each processor")
+            .blurb("Frames inferred at once, each on a thread of its own; 0: one for each processor. Elements of a process take turns on its processors")
             .maximum(MAX_WORKERS)
             .default_value(defaults.workers)
             .mutable_ready()
@@ -184,8 +184,8 @@ impl Settings {
                 self.queries_version += 1;
                 Change::Queries
             }
-            "score-threshold" | "phrase-threshold" | "max-detections" | "masks"
-            | "inference-interval" | "change-threshold" => Change::Limits,
+            "score-threshold" | "phrase-threshold" | "max-detections" | "inference-interval"
+            | "change-threshold" | "masks" => Change::Limits,
             _ => Change::NextStart,
         }
     }

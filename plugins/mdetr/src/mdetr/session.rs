@@ -1,7 +1,8 @@
 //! One run of the element, from READY to READY: the grounder, its workers and the frames they hold.
 //!
 //! All shared state is behind one lock, `Session::inner`. It is never held while inference runs, while
-//! a buffer, event or query is pushed, or while another lock is taken.
+//! a buffer, event or query is pushed, or while another lock is taken; nor is it taken by who holds the
+//! lock of `turns`. Each inference has a turn among those of all elements in the process.
 
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
@@ -12,12 +13,14 @@ use std::time::Instant;
 
 use gst::prelude::MulDiv;
 use gst_video::VideoInfo;
-use mdetr::{Grounder, Grounding, Looked};
+use mdetr::frame::LumaGrid;
+use mdetr::{Grounder, Grounding};
 
 use super::Mode;
 use super::queue::{Item, Queue};
 use super::settings::Settings;
 use super::stats::Counters;
+use super::turns::Seat;
 use crate::frame;
 use crate::meta::FrameGrounding;
 
@@ -42,10 +45,11 @@ struct FrameTime {
 impl Finished {
     /// The result as a frame of another time carries it.
     fn carried_to(&self, time: FrameTime) -> FrameGrounding {
+        // Backwards in reverse playback.
         let by_pts = time
             .pts
             .zip(self.time.pts)
-            .and_then(|(to, from)| to.checked_sub(from));
+            .map(|(to, from)| to.max(from) - to.min(from));
         let by_arrival = || {
             let passed = time.arrived.saturating_duration_since(self.time.arrived);
             gst::ClockTime::from_nseconds(passed.as_nanos().try_into().unwrap_or(u64::MAX - 1))
@@ -100,7 +104,7 @@ pub(super) struct Offer {
     pub found: Option<FrameGrounding>,
     /// A worker holds a reference to the frame now.
     pub taken: bool,
-    /// The frame was due for inference but all workers were busy.
+    /// All workers were busy, and so this frame or one that waited is not inferred.
     pub skipped: bool,
 }
 
@@ -114,16 +118,18 @@ struct Inner {
     epoch: u64,
     info: Option<Arc<VideoInfo>>,
     jobs: VecDeque<Job>,
+    /// Of `jobs`, how many have a worker that waits for its turn.
+    claimed: usize,
     busy: usize,
     queue: Queue<Done, gst::Event>,
     /// The thread that pushes downstream at this moment.
     pushing: Option<ThreadId>,
     newest: Option<Finished>,
-    /// The latest inferred frame at a glance, with its index; kept where frames are compared.
-    looked: Option<(u64, Arc<Looked>)>,
     failure: Option<String>,
     arrived: u64,
     last_started: Option<u64>,
+    /// The picture inferred last and the revision it was asked about.
+    pictured: Option<(LumaGrid, u64)>,
     /// Longest time from a frame's arrival to its result, with a quarter on top.
     slowest: gst::ClockTime,
     /// The latency last told.
@@ -146,8 +152,8 @@ impl Inner {
         self.epoch += 1;
         self.jobs.retain(|job| matches!(job, Job::Prepare(..)));
         self.newest = None;
-        self.looked = None;
         self.last_started = None;
+        self.pictured = None;
         self.queue.clear()
     }
 
@@ -171,6 +177,22 @@ impl Inner {
         rested && !empty
     }
 
+    /// Notes that a frame is inferred from now on.
+    fn started(&mut self, index: u64, picture: Option<LumaGrid>, revision: u64) {
+        self.last_started = Some(index);
+        self.pictured = picture.map(|picture| (picture, revision));
+    }
+
+    /// Whether the picture differs from the one inferred last by no more than `threshold`.
+    fn still(&self, picture: Option<&LumaGrid>, revision: u64, threshold: f32) -> bool {
+        let last = self
+            .pictured
+            .as_ref()
+            .filter(|(_, asked)| *asked == revision);
+        last.zip(picture)
+            .is_some_and(|((last, _), picture)| last.difference(picture) <= threshold)
+    }
+
     fn frame_duration(&self) -> gst::ClockTime {
         let fps = self.info.as_ref().map(|info| info.fps());
         fps.filter(|fps| fps.numer() > 0 && fps.denom() > 0)
@@ -188,8 +210,9 @@ pub(super) struct Session {
     max_in_flight: usize,
     workers: usize,
     interval: AtomicU32,
-    /// Bits of a float.
+    /// Bits of an `f32`; 0: every picture counts as changed.
     change_threshold: AtomicU32,
+    seat: Seat,
     inner: Mutex<Inner>,
     /// Notified when anything in `inner` changes that a thread may wait for.
     changed: Condvar,
@@ -206,6 +229,7 @@ impl Session {
             workers: settings.worker_count(),
             interval: AtomicU32::new(settings.inference_interval),
             change_threshold: AtomicU32::new(settings.change_threshold.to_bits()),
+            seat: Seat::take(settings.worker_count()),
             inner: Mutex::new(Inner {
                 stopping: false,
                 flushing: false,
@@ -213,14 +237,15 @@ impl Session {
                 epoch: 0,
                 info: None,
                 jobs: VecDeque::new(),
+                claimed: 0,
                 busy: 0,
                 queue: Queue::default(),
                 pushing: None,
                 newest: None,
-                looked: None,
                 failure: None,
                 arrived: 0,
                 last_started: None,
+                pictured: None,
                 slowest: gst::ClockTime::ZERO,
                 reported: gst::ClockTime::ZERO,
                 counters: Counters::default(),
@@ -265,6 +290,8 @@ impl Session {
         inner.void_frames();
         inner.jobs.clear();
         self.changed.notify_all();
+        drop(inner);
+        self.seat.leave();
     }
 
     /// Waits for the workers, each of which ends at most one frame more after `shut`.
@@ -276,16 +303,26 @@ impl Session {
         }
     }
 
-    pub fn set_interval(&self, interval: u32) {
+    /// Takes over when frames are inferred. Thresholds of the grounder may have changed too: the next
+    /// frame is inferred whatever it shows.
+    pub fn set_pace(&self, interval: u32, change_threshold: f32) {
         self.interval.store(interval, Ordering::Relaxed);
+        self.change_threshold
+            .store(change_threshold.to_bits(), Ordering::Relaxed);
+        self.lock().pictured = None;
     }
 
-    /// Sets what counts as a change. The next frame is inferred, since other limits may have changed
-    /// with it.
-    pub fn set_change_threshold(&self, threshold: f32) {
-        self.change_threshold
-            .store(threshold.to_bits(), Ordering::Relaxed);
-        self.lock().looked = None;
+    fn change_threshold(&self) -> f32 {
+        f32::from_bits(self.change_threshold.load(Ordering::Relaxed))
+    }
+
+    /// What a frame shows, coarsely, if anybody asks. A worker reports what is wrong with a buffer.
+    fn picture(&self, buffer: &gst::BufferRef) -> Option<LumaGrid> {
+        if self.change_threshold() <= 0.0 {
+            return None;
+        }
+        let info = self.info()?;
+        frame::with_frame(buffer, &info, LumaGrid::of).ok()
     }
 
     /// Frames from now on are `info`; a worker prepares for them before it takes the first.
@@ -299,7 +336,7 @@ impl Session {
             inner.void_frames();
         }
         inner.last_started = None;
-        inner.looked = None;
+        inner.pictured = None;
         self.changed.notify_all();
     }
 
@@ -349,8 +386,10 @@ impl Session {
         self.max_in_flight
     }
 
-    fn has_queries(&self) -> bool {
-        !self.grounder.queries().queries().is_empty()
+    /// The revision of the standing queries, if there are any.
+    fn asked(&self) -> Option<u64> {
+        let standing = self.grounder.queries();
+        (!standing.queries().is_empty()).then_some(standing.revision())
     }
 }
 
@@ -358,7 +397,8 @@ impl Session {
 impl Session {
     /// Queues a frame; waits while `max-in-flight` are queued.
     pub fn enqueue(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let asked = self.has_queries();
+        let asked = self.asked();
+        let picture = self.picture(&buffer);
         let mut inner = self.lock();
         while inner.queue.frames() >= self.max_in_flight && inner.open().is_ok() {
             inner = self.wait(inner);
@@ -367,8 +407,12 @@ impl Session {
         let info = inner.info.clone().ok_or(gst::FlowError::NotNegotiated)?;
         let time = inner.arrive(&buffer);
         let due = inner.due(&buffer, time.index, self.interval.load(Ordering::Relaxed));
-        if asked && due {
-            inner.last_started = Some(time.index);
+        let revision = asked.filter(|_| due);
+        let still = revision
+            .is_some_and(|asked| inner.still(picture.as_ref(), asked, self.change_threshold()));
+        inner.counters.unchanged += u64::from(still);
+        if let Some(revision) = revision.filter(|_| !still) {
+            inner.started(time.index, picture, revision);
             let job = Job::Frame {
                 buffer,
                 info,
@@ -378,7 +422,7 @@ impl Session {
             };
             inner.jobs.push_back(job);
         } else {
-            let outcome = if asked {
+            let outcome = if asked.is_some() {
                 Outcome::Carried
             } else {
                 // The first frame that is asked about again is inferred.
@@ -521,23 +565,44 @@ impl Session {
 
 /// Mode live.
 impl Session {
-    /// Gives the newest result for a frame and hands the frame to a worker if one is free.
+    /// Gives the newest result for a frame and hands the frame to a worker if one is free, or will take
+    /// it instead of an older one that waits for its turn.
     pub fn offer(&self, buffer: &gst::Buffer) -> Result<Offer, gst::FlowError> {
-        let asked = self.has_queries();
+        let asked = self.asked();
+        let picture = self.picture(buffer);
         let mut inner = self.lock();
         if inner.flushing || inner.stopping {
             return Err(gst::FlowError::Flushing);
         }
         let info = inner.info.clone().ok_or(gst::FlowError::NotNegotiated)?;
         let time = inner.arrive(buffer);
-        if !asked {
+        if asked.is_none() {
             (inner.newest, inner.last_started) = (None, None);
         }
         let found = inner.newest.as_ref().map(|newest| newest.carried_to(time));
-        let due = asked && inner.due(buffer, time.index, self.interval.load(Ordering::Relaxed));
-        let free = inner.jobs.len() + inner.busy < self.workers;
-        if due && free {
-            inner.last_started = Some(time.index);
+        let due = inner.due(buffer, time.index, self.interval.load(Ordering::Relaxed));
+        let mut offer = Offer {
+            found,
+            taken: false,
+            skipped: false,
+        };
+        let Some(revision) = asked.filter(|_| due) else {
+            return Ok(offer);
+        };
+        if inner.still(picture.as_ref(), revision, self.change_threshold()) {
+            inner.counters.unchanged += 1;
+            return Ok(offer);
+        }
+        let busy = inner.jobs.len() + inner.busy >= self.workers;
+        let waits = |job: &Job| matches!(job, Job::Frame { .. });
+        let waiting = inner.jobs.iter().position(waits).filter(|_| busy);
+        // A frame that still waits gives way to this one, which is newer.
+        let replaced = waiting.and_then(|index| inner.jobs.remove(index));
+        offer.skipped = busy;
+        offer.taken = !busy || replaced.is_some();
+        inner.counters.skipped += u64::from(offer.skipped);
+        if offer.taken {
+            inner.started(time.index, picture, revision);
             let job = Job::Frame {
                 buffer: buffer.clone(),
                 info,
@@ -548,20 +613,21 @@ impl Session {
             inner.jobs.push_back(job);
             self.changed.notify_all();
         }
-        let skipped = due && !free;
-        inner.counters.skipped += u64::from(skipped);
-        Ok(Offer {
-            found,
-            taken: due && free,
-            skipped,
-        })
+        // Before the replaced frame, which goes back to its pool.
+        drop(inner);
+        Ok(offer)
     }
 }
 
 /// Workers.
 impl Session {
     fn work(&self) {
-        while let Some(job) = self.take_job() {
+        while self.claim_job() {
+            let Some(_turn) = self.seat.turn() else {
+                return;
+            };
+            // A flush may have taken the job away.
+            let Some(job) = self.take_job() else { continue };
             match job {
                 Job::Prepare(width, height) => {
                     if let Err(failure) = guarded(|| self.grounder.prepare(width, height)) {
@@ -575,7 +641,7 @@ impl Session {
                     epoch,
                     place,
                 } => {
-                    let result = self.ground(&buffer, &info, time, epoch);
+                    let result = self.ground(&buffer, &info);
                     self.finish(buffer, result, time, epoch, place);
                 }
             }
@@ -584,76 +650,51 @@ impl Session {
         }
     }
 
-    fn take_job(&self) -> Option<Job> {
+    /// Waits for a job that no other worker waits to begin; `false` once the session is shut.
+    fn claim_job(&self) -> bool {
         let mut inner = self.lock();
-        loop {
-            if inner.stopping {
-                return None;
-            }
-            if let Some(job) = inner.jobs.pop_front() {
-                inner.busy += 1;
-                return Some(job);
-            }
+        while !inner.stopping && inner.jobs.len() <= inner.claimed {
             inner = self.wait(inner);
         }
+        inner.claimed += 1;
+        !inner.stopping
     }
 
-    /// The result of a frame; `None` if it looks like the last inferred one.
-    fn ground(
-        &self,
-        buffer: &gst::BufferRef,
-        info: &VideoInfo,
-        time: FrameTime,
-        epoch: u64,
-    ) -> Result<Option<Grounding>, String> {
-        let threshold = f32::from_bits(self.change_threshold.load(Ordering::Relaxed));
-        if threshold <= 0.0 {
-            let ground = |frame: &mdetr::Frame| self.grounder.ground(frame);
-            return guarded(|| frame::with_frame(buffer, info, ground))?
-                .map(Some)
-                .map_err(|error| error.to_string());
-        }
-        let before = self.lock().looked.clone();
-        let before = before.filter(|(index, _)| *index < time.index);
-        let before = before.as_ref().map(|(_, looked)| &**looked);
-        let ground =
-            |frame: &mdetr::Frame| self.grounder.ground_if_changed(frame, before, threshold);
-        let found = guarded(|| frame::with_frame(buffer, info, ground))?
-            .map_err(|error| error.to_string())?;
-        Ok(found.map(|(grounding, looked)| {
-            let mut inner = self.lock();
-            let newer = inner.looked.as_ref().is_none_or(|(i, _)| *i < time.index);
-            if newer && inner.epoch == epoch {
-                inner.looked = Some((time.index, Arc::new(looked)));
-            }
-            grounding
-        }))
+    /// The first job, for a worker that claimed one.
+    fn take_job(&self) -> Option<Job> {
+        let mut inner = self.lock();
+        inner.claimed -= 1;
+        let job = inner.jobs.pop_front();
+        inner.busy += usize::from(job.is_some());
+        job
+    }
+
+    fn ground(&self, buffer: &gst::BufferRef, info: &VideoInfo) -> Result<Grounding, String> {
+        guarded(|| frame::with_frame(buffer, info, |frame| self.grounder.ground(frame)))?
+            .map_err(|error| error.to_string())
     }
 
     fn finish(
         &self,
         buffer: gst::Buffer,
-        result: Result<Option<Grounding>, String>,
+        result: Result<Grounding, String>,
         time: FrameTime,
         epoch: u64,
         place: Option<u64>,
     ) {
         let mut inner = self.lock();
-        if let Ok(None) = result {
-            inner.counters.unchanged += 1;
-        } else if result.is_ok() {
+        if result.is_ok() {
             let took = time.arrived.elapsed();
             inner.counters.inferred(took);
             if took.as_nanos() > u128::from(inner.slowest.nseconds()) {
                 inner.slowest = gst::ClockTime::from_nseconds((took.as_nanos() * 5 / 4) as u64);
             }
         }
-        let result = result.map(|found| found.map(Arc::new));
+        let result = result.map(Arc::new);
         match place {
             Some(place) => {
                 let outcome = match result {
-                    Ok(Some(grounding)) => Outcome::Grounded(grounding),
-                    Ok(None) => Outcome::Carried,
+                    Ok(grounding) => Outcome::Grounded(grounding),
                     Err(failure) => Outcome::Failed(failure),
                 };
                 let done = Done {
@@ -666,8 +707,7 @@ impl Session {
             }
             None if inner.epoch != epoch => (),
             None => match result {
-                Ok(None) => (),
-                Ok(Some(grounding)) => {
+                Ok(grounding) => {
                     let newer = inner
                         .newest
                         .as_ref()

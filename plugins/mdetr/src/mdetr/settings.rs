@@ -1,5 +1,6 @@
 //! What the properties say.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::thread;
 
@@ -29,6 +30,7 @@ pub(super) struct Settings {
     pub phrase_threshold: f32,
     pub max_detections: u32,
     pub inference_interval: u32,
+    /// 0: every picture counts as changed.
     pub change_threshold: f32,
     pub workers: u32,
     pub max_in_flight: u32,
@@ -81,12 +83,6 @@ pub(super) enum SettingsError {
     ItemField { item: usize, field: String },
     #[error("queries: item {item}: no field \"text\"; say what to look for")]
     ItemText { item: usize },
-    #[error(
-        "unknown or ill-typed field {field:?}; expected query (string) or queries (array of strings or structures)"
-    )]
-    RequestField { field: String },
-    #[error("no field; give query or queries, queries=<> for none")]
-    RequestEmpty,
 }
 
 impl Settings {
@@ -110,6 +106,26 @@ impl Settings {
             standing.extend(config::read(path)?);
         }
         Ok(standing)
+    }
+
+    /// Makes `queries` the only ones, if they can be; else nothing changes.
+    pub fn set_queries(&mut self, queries: gst::Array) -> Result<(), SettingsError> {
+        let wanted = Settings {
+            query: None,
+            config: None,
+            queries,
+            queries_version: self.queries_version + 1,
+            ..self.clone()
+        };
+        let mut ids = HashSet::new();
+        for query in wanted.standing()? {
+            if !ids.insert(query.id().to_owned()) {
+                let id = query.id().to_owned();
+                return Err(QueryError::DuplicateId { id }.into());
+            }
+        }
+        *self = wanted;
+        Ok(())
     }
 
     /// Number of worker threads to start.

@@ -17,9 +17,9 @@ pub(super) struct Counters {
     frames: u64,
     /// When the first and the last frame came in.
     arrivals: Option<(Instant, Instant)>,
-    /// Frames due for inference that found all workers busy.
+    /// Frames due for inference that found all workers busy, or gave way to a newer one.
     pub skipped: u64,
-    /// Frames that looked like the last inferred one.
+    /// Frames due for inference that showed what the frame inferred last had shown.
     pub unchanged: u64,
     inferred: u64,
     latencies: VecDeque<Duration>,
@@ -77,12 +77,13 @@ pub(super) fn of(session: &Session) -> gst::Structure {
         &grounder.stats(),
         revision,
         Some(grounder.engine()),
+        grounder.model_users() as u64,
     )
 }
 
 /// The same before the first run.
 pub(super) fn empty() -> gst::Structure {
-    structure(&Counters::default(), &Stats::default(), 0, None)
+    structure(&Counters::default(), &Stats::default(), 0, None, 0)
 }
 
 fn structure(
@@ -90,6 +91,7 @@ fn structure(
     stats: &Stats,
     revision: u64,
     engine: Option<EngineInfo>,
+    model_users: u64,
 ) -> gst::Structure {
     let engine = engine.as_ref();
     gst::Structure::builder("application/x-mdetr-stats")
@@ -115,6 +117,7 @@ fn structure(
         .field("vision-ms", milliseconds(&stats.vision_time))
         .field("fusion-ms", milliseconds(&stats.fusion_time))
         .field("mask-ms", milliseconds(&stats.mask_time))
+        .field("model-users", model_users)
         .field("engine", engine.map_or("", |engine| engine.name))
         .field(
             "engine-version",

@@ -1,6 +1,5 @@
 //! Tests of the plugin's elements, in pipelines and in harnesses.
 
-mod change;
 mod common;
 mod errors;
 mod frames;
@@ -12,5 +11,6 @@ mod modes;
 mod overlay;
 mod queries;
 mod streaming;
+mod streams;
 mod tabletop;
 mod track;

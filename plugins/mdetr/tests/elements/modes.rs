@@ -131,3 +131,96 @@ fn statistics_outlive_the_run() {
     assert!(stat::<String>(&element, "engine-reason").contains("tract"));
     assert!(stat::<f64>(&element, "latency-median-ms") > 0.0);
 }
+
+/// A gray frame with a white square whose left edge is at `x`; all of one level where `x` is 64.
+fn square(number: u64, level: u8, x: usize) -> gst::Buffer {
+    let mut buffer = rgb_frame(64, 48, number);
+    {
+        let buffer = buffer.get_mut().expect("the only reference");
+        let mut map = buffer.map_writable().expect("system memory");
+        for (index, pixel) in map.chunks_exact_mut(3).enumerate() {
+            let inside = (x..x + 8).contains(&(index % 64)) && (20..28).contains(&(index / 64));
+            pixel.fill(if inside { 255 } else { level });
+        }
+    }
+    buffer
+}
+
+#[test]
+fn a_still_scene_is_not_inferred_again() {
+    let element = mdetr("a red cube");
+    element.set_property("change-threshold", 0.05f32);
+    let mut harness = harness(&element, RGB);
+    let mut number = 0;
+    // Age of the frame's result in frames, and its revision.
+    let mut push = |level: u8, x: usize| {
+        let frame = harness.push_and_pull(square(number, level, x));
+        number += 1;
+        let found = gstmdetr::meta::read(&frame.expect("comes out"));
+        (found[0].age.mseconds() / 40, found[0].grounding.revision)
+    };
+    assert_eq!(
+        [push(100, 64), push(100, 64), push(101, 64)],
+        [(0, 1), (1, 1), (2, 1)]
+    );
+    assert_eq!(
+        [push(100, 10), push(100, 10)],
+        [(0, 1), (1, 1)],
+        "an object came"
+    );
+    assert_eq!([push(100, 14), push(100, 14)], [(0, 1), (1, 1)], "it moved");
+    // A drift too slow to be seen from frame to frame adds up.
+    let drift: Vec<u64> = (1..=28).map(|step| push(100 + step, 14).0).collect();
+    assert_eq!(
+        drift.iter().filter(|&&age| age == 0).count(),
+        2,
+        "{drift:?}"
+    );
+    assert!(drift[0] > 0);
+    let (inferred, unchanged) = (
+        stat::<u64>(&element, "inferred"),
+        stat::<u64>(&element, "unchanged"),
+    );
+    assert_eq!((inferred, unchanged), (5, 30));
+    // Other thresholds and queries are answered at once.
+    element.set_property("max-detections", 3u32);
+    assert_eq!([push(128, 14), push(128, 14)], [(0, 1), (1, 1)]);
+    element.set_property("query", "all balls");
+    while stat::<u64>(&element, "revision") < 2 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!([push(128, 14), push(128, 14)], [(0, 2), (1, 2)]);
+    element.set_property("change-threshold", 0f32);
+    assert_eq!([push(128, 14), push(128, 14)], [(0, 2), (0, 2)]);
+}
+
+#[test]
+fn a_still_scene_is_not_inferred_again_in_live_mode() {
+    let element = mdetr("a red cube");
+    element.set_property_from_str("mode", "live");
+    element.set_property("change-threshold", 0.05f32);
+    let mut harness = harness(&element, RGB);
+    let mut push = |number: u64, x: usize| {
+        let frame = harness.push_and_pull(square(number, 100, x));
+        gstmdetr::meta::read(&frame.expect("passes at once"))
+    };
+    let inferred = |count: u64| {
+        let begun = Instant::now();
+        while stat::<u64>(&element, "inferred") < count {
+            assert!(begun.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    push(0, 10);
+    inferred(1);
+    for number in 1..20 {
+        let found = push(number, 10);
+        assert_eq!(found[0].age, gst::ClockTime::from_mseconds(40 * number));
+    }
+    assert_eq!(stat::<u64>(&element, "inferred"), 1);
+    assert_eq!(stat::<u64>(&element, "unchanged"), 19);
+    push(20, 40);
+    inferred(2);
+    assert_eq!(stat::<u64>(&element, "skipped"), 0);
+    assert_eq!(push(21, 40)[0].age, gst::ClockTime::from_mseconds(40));
+}

@@ -1,8 +1,9 @@
 //! Standing queries: encoded once, changed while playing.
 
+use gst::glib;
 use gst::prelude::*;
 
-use crate::common::{PATIENCE, collect, pad, pipeline, run, stat};
+use crate::common::{PATIENCE, RGB, collect, harness, mdetr, pad, pipeline, rgb_frame, run, stat};
 
 const SOURCE: &str = "videotestsrc ! video/x-raw,format=RGB,width=64,height=48,framerate=100/1";
 
@@ -29,8 +30,11 @@ fn wait_for_queries(pipeline: &gst::Pipeline) -> (u64, Vec<String>) {
 
 #[test]
 fn a_change_while_playing_is_taken_up_whole() {
+    // A cache of its own, and so a model whose texts no other test has encoded.
+    let cache = tempfile::tempdir().expect("a writable temporary directory");
     let pipeline = pipeline(&format!(
-        "{SOURCE} ! MDETR queries=\"<\\\"a red cube\\\",\\\"all balls\\\">\" ! fakesink sync=true"
+        "{SOURCE} ! MDETR text-cache-dir=\"{}\" queries=\"<\\\"a red cube\\\",\\\"all balls\\\">\" ! fakesink sync=true",
+        cache.path().display()
     ));
     let frames = collect(&pad(&pipeline, "mdetr", "src"));
     let element = pipeline.by_name("mdetr").expect("named");
@@ -191,81 +195,163 @@ fn the_example_configuration_runs() {
     assert_eq!(found[0].grounding.queries[0].query.id(), "red-left-of-blue");
 }
 
-/// A structure that asks for queries.
-fn request(text: &str) -> gst::Structure {
-    format!("mdetr-set-queries, {text}")
-        .parse()
-        .expect("a structure")
+fn set_queries(element: &gst::Element, queries: &[&str]) -> bool {
+    element.emit_by_name("set-queries", &[&gst::Array::new(queries)])
+}
+
+fn set_queries_event(queries: glib::SendValue) -> gst::Event {
+    let structure = gst::Structure::builder("mdetr-set-queries")
+        .field("queries", queries)
+        .build();
+    gst::event::CustomUpstream::new(structure)
 }
 
 #[test]
-fn the_application_and_downstream_may_ask_for_queries() {
+fn the_action_signal_replaces_all_queries_or_nothing() {
     let pipeline = pipeline(&format!(
-        "{SOURCE} ! MDETR query=\"a red cube\" ! identity name=downstream ! fakesink sync=true"
+        "{SOURCE} ! MDETR query=\"a red cube\" ! fakesink sync=true"
     ));
     let element = pipeline.by_name("mdetr").expect("named");
-    let notified = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let counter = notified.clone();
-    element.connect_notify(Some("queries"), move |_, _| {
-        counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-    });
+    // Before the start they are taken up with it.
+    assert!(set_queries(&element, &["a ball"]));
+    assert!(!set_queries(&element, &["[a ball"]));
+    assert_eq!(element.property::<Option<String>>("query"), None);
     pipeline.set_state(gst::State::Playing).expect("plays");
     assert_eq!(wait_for_queries(&pipeline), (1, vec!["q1".into()]));
-
-    let ask = |text: &str| element.emit_by_name::<bool>("set-queries", &[&request(text)]);
-    let query = |id: Option<&str>, text: &str| {
-        let query = gst::Structure::builder("query").field("text", text);
-        query.field_if_some("id", id).build()
-    };
-    let queries = [query(None, "all balls"), query(Some("cones"), "all cones")];
-    let both = gst::Structure::builder("mdetr-set-queries")
-        .field("queries", gst::Array::new(queries))
-        .build();
-    assert!(element.emit_by_name::<bool>("set-queries", &[&both]));
-    let ids = |ids: &[&str]| ids.iter().map(|&id| id.to_owned()).collect::<Vec<_>>();
-    assert_eq!(wait_for_queries(&pipeline), (2, ids(&["q1", "cones"])));
-    assert_eq!(element.property::<Option<String>>("query"), None);
-    assert_eq!(notified.load(std::sync::atomic::Ordering::SeqCst), 1);
-
-    let downstream = pad(&pipeline, "downstream", "sink");
-    let send = |text: &str| {
-        let event = gst::event::CustomUpstream::new(request(text));
-        assert!(downstream.push_event(event), "nobody took {text}");
-    };
-    send("query=\"a green cone\"");
-    assert_eq!(wait_for_queries(&pipeline), (3, ids(&["q1"])));
-    assert_eq!(
-        element.property::<Option<String>>("query").as_deref(),
-        Some("a green cone")
-    );
-
-    for rubbish in [
-        "query=5",
-        "querry=\"a cube\"",
-        "query=\"[a cube\"",
-        "queries=<5>",
-    ] {
-        send(rubbish);
-        let warning = wait_for(&pipeline, gst::MessageType::Warning);
-        let gst::MessageView::Warning(warning) = warning.view() else {
-            unreachable!("waited for");
-        };
-        let text = warning.error().to_string();
-        assert!(text.contains("queries of before stay"), "{rubbish}: {text}");
-        assert!(!ask(rubbish));
-        wait_for(&pipeline, gst::MessageType::Warning);
-    }
-    assert!(!element.emit_by_name::<bool>(
-        "set-queries",
-        &[&gst::Structure::new_empty("mdetr-set-queries")]
+    assert!(set_queries(
+        &element,
+        &["all cones", "a cube left of a ball"]
     ));
     assert_eq!(
-        element.property::<Option<String>>("query").as_deref(),
-        Some("a green cone"),
-        "rubbish changes nothing"
+        wait_for_queries(&pipeline),
+        (2, vec!["q1".into(), "q2".into()])
     );
-    assert_eq!(stat::<u64>(&element, "revision"), 3);
-    send("queries=<>");
-    assert_eq!(wait_for_queries(&pipeline), (4, ids(&[])));
+    let structure = |id: &str| {
+        gst::Structure::builder("query")
+            .field("id", id)
+            .field("text", "a cone")
+            .build()
+    };
+    let twice = gst::Array::new([structure("a"), structure("a")]);
+    assert!(!element.emit_by_name::<bool>("set-queries", &[&twice]));
+    wait_for(&pipeline, gst::MessageType::Warning);
+    assert!(!element.emit_by_name::<bool>("set-queries", &[&gst::Array::new([5])]));
+    wait_for(&pipeline, gst::MessageType::Warning);
+    assert_eq!(stat::<u64>(&element, "revision"), 2);
+    assert_eq!(element.property::<gst::Array>("queries").len(), 2);
+    assert!(set_queries(&element, &[]));
+    assert_eq!(wait_for_queries(&pipeline), (3, vec![]));
     pipeline.set_state(gst::State::Null).expect("stops");
+}
+
+#[test]
+fn an_event_from_downstream_changes_the_queries_and_rubbish_does_not() {
+    let pipeline = pipeline(&format!(
+        "{SOURCE} ! MDETR query=\"a red cube\" ! identity ! fakesink name=sink sync=true"
+    ));
+    let frames = collect(&pad(&pipeline, "mdetr", "src"));
+    let element = pipeline.by_name("mdetr").expect("named");
+    let sink = pipeline.by_name("sink").expect("named");
+    pipeline.set_state(gst::State::Playing).expect("plays");
+    wait_for_queries(&pipeline);
+    let array = |texts: &[&str]| gst::Array::new(texts).to_send_value();
+    assert!(sink.send_event(set_queries_event(array(&["all balls", "a cone"]))));
+    assert_eq!(
+        wait_for_queries(&pipeline),
+        (2, vec!["q1".into(), "q2".into()])
+    );
+    // Straight to the element, and through the pipeline.
+    assert!(element.send_event(set_queries_event(array(&["a cone"]))));
+    assert_eq!(wait_for_queries(&pipeline).0, 3);
+    assert!(pipeline.send_event(set_queries_event(array(&["a cube"]))));
+    assert_eq!(wait_for_queries(&pipeline).0, 4);
+    let bare = gst::event::CustomUpstream::new(gst::Structure::new_empty("mdetr-set-queries"));
+    for rubbish in [
+        bare,
+        set_queries_event(7.to_send_value()),
+        set_queries_event(array(&["[a cone"])),
+        set_queries_event(gst::Array::new([1.5f64]).to_send_value()),
+    ] {
+        assert!(!sink.send_event(rubbish.clone()), "{rubbish:?}");
+        let message = wait_for(&pipeline, gst::MessageType::Warning);
+        let gst::MessageView::Warning(warning) = message.view() else {
+            unreachable!()
+        };
+        assert!(format!("{warning:?}").contains("stay"), "{warning:?}");
+    }
+    // Too long for the model is found out in the background.
+    assert!(sink.send_event(set_queries_event(array(&[
+        "cube and ".repeat(200).as_str()
+    ]))));
+    wait_for(&pipeline, gst::MessageType::Warning);
+    let reached = frames.lock().expect("sound").len() + 10;
+    while frames.lock().expect("sound").len() < reached {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    pipeline.set_state(gst::State::Null).expect("stops");
+    let frames = frames.lock().expect("done");
+    let found = gstmdetr::meta::read(frames.last().expect("some"));
+    assert_eq!(found[0].grounding.revision, 4);
+    assert_eq!(found[0].grounding.queries[0].query.text(), "a cube");
+}
+
+/// Each swap has a text that the encoder has never seen. A frame that waited for it would come out
+/// after the message that says that the swap is done.
+#[test]
+fn no_frame_waits_for_an_encoding() {
+    const SWAPS: u64 = 100;
+    let cache = tempfile::tempdir().expect("a writable temporary directory");
+    let element = mdetr("a red cube");
+    element.set_property_from_str("mode", "live");
+    element.set_property("text-cache-dir", cache.path().display().to_string());
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    let mut harness = harness(&element, RGB);
+    let swapped = || {
+        let kinds = [gst::MessageType::Element, gst::MessageType::Warning];
+        let message = bus.pop_filtered(&kinds)?;
+        let structure = message.structure().expect("no warning").to_owned();
+        structure.get::<u64>("revision").ok()
+    };
+    while swapped() != Some(1) {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let mut number = 0;
+    let (mut passed_meanwhile, mut last) = (0, 0);
+    let mut intervals = Vec::new();
+    for swap in 0..SWAPS {
+        assert!(set_queries(&element, &[&format!("cone number {swap}")]));
+        let mut passed = 0;
+        loop {
+            let before = std::time::Instant::now();
+            harness.push(rgb_frame(64, 48, number)).expect("taken");
+            let frame = harness.try_pull().expect("a live frame passes at once");
+            intervals.push(before.elapsed());
+            assert_eq!(frame.pts(), rgb_frame(64, 48, number).pts());
+            number += 1;
+            for found in gstmdetr::meta::read(&frame) {
+                assert!(found.grounding.revision >= last, "an older answer");
+                last = found.grounding.revision;
+            }
+            if let Some(revision) = swapped() {
+                assert_eq!(revision, swap + 2);
+                break;
+            }
+            passed += 1;
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        passed_meanwhile += u64::from(passed > 0);
+    }
+    assert_eq!(stat::<u64>(&element, "text-encoder-runs"), SWAPS + 1);
+    assert_eq!(stat::<u64>(&element, "frames"), number);
+    assert!(last > 1 && last <= SWAPS + 1);
+    // A stall would let none pass.
+    assert!(passed_meanwhile >= SWAPS / 2, "{passed_meanwhile}");
+    intervals.sort_unstable();
+    println!(
+        "{number} frames, {passed_meanwhile} of {SWAPS} encodings with frames meanwhile; through the \
+         element: median {:?}, longest {:?}",
+        intervals[intervals.len() / 2],
+        intervals[intervals.len() - 1]
+    );
 }

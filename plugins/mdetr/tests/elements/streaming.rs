@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
-use crate::common::{RGB, collect, harness, mdetr, pad, pipeline, record, rgb_frame, run};
+use crate::common::{RGB, collect, harness, init, mdetr, pad, pipeline, record, rgb_frame, run};
 
 #[test]
 fn eos_waits_for_every_frame() {
@@ -273,5 +273,121 @@ fn a_storm_of_events_is_survived() {
             .push_and_pull(rgb_frame(64, 48, 1000))
             .expect("works on");
         assert_eq!(pushed.pts(), rgb_frame(64, 48, 1000).pts(), "{mode}");
+    }
+}
+
+/// Ages in milliseconds of the results on frames with these times, in mode every-frame with
+/// `inference-interval=3`.
+fn ages(segment: &gst::FormattedSegment<gst::ClockTime>, times: &[Option<u64>]) -> Vec<u64> {
+    let element = mdetr("a red cube");
+    element.set_property("inference-interval", 3u32);
+    let mut harness = harness(&element, RGB);
+    assert!(harness.push_event(gst::event::Segment::new(segment)));
+    let mut frame = |(number, time): (usize, &Option<u64>)| {
+        let mut buffer = rgb_frame(64, 48, number as u64);
+        let writable = buffer.get_mut().expect("the only reference");
+        writable.set_pts(time.map(gst::ClockTime::from_mseconds));
+        let pushed = harness
+            .push_and_pull(buffer)
+            .expect("every frame comes out");
+        assert_eq!(pushed.pts(), time.map(gst::ClockTime::from_mseconds));
+        gstmdetr::meta::read(&pushed)[0].age.mseconds()
+    };
+    times.iter().enumerate().map(&mut frame).collect()
+}
+
+#[test]
+fn results_have_an_age_in_reverse_playback() {
+    init();
+    let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    segment.set_rate(-1.0);
+    segment.set_stop(gst::ClockTime::from_seconds(1));
+    let times = [600, 560, 520, 480, 440, 400].map(Some);
+    assert_eq!(ages(&segment, &times), [0, 40, 80, 0, 40, 80]);
+}
+
+#[test]
+fn frames_without_timestamps_are_answered() {
+    init();
+    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    let found = ages(&segment, &[None; 4]);
+    assert_eq!((found[0], found[3]), (0, 0));
+    let element = mdetr("a red cube");
+    element.set_property_from_str("mode", "live");
+    let mut harness = harness(&element, RGB);
+    for number in 0..30 {
+        let mut buffer = rgb_frame(64, 48, number);
+        buffer.get_mut().expect("the only reference").set_pts(None);
+        let pushed = harness.push_and_pull(buffer).expect("passes at once");
+        assert_eq!(pushed.pts(), None);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let begun = Instant::now();
+    let mut answered = false;
+    while !answered {
+        assert!(begun.elapsed() < Duration::from_secs(60));
+        let mut buffer = rgb_frame(64, 48, 99);
+        buffer.get_mut().expect("the only reference").set_pts(None);
+        let pushed = harness.push_and_pull(buffer).expect("passes at once");
+        answered = !gstmdetr::meta::read(&pushed).is_empty();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn reverse_playback_reaches_its_end() {
+    for mode in ["every-frame", "live"] {
+        let pipeline = pipeline(&format!(
+            "videotestsrc ! video/x-raw,format=RGB,width=64,height=48,framerate=25/1
+             ! MDETR mode={mode} query=\"a red cube\" ! fakesink sync=true"
+        ));
+        pipeline.set_state(gst::State::Paused).expect("pauses");
+        let (result, ..) = pipeline.state(gst::ClockTime::from_seconds(60));
+        result.expect("prerolls");
+        let frames = collect(&pad(&pipeline, "mdetr", "src"));
+        pipeline
+            .seek(
+                -2.0,
+                gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE,
+                gst::SeekType::Set,
+                gst::ClockTime::ZERO,
+                gst::SeekType::Set,
+                gst::ClockTime::from_seconds(1),
+            )
+            .expect("videotestsrc plays backwards");
+        run(&pipeline).expect("EOS");
+        let frames = frames.lock().expect("sound");
+        let times: Vec<_> = frames.iter().map(|f| f.pts()).collect();
+        assert!((25..=26).contains(&times.len()), "{mode}: {times:?}");
+        assert_eq!(times.last(), Some(&Some(gst::ClockTime::ZERO)), "{mode}");
+        assert!(times.is_sorted_by(|a, b| a > b), "{mode}: {times:?}");
+    }
+}
+
+#[test]
+fn a_pause_loses_no_frame() {
+    for mode in ["every-frame", "live"] {
+        let pipeline = pipeline(&format!(
+            "videotestsrc num-buffers=120 ! video/x-raw,format=RGB,width=64,height=48,framerate=100/1
+             ! MDETR mode={mode} query=\"a red cube\" ! fakesink sync=true"
+        ));
+        let frames = collect(&pad(&pipeline, "mdetr", "src"));
+        for _ in 0..4 {
+            pipeline.set_state(gst::State::Playing).expect("plays");
+            std::thread::sleep(Duration::from_millis(100));
+            pipeline.set_state(gst::State::Paused).expect("pauses");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        run(&pipeline).expect("EOS");
+        let times: Vec<_> = frames
+            .lock()
+            .expect("sound")
+            .iter()
+            .map(|f| f.pts())
+            .collect();
+        let expected: Vec<_> = (0..120)
+            .map(|n| Some(gst::ClockTime::from_mseconds(10 * n)))
+            .collect();
+        assert_eq!(times, expected, "{mode}");
     }
 }

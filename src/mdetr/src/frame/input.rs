@@ -17,7 +17,7 @@ use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x2, U8x3, U8x4};
 use fast_image_resize::{FilterType, PixelTrait, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
-use super::{Colorimetry, Frame, Glance, MAX_SIDE, Packing, PixelFormat, Plane, YuvRange};
+use super::{Colorimetry, Frame, MAX_SIDE, Packing, PixelFormat, Plane, YuvRange};
 
 /// Size of the network's input for a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,11 +111,6 @@ impl Normalisation {
             });
         });
         tensor
-    }
-
-    /// A tensor of [`tensor`](Self::tensor) at a glance.
-    pub(crate) fn glance(&self, tensor: &[f32], width: u32, height: u32) -> Glance {
-        Glance::new(tensor, width as usize, height as usize, self.mean, self.std)
     }
 
     fn packed(&self, pixels: &[u8], packing: Packing, tensor: &mut [f32]) {

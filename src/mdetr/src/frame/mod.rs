@@ -1,9 +1,10 @@
-//! Video frames as they come: pixel formats, planes, strides; and the network's input made of them.
+//! Video frames as they come: pixel formats, planes, strides; the network's input made of them, and
+//! how much they change.
 
-mod glance;
+mod change;
 mod input;
 
-pub use glance::Glance;
+pub use change::LumaGrid;
 pub(crate) use input::{InputPolicy, Normalisation};
 
 use crate::error::FrameError;

@@ -16,11 +16,11 @@ pub use stats::Stats;
 use crate::bundle::{Bundle, Manifest};
 use crate::engine::{EngineInfo, EngineKind};
 use crate::error::{EngineError, Error, QueryError};
-use crate::frame::{Frame, Glance, InputPolicy, MAX_SIDE, Normalisation, check_size};
+use crate::frame::{Frame, InputPolicy, MAX_SIDE, check_size};
 use crate::ground::masks::{self, Map};
 use crate::ground::{Decoding, Detection, Grounding, QueryResult, RawOutputs};
 use crate::query::{Query, QuerySet};
-use crate::text::{Source, TextEncoder, TextMemory};
+use crate::text::TextMemory;
 use model::Model;
 use network::{Fused, FusionShape, Seen, SizePlan};
 use plans::locked;
@@ -66,19 +66,16 @@ impl Default for GrounderOptions {
     }
 }
 
-/// A loaded model and its standing queries.
+/// Standing queries and the loaded model that answers them.
 ///
 /// Threads share it as `Arc<Grounder>`: any number may ground frames at once, each on its own
-/// thread, while another changes the queries. Grounders of the same bundle and engine share one loaded
-/// model, which the last of them frees: each has queries, thresholds and counters of its own.
+/// thread, while another changes the queries.
 #[derive(Debug)]
 pub struct Grounder {
     model: Arc<Model>,
     policy: InputPolicy,
-    normalisation: Normalisation,
-    text: TextEncoder,
-    /// The input size used last.
-    size: Mutex<Option<(u32, u32)>>,
+    /// What was made for the latest frame size.
+    size: Mutex<Option<Arc<SizePlan>>>,
     standing: RwLock<Arc<Encoded>>,
     /// Held while queries change, so that revisions rise in order.
     changing: Mutex<()>,
@@ -87,13 +84,6 @@ pub struct Grounder {
     max_detections: AtomicUsize,
     masks: AtomicBool,
     counters: Counters,
-}
-
-/// What a frame that was grounded looked like, and for which queries.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Looked {
-    revision: u64,
-    glance: Glance,
 }
 
 /// Queries with their encoded texts, ready to be answered: [`Grounder::encode`].
@@ -143,11 +133,34 @@ impl Grounder {
         Grounder::from_bundle(Bundle::open(dir)?, options)
     }
 
+    /// As [`load`](Self::load), but grounders of this process that load the same bundle with this
+    /// share one model: its graphs, plans and encoded texts. The last to be dropped frees it.
+    ///
+    /// Thresholds, the number of detections and the short side are each grounder's own. Where any
+    /// other option differs, or the manifest has changed since, a model of its own is loaded.
+    /// Whoever asks for a model that another thread is loading waits for that one.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load). A failure is not remembered.
+    pub fn load_shared(dir: impl AsRef<Path>, options: GrounderOptions) -> Result<Grounder, Error> {
+        Grounder::with_model(Bundle::open(dir)?, options, Model::shared)
+    }
+
     /// Loads a bundle that is open.
     ///
     /// # Errors
     /// As [`load`](Self::load).
     pub fn from_bundle(bundle: Bundle, options: GrounderOptions) -> Result<Grounder, Error> {
+        Grounder::with_model(bundle, options, |bundle, options| {
+            Model::load(bundle, options).map(Arc::new)
+        })
+    }
+
+    fn with_model(
+        bundle: Bundle,
+        options: GrounderOptions,
+        load: impl FnOnce(Bundle, &GrounderOptions) -> Result<Arc<Model>, Error>,
+    ) -> Result<Grounder, Error> {
         let manifest = bundle.manifest();
         let threshold = |option, given: Option<f32>, default| match given {
             Some(given) if !(0.0..=1.0).contains(&given) => Err(Error::Option {
@@ -180,16 +193,8 @@ impl Grounder {
                 });
             }
         };
-        let normalisation = Normalisation::new(manifest.input.mean, manifest.input.std);
-        let text = TextEncoder::new(
-            options.text_cache_entries,
-            options.text_cache_dir.as_deref(),
-            options.text_cache_bytes,
-        )?;
         Ok(Grounder {
             policy,
-            normalisation,
-            text,
             size: Mutex::default(),
             standing: RwLock::default(),
             changing: Mutex::default(),
@@ -198,8 +203,14 @@ impl Grounder {
             max_detections: AtomicUsize::new(options.max_detections),
             masks: AtomicBool::new(options.masks),
             counters: Counters::default(),
-            model: Model::shared(bundle, options.engine)?,
+            model: load(bundle, &options)?,
         })
+    }
+
+    /// How many grounders use this one's loaded model; 1 unless it is
+    /// [shared](Self::load_shared).
+    pub fn model_users(&self) -> usize {
+        Arc::strong_count(&self.model)
     }
 
     /// Replaces the standing queries and gives their revision.
@@ -219,8 +230,8 @@ impl Grounder {
         let in_use = texts.zip(old.memories.iter().cloned()).collect();
         let memories = self.encode_texts(&set, in_use)?;
         let standing = Encoded { set, memories };
-        let size = *locked(&self.size);
-        if let Some(size) = size {
+        let latest = locked(&self.size).as_ref().map(|plan| plan.size);
+        if let Some(size) = latest {
             self.prepare_input(size, &standing)?;
         }
         let revision = standing.set.revision();
@@ -249,13 +260,10 @@ impl Grounder {
         set: &QuerySet,
         in_use: HashMap<&str, Arc<TextMemory>>,
     ) -> Result<Vec<Arc<TextMemory>>, Error> {
-        let source = Source {
-            bundle: &self.model.bundle,
-            tokenizer: &self.model.tokenizer,
-            engine: self.model.engine.as_ref(),
-        };
-        self.text
-            .encode(set.queries(), in_use, source, &self.counters)
+        let (engine, counters) = (self.model.engine.as_ref(), &self.counters);
+        self.model
+            .text
+            .encode(set.queries(), in_use, engine, counters)
     }
 
     fn snapshot(&self) -> Arc<Encoded> {
@@ -304,6 +312,17 @@ impl Grounder {
         Ok(())
     }
 
+    /// The plan of the latest size is held here, so that other grounders' sizes do not displace it.
+    fn size_plan(&self, size: (u32, u32)) -> Result<Arc<SizePlan>, EngineError> {
+        let held = locked(&self.size).clone();
+        if let Some(plan) = held.filter(|plan| plan.size == size) {
+            return Ok(plan);
+        }
+        let plan = self.model.network.size_plan(size)?;
+        *locked(&self.size) = Some(plan.clone());
+        Ok(plan)
+    }
+
     /// Answers the standing queries for one frame, on the calling thread.
     ///
     /// # Errors
@@ -312,57 +331,18 @@ impl Grounder {
         self.ground_encoded(frame, &self.snapshot())
     }
 
-    /// As [`ground`](Self::ground), unless the frame looks like one that was grounded before: then
-    /// `None`, at the cost of scaling the frame. It does where the standing queries are the same and no
-    /// cell of a coarse grid differs in brightness by more than `threshold`, 0 to 1.
-    ///
-    /// # Errors
-    /// The engine fails.
-    pub fn ground_if_changed(
-        &self,
-        frame: &Frame,
-        before: Option<&Looked>,
-        threshold: f32,
-    ) -> Result<Option<(Grounding, Looked)>, Error> {
-        let asked = self.snapshot();
-        let revision = asked.set.revision();
-        let (size, image) = self.image(frame);
-        let looked = Looked {
-            revision,
-            glance: self.normalisation.glance(&image, size.0, size.1),
-        };
-        let same = before.is_some_and(|before| {
-            before.revision == revision && before.glance.difference(&looked.glance) <= threshold
-        });
-        if same {
-            self.counters.frames.add(1);
-            return Ok(None);
-        }
-        let found = self.ground_image(frame, size, &image, &asked)?;
-        Ok(Some((self.grounding(frame, &asked, found), looked)))
-    }
-
     /// As [`ground`](Self::ground), for other queries than the standing ones.
     ///
     /// # Errors
     /// The engine fails.
     pub fn ground_encoded(&self, frame: &Frame, asked: &Encoded) -> Result<Grounding, Error> {
         let found = self.ground_with_outputs(frame, asked)?;
-        Ok(self.grounding(frame, asked, found))
-    }
-
-    fn grounding(
-        &self,
-        frame: &Frame,
-        asked: &Encoded,
-        found: Vec<(QueryResult, RawOutputs)>,
-    ) -> Grounding {
-        Grounding {
+        Ok(Grounding {
             revision: asked.set.revision(),
             width: frame.width(),
             height: frame.height(),
             queries: found.into_iter().map(|(result, _)| result).collect(),
-        }
+        })
     }
 
     /// As [`ground_encoded`](Self::ground_encoded), each result with the outputs it was decoded
@@ -375,22 +355,9 @@ impl Grounder {
         frame: &Frame,
         asked: &Encoded,
     ) -> Result<Vec<(QueryResult, RawOutputs)>, Error> {
-        if asked.memories.is_empty() {
-            self.counters.frames.add(1);
+        let Some(seen) = self.see(frame, asked)? else {
             return Ok(Vec::new());
-        }
-        let (size, image) = self.image(frame);
-        self.ground_image(frame, size, &image, asked)
-    }
-
-    fn ground_image(
-        &self,
-        frame: &Frame,
-        size: (u32, u32),
-        image: &[f32],
-        asked: &Encoded,
-    ) -> Result<Vec<(QueryResult, RawOutputs)>, Error> {
-        let seen = self.see(size, image)?;
+        };
         asked
             .iter()
             .map(|(query, memory)| {
@@ -467,12 +434,9 @@ impl Grounder {
         frame: &Frame,
         asked: &Encoded,
     ) -> Result<Vec<RawOutputs>, Error> {
-        if asked.memories.is_empty() {
-            self.counters.frames.add(1);
+        let Some(seen) = self.see(frame, asked)? else {
             return Ok(Vec::new());
-        }
-        let (size, image) = self.image(frame);
-        let seen = self.see(size, &image)?;
+        };
         asked
             .iter()
             .map(|(query, memory)| Ok(self.fuse(&seen, query, memory)?.0))
@@ -507,31 +471,24 @@ impl Grounder {
         }
     }
 
-    /// The network's input for a frame, with its width and height.
-    fn image(&self, frame: &Frame) -> ((u32, u32), Vec<f32>) {
+    /// The frame as the network sees it; `None` if nothing is asked.
+    fn see(&self, frame: &Frame, standing: &Encoded) -> Result<Option<Seen>, Error> {
+        self.counters.frames.add(1);
+        if standing.memories.is_empty() {
+            return Ok(None);
+        }
         let (width, height) = self.policy.target(frame.width(), frame.height());
+        let plan = self.size_plan((width, height))?;
         let image = self
             .counters
             .preprocess_time
-            .measure(|| self.normalisation.tensor(frame, width, height));
-        ((width, height), image)
-    }
-
-    /// An input of [`image`](Self::image) as the network sees it.
-    fn see(&self, size: (u32, u32), image: &[f32]) -> Result<Seen, Error> {
-        self.counters.frames.add(1);
-        let plan = self.size_plan(size)?;
+            .measure(|| self.model.normalisation.tensor(frame, width, height));
         let seen = self
             .counters
             .vision_time
-            .measure(|| self.model.network.see(plan, image))?;
+            .measure(|| self.model.network.see(plan, &image))?;
         self.counters.vision_runs.add(1);
-        Ok(seen)
-    }
-
-    fn size_plan(&self, size: (u32, u32)) -> Result<Arc<SizePlan>, EngineError> {
-        *locked(&self.size) = Some(size);
-        self.model.network.size_plan(size)
+        Ok(Some(seen))
     }
 
     fn fuse(
@@ -587,8 +544,7 @@ mod tests {
         let memory = &standing.memories[0];
         let rgb: Vec<u8> = (0..64 * 48 * 3).map(|i| (i % 251) as u8).collect();
         let frame = Frame::rgb(64, 48, &rgb).unwrap();
-        let (size, image) = grounder.image(&frame);
-        let seen = grounder.see(size, &image).unwrap();
+        let seen = grounder.see(&frame, &standing).unwrap().unwrap();
         let length = memory.tokens.ids.len();
         let run = |length| {
             let shape = FusionShape {

@@ -1,112 +1,169 @@
-//! What grounders of the same bundle share: the engine, the loaded graphs, their plans.
+//! What grounders of the same bundle can share: graphs, plans, tokenizer and encoded texts.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, Weak};
 
 use super::network::Network;
 use super::plans::locked;
-use crate::bundle::{Bundle, Manifest};
-use crate::engine::{self, Engine, EngineKind};
+use super::{Bundle, GrounderOptions};
+use crate::bundle::Manifest;
+use crate::engine::{self, Engine};
 use crate::error::Error;
+use crate::frame::Normalisation;
 use crate::ground::answers::Answering;
-use crate::text::TextTokenizer;
+use crate::text::TextEncoder;
 
 /// A loaded bundle.
 #[derive(Debug)]
 pub(super) struct Model {
     pub bundle: Bundle,
     pub engine: Box<dyn Engine>,
+    pub normalisation: Normalisation,
+    pub text: TextEncoder,
     pub network: Network,
-    pub tokenizer: TextTokenizer,
     pub answering: Option<Answering>,
 }
 
-/// What a model is known by. The manifest has the hashes of all files.
-#[derive(Debug, Clone, PartialEq)]
-struct Key {
-    engine: EngineKind,
-    manifest: Manifest,
-}
-
-/// A model that is in use, or being loaded by who holds the lock.
-type Slot = Arc<Mutex<Weak<Model>>>;
-
-static MODELS: Mutex<Vec<(Key, Slot)>> = Mutex::new(Vec::new());
-
 impl Model {
-    /// The model of `bundle` that is in use in this process, else a new one. Who asks while another
-    /// loads it waits; a failure is not kept. The last user frees the model.
-    pub fn shared(bundle: Bundle, engine: EngineKind) -> Result<Arc<Model>, Error> {
-        let key = Key {
-            engine,
-            manifest: bundle.manifest().clone(),
-        };
-        let slot = slot(key);
-        let mut model = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(model) = model.upgrade() {
-            return Ok(model);
-        }
-        let loaded = Arc::new(Model::load(bundle, engine)?);
-        *model = Arc::downgrade(&loaded);
-        Ok(loaded)
-    }
-
-    fn load(bundle: Bundle, engine: EngineKind) -> Result<Model, Error> {
-        let engine = engine::open(engine)?;
+    pub(super) fn load(bundle: Bundle, options: &GrounderOptions) -> Result<Model, Error> {
+        let engine = engine::open(options.engine)?;
+        let text = TextEncoder::new(
+            bundle.clone(),
+            options.text_cache_entries,
+            options.text_cache_dir.as_deref(),
+            options.text_cache_bytes,
+        )?;
+        let input = &bundle.manifest().input;
         Ok(Model {
+            normalisation: Normalisation::new(input.mean, input.std),
+            text,
             network: Network::load(&bundle, engine.as_ref())?,
-            tokenizer: TextTokenizer::of(&bundle)?,
             answering: bundle.answering()?,
             engine,
             bundle,
         })
     }
+
+    /// The model of this bundle and these options that is loaded already, else a new one.
+    pub(super) fn shared(bundle: Bundle, options: &GrounderOptions) -> Result<Arc<Model>, Error> {
+        static MODELS: Registry<Key, Model> = Registry::new();
+        let key = Key::new(&bundle, options);
+        MODELS.get_or_make(key, || Model::load(bundle, options))
+    }
 }
 
-/// The slot for `key`; those nobody uses any more go.
-fn slot(key: Key) -> Slot {
-    let mut models = locked(&MODELS);
-    models.retain(|(_, slot)| {
-        // Whoever loads or has found it holds a reference to the slot or to the model.
-        Arc::strong_count(slot) > 1 || locked(slot).strong_count() > 0
-    });
-    if let Some((_, slot)) = models.iter().find(|(known, _)| *known == key) {
-        return slot.clone();
+/// What a model depends on.
+#[derive(Debug, PartialEq)]
+struct Key {
+    dir: PathBuf,
+    /// With the hashes of all files.
+    manifest: Manifest,
+    options: GrounderOptions,
+}
+
+impl Key {
+    fn new(bundle: &Bundle, options: &GrounderOptions) -> Key {
+        let by_grounder = GrounderOptions::default();
+        Key {
+            dir: bundle
+                .dir()
+                .canonicalize()
+                .unwrap_or_else(|_| bundle.dir().to_owned()),
+            manifest: bundle.manifest().clone(),
+            options: GrounderOptions {
+                score_threshold: by_grounder.score_threshold,
+                phrase_threshold: by_grounder.phrase_threshold,
+                max_detections: by_grounder.max_detections,
+                short_side: by_grounder.short_side,
+                ..options.clone()
+            },
+        }
     }
-    let slot = Slot::default();
-    models.push((key, slot.clone()));
-    slot
+}
+
+/// Values that live as long as somebody uses them. Those who ask for one that is being made wait.
+///
+/// Lock order: a slot's lock before `slots`; the latter is held for no more than a look.
+struct Registry<K, V> {
+    slots: Mutex<Vec<(K, Slot<V>)>>,
+}
+
+type Slot<V> = Arc<Mutex<Weak<V>>>;
+
+impl<K: PartialEq, V> Registry<K, V> {
+    const fn new() -> Registry<K, V> {
+        Registry {
+            slots: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The value of `key`; after a failure the next call tries again.
+    fn get_or_make<E>(&self, key: K, make: impl FnOnce() -> Result<V, E>) -> Result<Arc<V>, E> {
+        let slot = self.slot(key);
+        let mut value = locked(&slot);
+        if let Some(value) = value.upgrade() {
+            return Ok(value);
+        }
+        let made = Arc::new(make()?);
+        *value = Arc::downgrade(&made);
+        Ok(made)
+    }
+
+    fn slot(&self, key: K) -> Slot<V> {
+        let mut slots = locked(&self.slots);
+        // A slot somebody else holds is being filled. No other can be locked.
+        slots.retain(|(_, slot)| Arc::strong_count(slot) > 1 || locked(slot).strong_count() > 0);
+        match slots.iter().find(|(known, _)| *known == key) {
+            Some((_, slot)) => slot.clone(),
+            None => {
+                let slot = Slot::default();
+                slots.push((key, slot.clone()));
+                slot
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
-    fn bundle() -> Bundle {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR"));
-        Bundle::open(dir.join("tests/data/official/clevr")).unwrap()
+    use super::*;
+
+    #[test]
+    fn those_who_ask_at_once_get_one_value_and_the_last_frees_it() {
+        let (registry, made) = (Registry::<u32, u32>::new(), AtomicUsize::new(0));
+        let make = || {
+            std::thread::sleep(Duration::from_millis(20));
+            made.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, ()>(49)
+        };
+        let values: Vec<Arc<u32>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..16)
+                .map(|_| scope.spawn(|| registry.get_or_make(7, make).unwrap()))
+                .collect();
+            threads.into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        assert_eq!(made.load(Ordering::SeqCst), 1);
+        assert!(values.iter().all(|value| Arc::ptr_eq(value, &values[0])));
+        let weak = Arc::downgrade(&values[0]);
+        drop(values);
+        assert!(weak.upgrade().is_none());
+        registry.get_or_make(7, make).unwrap();
+        assert_eq!(made.load(Ordering::SeqCst), 2);
     }
 
     #[test]
-    fn one_model_serves_all_and_the_last_frees_it() {
-        let load = || Model::shared(bundle(), EngineKind::Tract).unwrap();
-        let models: Vec<Arc<Model>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(load)).collect();
-            threads.into_iter().map(|t| t.join().unwrap()).collect()
-        });
-        assert!(models.iter().all(|model| Arc::ptr_eq(model, &models[0])));
-        let mut key = Key {
-            engine: EngineKind::Tract,
-            manifest: bundle().manifest().clone(),
-        };
-        let known = |key: Key| locked(&slot(key)).strong_count();
-        assert_eq!(known(key.clone()), 8);
-        key.manifest.thresholds.score += 0.125;
-        assert_eq!(known(key), 0, "another manifest is another model");
-        let weak = Arc::downgrade(&models[0]);
-        drop(models);
-        assert_eq!(weak.strong_count(), 0);
-        let again = load();
-        assert_eq!(Arc::strong_count(&again), 1);
+    fn failures_are_not_kept_and_dead_slots_go() {
+        let registry = Registry::<u32, u32>::new();
+        assert_eq!(registry.get_or_make(1, || Err("no")), Err("no"));
+        let one = registry.get_or_make(1, || Ok::<_, &str>(10)).unwrap();
+        assert_eq!(*registry.get_or_make(1, || Err("not asked")).unwrap(), 10);
+        assert_eq!(*registry.get_or_make(2, || Ok::<_, &str>(20)).unwrap(), 20);
+        drop(one);
+        let three = registry.get_or_make(3, || Ok::<_, &str>(30)).unwrap();
+        assert_eq!(*three, 30);
+        assert_eq!(locked(&registry.slots).len(), 1);
     }
 }

@@ -16,8 +16,7 @@ use crate::error::{EngineError, Error};
 use crate::grounder::Counters;
 use crate::query::Query;
 use cache::{DiskCache, Lookup};
-pub(crate) use tokenizer::TextTokenizer;
-use tokenizer::Tokens;
+use tokenizer::{TextTokenizer, Tokens};
 
 /// The text encoder's output for one text.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,31 +26,37 @@ pub(crate) struct TextMemory {
     pub data: Vec<f32>,
 }
 
-/// What encodes texts that are in no cache.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Source<'a> {
-    pub bundle: &'a Bundle,
-    pub tokenizer: &'a TextTokenizer,
-    pub engine: &'a dyn Engine,
-}
-
 /// Gives text memories, by the cheapest way there is.
 #[derive(Debug)]
 pub(crate) struct TextEncoder {
+    bundle: Bundle,
+    tokenizer: TextTokenizer,
     memory: Option<Mutex<LruCache<String, Arc<TextMemory>>>>,
+    /// Held while the text graph is loaded, so that it is in memory once.
+    encoding: Mutex<()>,
     disk: Option<DiskCache>,
 }
 
 impl TextEncoder {
-    /// Makes the cache directory.
+    /// Reads the tokenizer and makes the cache directory; the text graph is left alone.
     pub(crate) fn new(
+        bundle: Bundle,
         entries: usize,
         dir: Option<&Path>,
         bytes: u64,
     ) -> Result<TextEncoder, Error> {
+        let json = bundle.read(TOKENIZER)?;
+        let max_tokens = bundle.manifest().max_tokens();
+        let tokenizer = TextTokenizer::new(&bundle.path(TOKENIZER), &json, max_tokens)?;
         let disk = dir.map(|dir| DiskCache::open(dir, bytes)).transpose()?;
         let memory = NonZeroUsize::new(entries).map(|entries| Mutex::new(LruCache::new(entries)));
-        Ok(TextEncoder { memory, disk })
+        Ok(TextEncoder {
+            bundle,
+            tokenizer,
+            memory,
+            encoding: Mutex::default(),
+            disk,
+        })
     }
 
     /// The memory of each query. The text graph is loaded if one is in no cache, and dropped.
@@ -61,27 +66,31 @@ impl TextEncoder {
         &self,
         queries: &[Arc<Query>],
         standing: HashMap<&str, Arc<TextMemory>>,
-        source: Source,
+        engine: &dyn Engine,
         counters: &Counters,
     ) -> Result<Vec<Arc<TextMemory>>, Error> {
         let tokens: Vec<Tokens> = queries
             .iter()
-            .map(|q| source.tokenizer.tokenize(q))
+            .map(|q| self.tokenizer.tokenize(q))
             .collect::<Result<_, _>>()?;
         let mut known = standing;
         let mut graph = None;
+        let mut encoding = None;
         let mut memories = Vec::with_capacity(queries.len());
         for (query, tokens) in queries.iter().zip(tokens) {
-            let memory = match known
-                .get(query.text())
-                .cloned()
-                .or_else(|| self.kept(query.text()))
-            {
+            let mut memory = known.get(query.text()).cloned();
+            memory = memory.or_else(|| self.kept(query.text()));
+            if memory.is_none() && encoding.is_none() {
+                encoding = Some(self.encoding.lock().unwrap_or_else(|e| e.into_inner()));
+                // Another thread may have encoded it meanwhile.
+                memory = self.kept(query.text());
+            }
+            let memory = match memory {
                 Some(memory) => {
                     counters.cache_memory_hits.add(1);
                     memory
                 }
-                None => self.load_or_run(query.text(), tokens, &mut graph, source, counters)?,
+                None => self.load_or_run(query.text(), tokens, &mut graph, engine, counters)?,
             };
             if let Some(kept) = &self.memory {
                 let mut kept = kept.lock().unwrap_or_else(|e| e.into_inner());
@@ -107,13 +116,16 @@ impl TextEncoder {
         text: &str,
         tokens: Tokens,
         graph: &mut Option<TextGraph>,
-        source: Source,
+        engine: &dyn Engine,
         counters: &Counters,
     ) -> Result<Arc<TextMemory>, Error> {
-        let bundle = source.bundle;
-        let d = bundle.manifest().network.d_model;
+        let d = self.bundle.manifest().network.d_model;
         let shape = [tokens.ids.len(), d];
-        let key = cache::key(bundle.sha256(TEXT_GRAPH), bundle.sha256(TOKENIZER), text);
+        let key = cache::key(
+            self.bundle.sha256(TEXT_GRAPH),
+            self.bundle.sha256(TOKENIZER),
+            text,
+        );
         if let Some(disk) = &self.disk {
             match disk.get(&key, text, shape) {
                 Lookup::Found(data) => {
@@ -128,7 +140,7 @@ impl TextEncoder {
             Some(graph) => graph,
             None => {
                 counters.text_encoder_loads.add(1);
-                graph.insert(TextGraph::load(bundle, source.engine)?)
+                graph.insert(TextGraph::load(&self.bundle, engine)?)
             }
         };
         counters.text_encoder_runs.add(1);

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use tokenizers::Tokenizer;
 
-use crate::bundle::{Bundle, TOKENIZER};
 use crate::engine::guard;
 use crate::error::{BundleError, QueryError};
 use crate::query::{Query, Span, excerpt};
@@ -25,18 +24,12 @@ pub(crate) struct TextTokenizer {
 }
 
 impl TextTokenizer {
-    /// The tokenizer of a bundle.
-    pub(crate) fn of(bundle: &Bundle) -> Result<TextTokenizer, BundleError> {
-        let json = bundle.read(TOKENIZER)?;
-        TextTokenizer::new(
-            &bundle.path(TOKENIZER),
-            &json,
-            bundle.manifest().max_tokens(),
-        )
-    }
-
     /// From the bytes of the `tokenizer.json` at `path`; sequences over `max_tokens` are refused.
-    fn new(path: &Path, json: &[u8], max_tokens: usize) -> Result<TextTokenizer, BundleError> {
+    pub(crate) fn new(
+        path: &Path,
+        json: &[u8],
+        max_tokens: usize,
+    ) -> Result<TextTokenizer, BundleError> {
         let mut tokenizer =
             guard(|| Tokenizer::from_bytes(json)).map_err(|message| BundleError::Tokenizer {
                 path: path.to_owned(),
