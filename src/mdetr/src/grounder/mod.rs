@@ -136,9 +136,9 @@ impl Grounder {
     /// As [`load`](Self::load), but grounders of this process that load the same bundle with this
     /// share one model: its graphs, plans and encoded texts. The last to be dropped frees it.
     ///
-    /// Thresholds, the number of detections and the short side are each grounder's own. Where any
-    /// other option differs, or the manifest has changed since, a model of its own is loaded.
-    /// Whoever asks for a model that another thread is loading waits for that one.
+    /// Thresholds, the number of detections, the short side and whether masks are drawn are each
+    /// grounder's own. Where any other option differs, or the manifest has changed since, a model of
+    /// its own is loaded. Whoever asks for a model that another thread is loading waits for that one.
     ///
     /// # Errors
     /// As [`load`](Self::load). A failure is not remembered.

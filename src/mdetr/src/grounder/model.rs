@@ -75,6 +75,7 @@ impl Key {
                 phrase_threshold: by_grounder.phrase_threshold,
                 max_detections: by_grounder.max_detections,
                 short_side: by_grounder.short_side,
+                masks: by_grounder.masks,
                 ..options.clone()
             },
         }
