@@ -2,6 +2,7 @@
 
 use std::slice;
 
+use gst::prelude::MulDiv;
 use gst_video::prelude::*;
 use gst_video::video_frame::IsVideoFrame;
 use gst_video::{VideoFormat, VideoFrameRef, VideoInfo, VideoMeta};
@@ -24,6 +25,30 @@ pub(crate) const FORMATS: [VideoFormat; 14] = [
     VideoFormat::I420,
     VideoFormat::Yuy2,
 ];
+
+/// Taken for the duration of a frame when the caps do not say.
+const USUAL_DURATION: gst::ClockTime = gst::ClockTime::from_mseconds(40);
+
+/// How long a frame of these caps lasts.
+pub(crate) fn duration(info: Option<&VideoInfo>) -> gst::ClockTime {
+    let fps = info.map(|info| info.fps());
+    fps.filter(|fps| fps.numer() > 0 && fps.denom() > 0)
+        .and_then(|fps| gst::ClockTime::SECOND.mul_div_ceil(fps.denom() as u64, fps.numer() as u64))
+        .unwrap_or(USUAL_DURATION)
+}
+
+/// Templates of an element's pads, always there, for these caps on both sides.
+pub(crate) fn pad_templates(caps: &gst::Caps) -> Vec<gst::PadTemplate> {
+    [
+        ("sink", gst::PadDirection::Sink),
+        ("src", gst::PadDirection::Src),
+    ]
+    .map(|(name, direction)| {
+        gst::PadTemplate::new(name, direction, gst::PadPresence::Always, caps)
+            .expect("the caps are valid")
+    })
+    .into()
+}
 
 /// Why a buffer is not the frame its caps promise.
 #[derive(Debug, thiserror::Error)]

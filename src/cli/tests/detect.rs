@@ -308,7 +308,23 @@ fn a_data_set_is_evaluated() {
     let failures_dir = failures.display().to_string();
     let drawn = mdetr(&["eval", &out, "--json", "--failures", &failures_dir]);
     assert_eq!(text(&drawn.stdout), text(&output.stdout));
-    for entry in std::fs::read_dir(&failures).unwrap() {
+    // Random weights find nothing that is there.
+    let model = official("resnet101_phrasecut");
+    let wrong = path(&dir, "wrong");
+    let drawn = mdetr(&[
+        "eval",
+        &out,
+        "--limit",
+        "2",
+        "--model",
+        &model,
+        "--failures",
+        &wrong,
+    ]);
+    assert_eq!(code(&drawn), 0, "{}", text(&drawn.stderr));
+    let drawn: Vec<_> = std::fs::read_dir(&wrong).unwrap().collect();
+    assert!(!drawn.is_empty());
+    for entry in drawn {
         assert!(image::open(entry.unwrap().path()).unwrap().width() > 0);
     }
 

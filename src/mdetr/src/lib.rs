@@ -40,6 +40,7 @@ pub mod ground;
 pub mod grounder;
 pub mod query;
 pub mod report;
+mod sync;
 mod text;
 pub mod track;
 

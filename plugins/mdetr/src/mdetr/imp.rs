@@ -17,7 +17,7 @@ use super::queue::Item;
 use super::session::{Done, Session};
 use super::settings::Settings;
 use super::updater::{self, Updater};
-use super::{Mode, stats};
+use super::{Mode, request, stats};
 use crate::meta::{self, FrameGrounding};
 use crate::{bundle, frame, regions};
 
@@ -32,11 +32,6 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 /// Shortest time between two QoS messages about skipped inferences.
 const QOS_PERIOD: Duration = Duration::from_secs(1);
 
-/// The action signal that changes the queries.
-const SET_QUERIES: &str = "set-queries";
-/// The upstream event that does: a structure of this name with a field `queries`.
-const SET_QUERIES_EVENT: &str = "mdetr-set-queries";
-
 /// What exists from READY to READY.
 struct Run {
     session: Arc<Session>,
@@ -46,7 +41,7 @@ struct Run {
 pub struct Mdetr {
     sinkpad: gst::Pad,
     srcpad: gst::Pad,
-    settings: Mutex<Settings>,
+    pub(super) settings: Mutex<Settings>,
     run: Mutex<Option<Run>>,
     /// Statistics of the last run, for those who ask after it.
     last_stats: Mutex<Option<gst::Structure>>,
@@ -143,21 +138,7 @@ impl ObjectImpl for Mdetr {
     }
 
     fn signals() -> &'static [glib::subclass::Signal] {
-        static SIGNALS: LazyLock<Vec<glib::subclass::Signal>> = LazyLock::new(|| {
-            vec![
-                glib::subclass::Signal::builder(SET_QUERIES)
-                    .param_types([gst::Array::static_type()])
-                    .return_type::<bool>()
-                    .action()
-                    .class_handler(|args| {
-                        let element: super::Mdetr = args[0].get().expect("the element");
-                        let queries = args[1].get().expect("GObject checks the type");
-                        Some(element.imp().set_queries(Ok(queries)).to_value())
-                    })
-                    .build(),
-            ]
-        });
-        &SIGNALS
+        &request::SIGNALS
     }
 
     fn constructed(&self) {
@@ -186,21 +167,13 @@ impl ElementImpl for Mdetr {
     }
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let template = |name, direction| {
-                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &video_caps())
-                    .expect("the caps are valid")
-            };
-            vec![
-                template("sink", gst::PadDirection::Sink),
-                template("src", gst::PadDirection::Src),
-            ]
-        });
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> =
+            LazyLock::new(|| frame::pad_templates(&video_caps()));
         &TEMPLATES
     }
 
     fn send_event(&self, event: gst::Event) -> bool {
-        match queries_of(&event) {
+        match request::queries_of(&event) {
             Some(queries) => self.set_queries(queries),
             None => self.parent_send_event(event),
         }
@@ -333,34 +306,11 @@ impl Mdetr {
         }
     }
 
-    fn update_queries(&self) {
+    pub(super) fn update_queries(&self) {
         let settings = self.settings();
         if let Some(run) = self.run.lock().expect("never poisoned").as_ref() {
             run.updater.request(settings);
         }
-    }
-
-    /// Makes these the only queries, encoded in the background; whether they can be read.
-    fn set_queries(&self, queries: Result<gst::Array, String>) -> bool {
-        let set = queries.and_then(|queries| {
-            let mut settings = self.settings.lock().expect("never poisoned");
-            settings
-                .set_queries(queries)
-                .map_err(|error| error.to_string())
-        });
-        if let Err(error) = set {
-            gst::element_imp_warning!(
-                self,
-                gst::LibraryError::Settings,
-                ("{error}. The queries of before stay")
-            );
-            return false;
-        }
-        for property in ["query", "queries", "config"] {
-            self.obj().notify(property);
-        }
-        self.update_queries();
-        true
     }
 
     fn update_limits(&self) {
@@ -676,7 +626,7 @@ impl Mdetr {
         {
             session.forgive(gst::FlowError::NotLinked);
         }
-        if let Some(queries) = queries_of(&event) {
+        if let Some(queries) = request::queries_of(&event) {
             return self.set_queries(queries);
         }
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
@@ -695,25 +645,6 @@ impl Mdetr {
         }
         answered
     }
-}
-
-/// The queries of an event that asks for some, or what is wrong with them.
-fn queries_of(event: &gst::Event) -> Option<Result<gst::Array, String>> {
-    let gst::EventView::CustomUpstream(custom) = event.view() else {
-        return None;
-    };
-    let structure = custom.structure()?;
-    if structure.name() != SET_QUERIES_EVENT {
-        return None;
-    }
-    if let Ok(queries) = structure.get::<gst::Array>("queries") {
-        return Some(Ok(queries));
-    }
-    let found = structure.value("queries").map(|value| value.type_().name());
-    let found = found.unwrap_or("nothing");
-    Some(Err(format!(
-        "event {SET_QUERIES_EVENT}: field \"queries\" is {found}; expected an array of strings or structures as in the property queries"
-    )))
 }
 
 /// Says that a push has ended, also if it panicked.

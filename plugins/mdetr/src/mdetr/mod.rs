@@ -8,6 +8,7 @@ mod config;
 mod imp;
 mod properties;
 mod queue;
+mod request;
 mod session;
 mod settings;
 mod stats;

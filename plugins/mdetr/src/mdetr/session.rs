@@ -11,7 +11,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::Instant;
 
-use gst::prelude::MulDiv;
 use gst_video::VideoInfo;
 use mdetr::frame::LumaGrid;
 use mdetr::{Grounder, Grounding};
@@ -23,9 +22,6 @@ use super::stats::Counters;
 use super::turns::Seat;
 use crate::frame;
 use crate::meta::FrameGrounding;
-
-/// Taken for the duration of a frame when the caps do not say.
-const USUAL_FRAME_DURATION: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 
 /// A result and the frame it was made from.
 #[derive(Debug, Clone)]
@@ -191,15 +187,6 @@ impl Inner {
             .filter(|(_, asked)| *asked == revision);
         last.zip(picture)
             .is_some_and(|((last, _), picture)| last.difference(picture) <= threshold)
-    }
-
-    fn frame_duration(&self) -> gst::ClockTime {
-        let fps = self.info.as_ref().map(|info| info.fps());
-        fps.filter(|fps| fps.numer() > 0 && fps.denom() > 0)
-            .and_then(|fps| {
-                gst::ClockTime::SECOND.mul_div_ceil(fps.denom() as u64, fps.numer() as u64)
-            })
-            .unwrap_or(USUAL_FRAME_DURATION)
     }
 }
 
@@ -376,7 +363,7 @@ impl Session {
         match self.mode {
             Mode::Live => gst::ClockTime::ZERO,
             Mode::EveryFrame => {
-                let expected = inner.frame_duration() * self.max_in_flight as u64;
+                let expected = frame::duration(inner.info.as_deref()) * self.max_in_flight as u64;
                 expected.max(inner.slowest)
             }
         }

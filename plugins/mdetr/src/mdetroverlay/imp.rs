@@ -213,15 +213,7 @@ impl ElementImpl for Overlay {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             let mut caps = blendable();
             caps.merge(VideoCapsBuilder::new().any_features().build());
-            [
-                ("sink", gst::PadDirection::Sink),
-                ("src", gst::PadDirection::Src),
-            ]
-            .map(|(name, direction)| {
-                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps)
-                    .expect("the caps are valid")
-            })
-            .into()
+            frame::pad_templates(&caps)
         });
         &TEMPLATES
     }

@@ -13,7 +13,7 @@ use mdetr::Grounding;
 use mdetr::track::{TrackOptions, Tracking};
 
 use crate::meta::{self, FrameGrounding};
-use crate::regions;
+use crate::{frame, regions};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -23,8 +23,6 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
-/// Taken between frames without a time where the caps do not say.
-const USUAL_FRAME_DURATION: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 /// Clock at the first frame: later than any result's age, so that no time is negative.
 const START: gst::ClockTime = gst::ClockTime::from_seconds(3600);
 
@@ -52,20 +50,14 @@ impl State {
         let running = self.segment.to_running_time(buffer.pts());
         let time = match (running, self.now) {
             (Some(running), now) if now.is_none_or(|now| START + running >= now) => START + running,
-            (_, Some(now)) => now + buffer.duration().unwrap_or_else(|| self.frame_duration()),
+            (_, Some(now)) => {
+                let usual = || frame::duration(self.info.as_ref());
+                now + buffer.duration().unwrap_or_else(usual)
+            }
             (_, None) => START,
         };
         self.now = Some(time);
         time
-    }
-
-    fn frame_duration(&self) -> gst::ClockTime {
-        let fps = self.info.as_ref().map(VideoInfo::fps);
-        fps.filter(|fps| fps.numer() > 0 && fps.denom() > 0)
-            .and_then(|fps| {
-                gst::ClockTime::SECOND.mul_div_ceil(fps.denom() as u64, fps.numer() as u64)
-            })
-            .unwrap_or(USUAL_FRAME_DURATION)
     }
 
     /// Objects of before are not those of after.
@@ -231,18 +223,8 @@ impl ElementImpl for Track {
     }
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let caps = VideoCapsBuilder::new().any_features().build();
-            [
-                ("sink", gst::PadDirection::Sink),
-                ("src", gst::PadDirection::Src),
-            ]
-            .map(|(name, direction)| {
-                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps)
-                    .expect("the caps are valid")
-            })
-            .into()
-        });
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> =
+            LazyLock::new(|| frame::pad_templates(&VideoCapsBuilder::new().any_features().build()));
         &TEMPLATES
     }
 }

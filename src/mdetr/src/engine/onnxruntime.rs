@@ -2,7 +2,7 @@
 
 use std::env;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use ort::environment::Environment;
 use ort::session::builder::GraphOptimizationLevel;
@@ -13,6 +13,7 @@ use super::{
     Engine, EngineInfo, Graph, GraphSource, InputShape, Plan, Tensor, View, describe, guard,
 };
 use crate::error::EngineError;
+use crate::sync::locked;
 
 const NAME: &str = "onnxruntime";
 /// Names the library's file.
@@ -23,10 +24,6 @@ const CANDIDATES: [&str; 2] = ["libonnxruntime.so", "libonnxruntime.so.1"];
 /// The library, once it is open; it stays open. A failure is tried again, as the user may mend it.
 static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
 static OPENING: Mutex<()> = Mutex::new(());
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Opens the library if it is not open yet.
 fn open_library() -> Result<(), String> {

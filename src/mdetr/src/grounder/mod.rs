@@ -20,10 +20,10 @@ use crate::frame::{Frame, InputPolicy, MAX_SIDE, check_size};
 use crate::ground::masks::{self, Map};
 use crate::ground::{Decoding, Detection, Grounding, QueryResult, RawOutputs};
 use crate::query::{Query, QuerySet};
+use crate::sync::locked;
 use crate::text::TextMemory;
 use model::Model;
 use network::{Fused, FusionShape, Seen, SizePlan};
-use plans::locked;
 
 /// How a [`Grounder`] is set up.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Weak};
 
 use super::network::Network;
-use super::plans::locked;
 use super::{Bundle, GrounderOptions};
 use crate::bundle::Manifest;
 use crate::engine::{self, Engine};
 use crate::error::Error;
 use crate::frame::Normalisation;
 use crate::ground::answers::Answering;
+use crate::sync::locked;
 use crate::text::TextEncoder;
 
 /// A loaded bundle.

@@ -2,9 +2,11 @@
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use lru::LruCache;
+
+use crate::sync::locked;
 
 /// Something expensive for each key: made by the first thread that asks while others wait for it,
 /// kept until `capacity` other keys have been used.
@@ -37,11 +39,6 @@ impl<K: Hash + Eq + Clone, V: Clone> PlanCache<K, V> {
         }
         Ok(value.insert(make()?).clone())
     }
-}
-
-/// Locks `mutex`; what it holds is sound even if a thread panicked while holding it.
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

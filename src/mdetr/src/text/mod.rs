@@ -15,6 +15,7 @@ use crate::engine::{Engine, Graph, InputShape, InputType, Plan, View};
 use crate::error::{EngineError, Error};
 use crate::grounder::Counters;
 use crate::query::Query;
+use crate::sync::locked;
 use cache::{DiskCache, Lookup};
 use tokenizer::{TextTokenizer, Tokens};
 
@@ -81,7 +82,7 @@ impl TextEncoder {
             let mut memory = known.get(query.text()).cloned();
             memory = memory.or_else(|| self.kept(query.text()));
             if memory.is_none() && encoding.is_none() {
-                encoding = Some(self.encoding.lock().unwrap_or_else(|e| e.into_inner()));
+                encoding = Some(locked(&self.encoding));
                 // Another thread may have encoded it meanwhile.
                 memory = self.kept(query.text());
             }
@@ -93,7 +94,7 @@ impl TextEncoder {
                 None => self.load_or_run(query.text(), tokens, &mut graph, engine, counters)?,
             };
             if let Some(kept) = &self.memory {
-                let mut kept = kept.lock().unwrap_or_else(|e| e.into_inner());
+                let mut kept = locked(kept);
                 kept.put(query.text().to_owned(), memory.clone());
             }
             known.insert(query.text(), memory.clone());
@@ -103,11 +104,7 @@ impl TextEncoder {
     }
 
     fn kept(&self, text: &str) -> Option<Arc<TextMemory>> {
-        let mut kept = self
-            .memory
-            .as_ref()?
-            .lock()
-            .unwrap_or_else(|e| e.into_inner());
+        let mut kept = locked(self.memory.as_ref()?);
         kept.get(text).cloned()
     }
 
