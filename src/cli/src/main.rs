@@ -9,6 +9,7 @@ mod disturb;
 mod eval;
 mod model;
 mod picture;
+mod plan;
 mod predict;
 mod progress;
 mod scenes;
@@ -40,6 +41,9 @@ enum Command {
     /// Draw scenes of the tabletop world, with captions and ground truth.
     #[command(subcommand)]
     Scenes(scenes::ScenesCommand),
+    /// Build, list and remove TensorRT's plans.
+    #[command(subcommand)]
+    Plan(plan::PlanCommand),
     /// Sum up a file of mdetr/1 lines, query by query.
     Summary(summary::SummaryArgs),
     /// Put several pictures on one.
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
         Command::Bundle(command) => (command.run(), ExitCode::from(USAGE)),
         Command::Eval(args) => (args.run(), ExitCode::from(USAGE)),
         Command::Scenes(command) => (succeed(scenes::run(command)), ExitCode::FAILURE),
+        Command::Plan(command) => (command.run(), ExitCode::from(USAGE)),
         Command::Summary(args) => (succeed(summary::run(&args)), ExitCode::from(USAGE)),
         Command::Sheet(args) => (succeed(sheet::run(&args)), ExitCode::from(USAGE)),
     };

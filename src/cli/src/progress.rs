@@ -4,6 +4,16 @@ use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// A bar whose length and message change with what is done; hidden if standard error is not a terminal.
+pub fn steps() -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {wide_msg}")
+        .expect("the template is valid");
+    ProgressBar::new(1).with_style(style)
+}
+
 /// A bar over `length` of these things; hidden if standard error is not a terminal.
 pub fn bar(length: usize, things: &str) -> ProgressBar {
     if !io::stderr().is_terminal() {

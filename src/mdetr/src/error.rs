@@ -21,7 +21,7 @@ pub enum Error {
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The text cache cannot be used.
+    /// A cache directory cannot be used.
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// An option is out of range.
@@ -393,12 +393,12 @@ pub enum EngineError {
     },
 }
 
-/// Why the directory of text encodings cannot be used.
+/// Why a directory of text encodings or plans cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheError {
     /// It cannot be made.
-    #[error("text cache directory {}: cannot be created: {source}; choose another directory or leave the option out", dir.display())]
+    #[error("cache directory {}: cannot be created: {source}; choose another directory or leave the option out", dir.display())]
     Create {
         /// The directory.
         dir: PathBuf,
@@ -406,7 +406,7 @@ pub enum CacheError {
         source: io::Error,
     },
     /// It cannot be written to.
-    #[error("text cache directory {}: cannot be written: {source}; make it writable, choose another directory or leave the option out", dir.display())]
+    #[error("cache directory {}: cannot be written: {source}; make it writable, choose another directory or leave the option out", dir.display())]
     Write {
         /// The directory.
         dir: PathBuf,

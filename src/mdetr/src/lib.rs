@@ -32,6 +32,7 @@
 //! [`report`] writes what was found as JSON lines; [`eval`] measures a bundle on a data set.
 
 pub mod bundle;
+mod disk;
 pub mod engine;
 pub mod error;
 pub mod eval;
@@ -45,11 +46,11 @@ mod text;
 pub mod track;
 
 pub use bundle::{Bundle, Manifest};
-pub use engine::{EngineInfo, EngineKind};
+pub use engine::{EngineInfo, EngineKind, PlanEvent, PlanWatcher, Precision, TensorRtOptions};
 pub use error::{BundleError, CacheError, EngineError, Error, FrameError, QueryError};
 pub use frame::{Colorimetry, Frame, PixelFormat, Plane, YuvMatrix, YuvRange};
 pub use ground::{Answer, BBox, Detection, Grounding, Phrase, QueryResult, RawOutputs};
-pub use grounder::{Encoded, Grounder, GrounderOptions, Stats};
+pub use grounder::{Encoded, Grounder, GrounderOptions, Stats, TriedPlan, try_plans};
 pub use mdetr_rle::Rle;
 pub use query::{Query, QuerySet, Span};
 pub use report::FrameInfo;

@@ -3,6 +3,7 @@
 //! Lock order: `run`, then the updater's own. No other lock of this file or of `Session` is taken while
 //! one is held: what they guard is cloned out. None is held across inference, pushes, queries or messages.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use super::queue::Item;
 use super::session::{Done, Session};
 use super::settings::Settings;
 use super::updater::{self, Updater};
-use super::{Mode, request, stats};
+use super::{Mode, plans, request, stats};
 use crate::meta::{self, FrameGrounding};
 use crate::{bundle, frame, regions};
 
@@ -46,6 +47,8 @@ pub struct Mdetr {
     /// Statistics of the last run, for those who ask after it.
     last_stats: Mutex<Option<gst::Structure>>,
     last_qos: Mutex<Option<Instant>>,
+    /// Whether plans that are being made are to be given up.
+    stopping: Arc<AtomicBool>,
 }
 
 fn video_caps() -> gst::Caps {
@@ -109,6 +112,7 @@ impl ObjectSubclass for Mdetr {
             run: Mutex::default(),
             last_stats: Mutex::default(),
             last_qos: Mutex::default(),
+            stopping: Arc::default(),
         }
     }
 }
@@ -266,6 +270,8 @@ impl Mdetr {
                     gst::error_msg!(gst::ResourceError::OpenRead, ("{error}"))
                 }
             })?;
+        self.stopping.store(false, Ordering::Relaxed);
+        plans::watch(&grounder, self.obj().downgrade(), self.stopping.clone());
         let engine = grounder.engine();
         gst::info!(
             CAT,
@@ -280,6 +286,7 @@ impl Mdetr {
     }
 
     fn shut(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
         if let Some(session) = self.session() {
             session.shut();
         }

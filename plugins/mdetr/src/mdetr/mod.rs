@@ -6,6 +6,7 @@ use mdetr::EngineKind;
 
 mod config;
 mod imp;
+mod plans;
 mod properties;
 mod queue;
 mod request;
@@ -46,6 +47,19 @@ pub enum Engine {
     #[default]
     #[enum_value(name = "The fastest that is available here", nick = "auto")]
     Auto,
+    /// TensorRT.
+    #[cfg_attr(
+        feature = "tensorrt",
+        enum_value(name = "TensorRT, on NVIDIA GPUs", nick = "tensorrt")
+    )]
+    #[cfg_attr(
+        not(feature = "tensorrt"),
+        enum_value(
+            name = "TensorRT, on NVIDIA GPUs: not in this build, which lacks the feature tensorrt",
+            nick = "tensorrt"
+        )
+    )]
+    Tensorrt,
     /// ONNX Runtime.
     #[enum_value(name = "ONNX Runtime: faster than tract on CPUs", nick = "onnxruntime")]
     Onnxruntime,
@@ -58,8 +72,42 @@ impl From<Engine> for EngineKind {
     fn from(engine: Engine) -> EngineKind {
         match engine {
             Engine::Auto => EngineKind::Auto,
+            Engine::Tensorrt => EngineKind::TensorRt,
             Engine::Onnxruntime => EngineKind::OnnxRuntime,
             Engine::Tract => EngineKind::Tract,
+        }
+    }
+}
+
+/// How TensorRT computes floats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(u32)]
+#[enum_type(name = "GstMdetrPrecision")]
+pub enum Precision {
+    /// As the model says.
+    #[default]
+    #[enum_value(
+        name = "As the model says; products of fp32 may use TF32",
+        nick = "auto"
+    )]
+    Auto,
+    /// fp32.
+    #[enum_value(name = "fp32 without TF32; of an fp16 model an error", nick = "fp32")]
+    Fp32,
+    /// fp16.
+    #[enum_value(
+        name = "fp16; of an fp32 model an error, except with TensorRT before version 10",
+        nick = "fp16"
+    )]
+    Fp16,
+}
+
+impl From<Precision> for mdetr::Precision {
+    fn from(precision: Precision) -> mdetr::Precision {
+        match precision {
+            Precision::Auto => mdetr::Precision::Auto,
+            Precision::Fp32 => mdetr::Precision::Fp32,
+            Precision::Fp16 => mdetr::Precision::Fp16,
         }
     }
 }
@@ -67,5 +115,6 @@ impl From<Engine> for EngineKind {
 pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     Mode::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     Engine::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
+    Precision::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     gst::Element::register(Some(plugin), "mdetr", gst::Rank::NONE, Mdetr::static_type())
 }

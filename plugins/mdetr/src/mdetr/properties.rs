@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use gst::glib;
 use gst::prelude::*;
 
-use super::settings::{BY_MODEL, MAX_IN_FLIGHT, MAX_WORKERS, Settings};
-use super::{Engine, Mode};
+use super::settings::{BY_MODEL, MAX_DEVICE_ID, MAX_IN_FLIGHT, MAX_WORKERS, Settings};
+use super::{Engine, Mode, Precision};
 
 /// What a change of a property asks of a running element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,23 @@ fn model(defaults: &Settings) -> Vec<glib::ParamSpec> {
         glib::ParamSpecEnum::builder_with_default("engine", defaults.engine)
             .nick("Engine")
             .blurb("What runs the model")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("device-id")
+            .nick("Device")
+            .blurb("Number of the GPU that TensorRT uses")
+            .maximum(MAX_DEVICE_ID)
+            .default_value(defaults.device_id)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("precision", defaults.precision)
+            .nick("Precision")
+            .blurb("How TensorRT computes floats")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecString::builder("plan-cache-dir")
+            .nick("Plan cache directory")
+            .blurb("Directory in which TensorRT's plans are kept between runs; default: mdetr/plans in the user's cache directory")
             .mutable_ready()
             .build(),
         glib::ParamSpecString::builder("text-cache-dir")
@@ -163,6 +180,9 @@ impl Settings {
         match name {
             "model" => self.model = path(),
             "engine" => self.engine = value.get::<Engine>().expect(TYPE_CHECKED),
+            "device-id" => self.device_id = uint(),
+            "precision" => self.precision = value.get::<Precision>().expect(TYPE_CHECKED),
+            "plan-cache-dir" => self.plan_cache_dir = path(),
             "text-cache-dir" => self.text_cache_dir = path(),
             "short-side" => self.short_side = uint(),
             "mode" => self.mode = value.get::<Mode>().expect(TYPE_CHECKED),
@@ -195,6 +215,9 @@ impl Settings {
         match name {
             "model" => self.model.to_value(),
             "engine" => self.engine.to_value(),
+            "device-id" => self.device_id.to_value(),
+            "precision" => self.precision.to_value(),
+            "plan-cache-dir" => self.plan_cache_dir.to_value(),
             "text-cache-dir" => self.text_cache_dir.to_value(),
             "short-side" => self.short_side.to_value(),
             "mode" => self.mode.to_value(),

@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use std::thread;
 
 use gst::glib;
-use mdetr::{GrounderOptions, Query, QueryError};
+use mdetr::engine::plan_cache::default_plan_cache_dir;
+use mdetr::{GrounderOptions, Query, QueryError, TensorRtOptions};
 
 use super::config::{self, ConfigError};
-use super::{Engine, Mode};
+use super::{Engine, Mode, Precision};
 
 /// Most worker threads; more than any machine this runs on has use for.
 pub(super) const MAX_WORKERS: u32 = 64;
+/// Greatest number of a GPU.
+pub(super) const MAX_DEVICE_ID: u32 = 1023;
 /// Most frames in flight.
 pub(super) const MAX_IN_FLIGHT: u32 = 256;
 /// Value of a threshold property that leaves the choice to the model.
@@ -22,6 +25,9 @@ pub(super) const BY_MODEL: f32 = -1.0;
 pub(super) struct Settings {
     pub model: Option<PathBuf>,
     pub engine: Engine,
+    pub device_id: u32,
+    pub precision: Precision,
+    pub plan_cache_dir: Option<PathBuf>,
     pub mode: Mode,
     pub query: Option<String>,
     pub queries: gst::Array,
@@ -47,6 +53,9 @@ impl Default for Settings {
         Settings {
             model: None,
             engine: Engine::default(),
+            device_id: 0,
+            precision: Precision::default(),
+            plan_cache_dir: None,
             mode: Mode::default(),
             query: None,
             queries: gst::Array::default(),
@@ -149,6 +158,12 @@ impl Settings {
         let threshold = |value: f32| (value >= 0.0).then_some(value);
         GrounderOptions {
             engine: self.engine.into(),
+            tensorrt: TensorRtOptions {
+                device_id: self.device_id,
+                precision: self.precision.into(),
+                plan_cache_dir: self.plan_cache_dir.clone().or_else(default_plan_cache_dir),
+                ..TensorRtOptions::default()
+            },
             text_cache_dir: self.text_cache_dir.clone(),
             score_threshold: threshold(self.score_threshold),
             phrase_threshold: threshold(self.phrase_threshold),

@@ -21,7 +21,8 @@ use crate::frame::Frame;
 use crate::ground::answers::{self, Answering};
 use crate::grounder::{Grounder, GrounderOptions};
 use crate::query::Query;
-use onnx::{Dimension, ElementType, Interface, OnnxError, TensorInfo};
+pub(crate) use onnx::Interface;
+use onnx::{Dimension, ElementType, OnnxError, TensorInfo};
 
 /// File name of the manifest.
 pub(crate) const MANIFEST: &str = "model.toml";
@@ -225,6 +226,8 @@ impl Bundle {
         Ok(GraphSource {
             path: self.path(name).display().to_string(),
             onnx,
+            sha256: self.sha256(name).to_owned(),
+            half: self.manifest().precision == "fp16",
             outputs,
         })
     }
@@ -273,7 +276,7 @@ impl Bundle {
         Ok(())
     }
 
-    fn interface(&self, name: &str) -> Result<Interface, BundleError> {
+    pub(crate) fn interface(&self, name: &str) -> Result<Interface, BundleError> {
         let path = self.path(name);
         let read = || {
             let file = File::open(&path)?;

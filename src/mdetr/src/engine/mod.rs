@@ -2,9 +2,14 @@
 
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
+pub mod plan_cache;
+#[cfg(feature = "tensorrt")]
+pub(crate) mod tensorrt;
 mod tract;
 
+use std::any::Any;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -17,6 +22,8 @@ pub enum EngineKind {
     /// The fastest that is available here.
     #[default]
     Auto,
+    /// TensorRT, on NVIDIA GPUs.
+    TensorRt,
     /// ONNX Runtime: faster than tract on CPUs.
     OnnxRuntime,
     /// tract: pure Rust, on the CPU, always available.
@@ -25,12 +32,27 @@ pub enum EngineKind {
 
 impl EngineKind {
     /// All kinds.
-    pub const ALL: &[EngineKind] = &[EngineKind::Auto, EngineKind::OnnxRuntime, EngineKind::Tract];
+    pub const ALL: &[EngineKind] = &[
+        EngineKind::Auto,
+        EngineKind::TensorRt,
+        EngineKind::OnnxRuntime,
+        EngineKind::Tract,
+    ];
+
+    /// Whether this build has it; its library or device may still be missing where it runs.
+    pub const fn is_built(self) -> bool {
+        match self {
+            EngineKind::Auto | EngineKind::Tract => true,
+            EngineKind::TensorRt => cfg!(feature = "tensorrt"),
+            EngineKind::OnnxRuntime => cfg!(feature = "onnxruntime"),
+        }
+    }
 
     /// Its name in properties, options and messages.
     pub const fn name(self) -> &'static str {
         match self {
             EngineKind::Auto => "auto",
+            EngineKind::TensorRt => "tensorrt",
             EngineKind::OnnxRuntime => "onnxruntime",
             EngineKind::Tract => "tract",
         }
@@ -50,11 +72,123 @@ impl FromStr for EngineKind {
         let found = EngineKind::ALL.iter().find(|kind| kind.name() == name);
         found.copied().ok_or_else(|| Error::Option {
             option: "engine",
-            expected: "auto, onnxruntime or tract",
+            expected: "auto, tensorrt, onnxruntime or tract",
             found: name.to_owned(),
         })
     }
 }
+
+/// How floats are computed where an engine has a choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Precision {
+    /// As the bundle says; products of fp32 may use TF32.
+    #[default]
+    Auto,
+    /// The bundle must be of fp32, and products do not use TF32.
+    Fp32,
+    /// The bundle must be of fp16; TensorRT before version 10 also makes fp16 of one of fp32.
+    Fp16,
+}
+
+impl Precision {
+    /// All of them.
+    pub const ALL: &[Precision] = &[Precision::Auto, Precision::Fp32, Precision::Fp16];
+
+    /// Its name in properties, options and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Precision::Auto => "auto",
+            Precision::Fp32 => "fp32",
+            Precision::Fp16 => "fp16",
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Precision {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Precision, Error> {
+        let found = Precision::ALL.iter().find(|kind| kind.name() == name);
+        found.copied().ok_or_else(|| Error::Option {
+            option: "precision",
+            expected: "auto, fp32 or fp16",
+            found: name.to_owned(),
+        })
+    }
+}
+
+/// What the engine TensorRT is to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TensorRtOptions {
+    /// Number of the GPU, from 0.
+    pub device_id: u32,
+    /// How floats are computed.
+    pub precision: Precision,
+    /// Where plans are kept between runs; `None`: only in memory, and they are built anew each time,
+    /// which takes minutes. Several processes may share a directory.
+    pub plan_cache_dir: Option<PathBuf>,
+    /// Bytes that the plans in `plan_cache_dir` may take.
+    pub plan_cache_bytes: u64,
+}
+
+impl Default for TensorRtOptions {
+    fn default() -> Self {
+        TensorRtOptions {
+            device_id: 0,
+            precision: Precision::Auto,
+            plan_cache_dir: None,
+            plan_cache_bytes: plan_cache::DEFAULT_PLAN_CACHE_BYTES,
+        }
+    }
+}
+
+/// What an engine tells while it makes plans that take long.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum PlanEvent {
+    /// A plan is being built.
+    Building {
+        /// Path of the graph.
+        graph: String,
+        /// What the engine is at, in its words.
+        phase: String,
+        /// Finished steps of the phase.
+        step: u32,
+        /// Steps of the phase; 0 if it does not say.
+        steps: u32,
+    },
+    /// Another process builds the same plan.
+    Waiting {
+        /// Path of the graph.
+        graph: String,
+    },
+    /// A plan is there.
+    Ready {
+        /// Path of the graph.
+        graph: String,
+        /// It was built now, not found on disk.
+        built: bool,
+        /// Size of the plan.
+        bytes: u64,
+    },
+    /// A plan that was built could not be kept: it is used, and built again next time.
+    NotKept {
+        /// Path of the graph.
+        graph: String,
+        /// Why, and what to do.
+        message: String,
+    },
+}
+
+/// Hears of plans being made, on the thread that makes them, and returns whether to go on.
+pub type PlanWatcher = Arc<dyn Fn(&PlanEvent) -> bool + Send + Sync>;
 
 /// Which engine runs, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,13 +202,47 @@ pub struct EngineInfo {
 }
 
 /// A dense row-major tensor of floats that an engine gave.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Tensor {
     pub shape: Vec<usize>,
-    pub data: Vec<f32>,
+    pub data: Data,
 }
 
+/// Where a tensor's values are.
+#[derive(Debug, Clone)]
+pub(crate) enum Data {
+    Host(Vec<f32>),
+    /// Where the engine that gave them can feed them to another of its plans.
+    #[cfg_attr(not(feature = "tensorrt"), allow(dead_code))]
+    Device(Arc<dyn Resident>),
+}
+
+/// Values in an engine's own memory.
+pub(crate) trait Resident: fmt::Debug + Any + Send + Sync {}
+
 impl Tensor {
+    pub(crate) fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// To feed it to a plan of the same engine.
+    pub(crate) fn view(&self) -> View<'_> {
+        match &self.data {
+            Data::Host(values) => View::F32(values),
+            Data::Device(resident) => View::Device(resident.as_ref()),
+        }
+    }
+
+    /// The values of an output that was not to be kept.
+    pub(crate) fn into_host(self) -> Vec<f32> {
+        match self.data {
+            Data::Host(values) => values,
+            Data::Device(_) => {
+                unreachable!("an engine kept an output that it was not asked to keep")
+            }
+        }
+    }
+
     /// Refuses an output of the graph at `path` that does not have the expected shape.
     pub(crate) fn check(
         &self,
@@ -99,6 +267,8 @@ impl Tensor {
 pub(crate) enum View<'a> {
     F32(&'a [f32]),
     I64(&'a [i64]),
+    #[cfg_attr(not(feature = "tensorrt"), allow(dead_code))]
+    Device(&'a dyn Resident),
 }
 
 /// Shape and element type of an input, to make a plan for.
@@ -114,6 +284,26 @@ pub(crate) struct InputShape {
     pub name: &'static str,
     pub element: InputType,
     pub shape: Vec<usize>,
+    /// The greatest sizes that this input will have in other plans of the graph, from 1 on, by its
+    /// dimensions that vary: an engine whose plans are dear makes one for all of them.
+    pub varies: Vec<(usize, usize)>,
+}
+
+impl InputShape {
+    pub(crate) fn new(name: &'static str, element: InputType, shape: Vec<usize>) -> InputShape {
+        InputShape {
+            name,
+            element,
+            shape,
+            varies: Vec::new(),
+        }
+    }
+
+    /// The same, with a dimension that other plans will have up to `most` of.
+    pub(crate) fn varying(mut self, dimension: usize, most: usize) -> InputShape {
+        self.varies.push((dimension, most));
+        self
+    }
 }
 
 /// Shapes for messages: `image [1, 3, 192, 256], ...`.
@@ -125,11 +315,21 @@ pub(crate) fn describe(shapes: &[InputShape]) -> String {
     inputs.join(", ")
 }
 
+/// What an engine that computes on the host says of an input of another engine's.
+fn not_on_the_host(input: &InputShape) -> String {
+    format!("input {} is in the memory of another engine", input.name)
+}
+
 /// An ONNX file's bytes, with what messages and lookups need.
+#[cfg_attr(not(feature = "tensorrt"), allow(dead_code))]
 pub(crate) struct GraphSource {
     /// Path of the file, for messages.
     pub path: String,
     pub onnx: Vec<u8>,
+    /// Of `onnx`, hexadecimal.
+    pub sha256: String,
+    /// Whether its weights are of fp16.
+    pub half: bool,
     /// Names of the outputs, in the graph's order.
     pub outputs: Vec<String>,
 }
@@ -137,6 +337,8 @@ pub(crate) struct GraphSource {
 /// Something that runs ONNX graphs.
 pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn info(&self) -> EngineInfo;
+    /// Tells `watcher` from now on what becomes of plans, where they take long.
+    fn watch(&self, _watcher: PlanWatcher) {}
     fn load(&self, source: GraphSource) -> Result<Box<dyn Graph>, EngineError>;
 }
 
@@ -149,20 +351,26 @@ pub(crate) trait Graph: fmt::Debug + Send + Sync {
 /// A graph made ready for fixed shapes. Runs on the calling thread; threads may run it at once.
 pub(crate) trait Plan: fmt::Debug + Send + Sync {
     /// Feeds `inputs`, in the order of the shapes that the plan was made for, and gives the outputs
-    /// named in `outputs`, in that order.
-    fn run(&self, inputs: &[View], outputs: &[&'static str]) -> Result<Vec<Tensor>, EngineError>;
+    /// named in `outputs`, in that order. Those that are in `keep` too are fed to other plans of the
+    /// engine only, so they need not come to the host.
+    fn run(
+        &self,
+        inputs: &[View],
+        outputs: &[&'static str],
+        keep: &[&'static str],
+    ) -> Result<Vec<Tensor>, EngineError>;
 }
 
 /// The engine for `kind`; for [`EngineKind::Auto`] the first that is available here, in the order
 /// of [`EngineKind::ALL`].
-pub(crate) fn open(kind: EngineKind) -> Result<Box<dyn Engine>, EngineError> {
+pub(crate) fn open(kind: EngineKind, options: &TensorRtOptions) -> Result<Box<dyn Engine>, Error> {
     if kind != EngineKind::Auto {
-        return open_one(kind, format!("engine={kind} was asked for"));
+        return open_one(kind, options, format!("engine={kind} was asked for"));
     }
     let mut passed_over = String::new();
     for &candidate in &EngineKind::ALL[1..] {
         let reason = format!("engine=auto took {candidate}{passed_over}");
-        match open_one(candidate, reason) {
+        match open_one(candidate, options, reason) {
             Ok(engine) => return Ok(engine),
             Err(error) => passed_over += &format!("; {error}"),
         }
@@ -170,17 +378,35 @@ pub(crate) fn open(kind: EngineKind) -> Result<Box<dyn Engine>, EngineError> {
     unreachable!("tract is always available")
 }
 
-fn open_one(kind: EngineKind, reason: String) -> Result<Box<dyn Engine>, EngineError> {
+fn open_one(
+    kind: EngineKind,
+    options: &TensorRtOptions,
+    reason: String,
+) -> Result<Box<dyn Engine>, Error> {
+    #[cfg(not(feature = "tensorrt"))]
+    let _ = options;
     match kind {
+        #[cfg(feature = "tensorrt")]
+        EngineKind::TensorRt => Ok(Box::new(tensorrt::TensorRt::new(options, reason)?)),
+        #[cfg(not(feature = "tensorrt"))]
+        EngineKind::TensorRt => Err(unbuilt(
+            kind,
+            "build it with --features tensorrt (cross/README.md)",
+        )),
         #[cfg(feature = "onnxruntime")]
         EngineKind::OnnxRuntime => Ok(Box::new(onnxruntime::OnnxRuntime::new(reason)?)),
         #[cfg(not(feature = "onnxruntime"))]
-        EngineKind::OnnxRuntime => Err(EngineError::Unavailable {
-            engine: kind.name(),
-            message: "this build has no such engine".to_owned(),
-        }),
+        EngineKind::OnnxRuntime => Err(unbuilt(kind, "build it with --features onnxruntime")),
         EngineKind::Auto | EngineKind::Tract => Ok(Box::new(tract::Tract::new(reason))),
     }
+}
+
+#[cfg(not(all(feature = "tensorrt", feature = "onnxruntime")))]
+fn unbuilt(kind: EngineKind, remedy: &str) -> Error {
+    Error::Engine(EngineError::Unavailable {
+        engine: kind.name(),
+        message: format!("this build has no such engine; {remedy}"),
+    })
 }
 
 /// Calls into a third-party library; a panic there becomes a message.
@@ -207,6 +433,7 @@ mod tests {
 
     #[test]
     fn auto_says_what_it_took_and_why() {
+        let open = |kind| open(kind, &TensorRtOptions::default());
         let info = open(EngineKind::Auto).unwrap().info();
         assert!(
             info.reason
@@ -221,12 +448,26 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_that_is_not_built_says_how_to_have_it() {
+        for &kind in EngineKind::ALL.iter().filter(|kind| !kind.is_built()) {
+            let error = open(kind, &TensorRtOptions::default())
+                .map(drop)
+                .unwrap_err();
+            let message = error.to_string();
+            assert!(message.contains(&format!("--features {kind}")), "{message}");
+        }
+    }
+
+    #[test]
     fn engines_are_known_by_their_names() {
         for kind in EngineKind::ALL {
             assert_eq!(kind.name().parse::<EngineKind>().unwrap(), *kind);
         }
         let message = "cuda".parse::<EngineKind>().unwrap_err().to_string();
-        assert!(message.contains("expected auto, onnxruntime"), "{message}");
+        assert!(
+            message.contains("expected auto, tensorrt, onnxruntime"),
+            "{message}"
+        );
         assert!(message.contains("found cuda"), "{message}");
     }
 
@@ -236,9 +477,11 @@ mod tests {
         let source = GraphSource {
             path,
             onnx: b"no graph".to_vec(),
+            sha256: String::new(),
+            half: false,
             outputs: vec![],
         };
-        let message = open(EngineKind::Tract)
+        let message = open(EngineKind::Tract, &TensorRtOptions::default())
             .unwrap()
             .load(source)
             .map(drop)

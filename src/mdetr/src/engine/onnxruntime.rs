@@ -10,7 +10,8 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::TensorRef;
 
 use super::{
-    Engine, EngineInfo, Graph, GraphSource, InputShape, Plan, Tensor, View, describe, guard,
+    Data, Engine, EngineInfo, Graph, GraphSource, InputShape, Plan, Tensor, View, describe, guard,
+    not_on_the_host,
 };
 use crate::error::EngineError;
 use crate::sync::locked;
@@ -162,6 +163,7 @@ impl OrtPlan {
             let value = match inputs.get(index) {
                 Some(View::F32(data)) => TensorRef::from_array_view((shape, *data))?.into(),
                 Some(View::I64(data)) => TensorRef::from_array_view((shape, *data))?.into(),
+                Some(View::Device(_)) => return Err(not_on_the_host(input).into()),
                 None => return Err(format!("input {} was not fed", input.name).into()),
             };
             fed.push((input.name, value));
@@ -177,7 +179,7 @@ impl OrtPlan {
                 let shape = shape.iter().map(|&side| usize::try_from(side));
                 Ok(Tensor {
                     shape: shape.collect::<Result<_, _>>()?,
-                    data: data.to_vec(),
+                    data: Data::Host(data.to_vec()),
                 })
             })
             .collect()
@@ -185,7 +187,12 @@ impl OrtPlan {
 }
 
 impl Plan for OrtPlan {
-    fn run(&self, inputs: &[View], outputs: &[&'static str]) -> Result<Vec<Tensor>, EngineError> {
+    fn run(
+        &self,
+        inputs: &[View],
+        outputs: &[&'static str],
+        _keep: &[&'static str],
+    ) -> Result<Vec<Tensor>, EngineError> {
         let fault = |message| EngineError::Run {
             engine: NAME,
             graph: self.graph.source.path.clone(),

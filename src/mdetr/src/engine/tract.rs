@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tract::prelude::*;
 
 use super::{
-    Engine, EngineInfo, Graph, GraphSource, InputShape, InputType, Plan, View, describe, guard,
+    Data, Engine, EngineInfo, Graph, GraphSource, InputShape, InputType, Plan, View, describe,
+    guard, not_on_the_host,
 };
 use crate::error::EngineError;
 
@@ -125,6 +126,7 @@ impl TractPlan {
             Ok(match view {
                 Some(View::F32(data)) => Tensor::from_slice(&input.shape, data)?,
                 Some(View::I64(data)) => Tensor::from_slice(&input.shape, data)?,
+                Some(View::Device(_)) => return Err(not_on_the_host(input).into()),
                 None => return Err(format!("input {} was not fed", input.name).into()),
             })
         };
@@ -145,7 +147,7 @@ impl TractPlan {
                 let (shape, data) = tensor.as_shape_and_slice::<f32>()?;
                 Ok(super::Tensor {
                     shape: shape.to_vec(),
-                    data: data.to_vec(),
+                    data: Data::Host(data.to_vec()),
                 })
             })
             .collect()
@@ -157,6 +159,7 @@ impl Plan for TractPlan {
         &self,
         inputs: &[View],
         outputs: &[&'static str],
+        _keep: &[&'static str],
     ) -> Result<Vec<super::Tensor>, EngineError> {
         guard(|| self.execute(inputs, outputs)).map_err(|message| EngineError::Run {
             engine: NAME,

@@ -4,6 +4,7 @@ mod model;
 mod network;
 mod plans;
 mod stats;
+mod trial;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,9 +13,10 @@ use std::sync::{Arc, Mutex, RwLock};
 
 pub(crate) use stats::Counters;
 pub use stats::Stats;
+pub use trial::{TriedPlan, try_plans};
 
 use crate::bundle::{Bundle, Manifest};
-use crate::engine::{EngineInfo, EngineKind};
+use crate::engine::{EngineInfo, EngineKind, PlanWatcher, TensorRtOptions};
 use crate::error::{EngineError, Error, QueryError};
 use crate::frame::{Frame, InputPolicy, MAX_SIDE, check_size};
 use crate::ground::masks::{self, Map};
@@ -30,6 +32,8 @@ use network::{Fused, FusionShape, Seen, SizePlan};
 pub struct GrounderOptions {
     /// What runs the graphs.
     pub engine: EngineKind,
+    /// For the engine TensorRT.
+    pub tensorrt: TensorRtOptions,
     /// Where text encodings are kept between runs; `None`: only in memory. Several processes may
     /// share a directory.
     pub text_cache_dir: Option<PathBuf>,
@@ -54,6 +58,7 @@ impl Default for GrounderOptions {
     fn default() -> Self {
         GrounderOptions {
             engine: EngineKind::Auto,
+            tensorrt: TensorRtOptions::default(),
             text_cache_dir: None,
             text_cache_entries: 64,
             text_cache_bytes: 64 << 20,
@@ -312,6 +317,24 @@ impl Grounder {
         Ok(())
     }
 
+    /// Makes everything that a frame of this size can need, whatever is asked, and runs it once.
+    ///
+    /// # Errors
+    /// A frame cannot have this size, or the engine fails.
+    pub fn rehearse(&self, width: u32, height: u32) -> Result<(), Error> {
+        check_size(width, height)?;
+        let asked = self.encode(vec![Query::parse("rehearsal", "a thing")?])?;
+        let gray = vec![128; width as usize * height as usize * 3];
+        let frame = Frame::rgb(width, height, &gray)?;
+        if let Some(seen) = self.see(&frame, &asked)? {
+            for (query, memory) in asked.iter() {
+                let (_, fused) = self.fuse(&seen, query, memory)?;
+                self.model.network.masks(&seen, &fused, &[0])?;
+            }
+        }
+        Ok(())
+    }
+
     /// The plan of the latest size is held here, so that other grounders' sizes do not displace it.
     fn size_plan(&self, size: (u32, u32)) -> Result<Arc<SizePlan>, EngineError> {
         let held = locked(&self.size).clone();
@@ -446,6 +469,13 @@ impl Grounder {
     /// Counters since the grounder was loaded.
     pub fn stats(&self) -> Stats {
         self.counters.read()
+    }
+
+    /// Tells `watcher` from now on of plans that take long to make; where it returns false, the one
+    /// being made is given up, and who wanted it gets an error. Of grounders that
+    /// [share](Self::load_shared) a model the last watcher is told.
+    pub fn watch_plans(&self, watcher: PlanWatcher) {
+        self.model.engine.watch(watcher);
     }
 
     /// Which engine runs, and why.

@@ -83,19 +83,24 @@ impl FusionShape {
 
 /// What a plan of the mask graph is made for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct MaskShape {
-    objects: usize,
-    tokens: usize,
+pub(crate) struct MaskShape {
+    pub objects: usize,
+    pub tokens: usize,
     /// Of each feature map.
-    pyramid: Vec<Vec<usize>>,
+    pub pyramid: Vec<Vec<usize>>,
 }
+
+/// Most objects that the mask graph takes at once: the maps are large.
+const MOST_OBJECTS: usize = 8;
+/// The fusion graph's output that the mask graph is fed with.
+const MEMORY: &str = "memory";
 
 /// What the vision graph gave for a frame.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub plan: Arc<SizePlan>,
-    /// `[tokens, d]`.
-    tokens: Vec<f32>,
+    /// `[1, tokens, d]`.
+    tokens: Tensor,
     pyramid: Vec<Tensor>,
 }
 
@@ -109,8 +114,8 @@ pub(super) struct Fused {
     pub answers: AnswerLogits,
     /// `[queries, d]`; empty if the model draws no masks.
     hidden: Vec<f32>,
-    /// `[tokens, d]`; empty if the model draws no masks.
-    memory: Vec<f32>,
+    /// `[1, tokens, d]`; none if the model draws no masks.
+    memory: Option<Tensor>,
 }
 
 impl Network {
@@ -144,7 +149,7 @@ impl Network {
                 size,
                 tokens: rows * columns,
                 positions: sine_positions(rows, columns, self.sizes.d_model),
-                vision: self.vision.graph.plan(&[float("image", [1, 3, h, w])])?,
+                vision: self.vision.graph.plan(&vision_inputs((w, h)))?,
             }))
         })
     }
@@ -152,19 +157,7 @@ impl Network {
     /// The plan for a frame's and a text's lengths.
     pub(super) fn fusion_plan(&self, shape: FusionShape) -> Result<Arc<dyn Plan>, EngineError> {
         self.fusion.plans.get_or_make(shape, || {
-            let FusionShape { tokens, length } = shape;
-            let d = self.sizes.d_model;
-            let mask = InputShape {
-                name: "text_mask",
-                element: InputType::I64,
-                shape: vec![1, length],
-            };
-            self.fusion.graph.plan(&[
-                float("tokens", [1, tokens, d]),
-                float("position", [1, tokens, d]),
-                float("text_memory", [1, length, d]),
-                mask,
-            ])
+            self.fusion.graph.plan(&fusion_inputs(&self.sizes, shape))
         })
     }
 
@@ -173,12 +166,12 @@ impl Network {
         const TOKENS: &str = "tokens";
         let mut names = vec![TOKENS];
         names.extend(self.pyramid.iter().map(|(name, _)| *name));
-        let mut outputs = plan.vision.run(&[View::F32(image)], &names)?;
+        let mut outputs = plan.vision.run(&[View::F32(image)], &names, &names)?;
         let path = &self.vision.path;
         for ((name, stride), map) in self.pyramid.iter().zip(&outputs[1..]) {
             let cells = |side: u32| (side as usize).div_ceil(*stride);
             let (h, w) = (cells(plan.size.1), cells(plan.size.0));
-            let channels = map.data.len() / (h * w);
+            let channels = map.elements() / (h * w);
             map.check(path, name, &[1, channels, h, w])?;
         }
         let pyramid = outputs.split_off(1);
@@ -186,7 +179,7 @@ impl Network {
         tokens.check(path, TOKENS, &[1, plan.tokens, self.sizes.d_model])?;
         Ok(Seen {
             plan,
-            tokens: tokens.data,
+            tokens,
             pyramid,
         })
     }
@@ -210,7 +203,7 @@ impl Network {
         let mut mask = vec![1; length];
         mask.resize(shape.length, 0);
         let inputs = [
-            View::F32(&seen.tokens),
+            seen.tokens.view(),
             View::F32(&seen.plan.positions),
             View::F32(&memory),
             View::I64(&mask),
@@ -221,34 +214,36 @@ impl Network {
         ];
         if self.segments() {
             expected.push(("hidden", vec![1, queries, d]));
-            expected.push(("memory", vec![1, seen.plan.tokens, d]));
+            expected.push((MEMORY, vec![1, seen.plan.tokens, d]));
         }
         let mut names: Vec<&'static str> = expected.iter().map(|(name, _)| *name).collect();
         names.extend(self.answer_heads);
-        let outputs = self.fusion_plan(shape)?.run(&inputs, &names)?;
+        let outputs = self.fusion_plan(shape)?.run(&inputs, &names, &[MEMORY])?;
         let path = &self.fusion.path;
         for ((name, shape), tensor) in expected.iter().zip(&outputs) {
             tensor.check(path, name, shape)?;
         }
         for (name, tensor) in self.answer_heads.iter().zip(&outputs[expected.len()..]) {
-            tensor.check(path, name, &[1, tensor.data.len()])?;
+            tensor.check(path, name, &[1, tensor.elements()])?;
         }
-        let mut data = outputs.into_iter().map(|tensor| tensor.data);
+        let mut outputs = outputs.into_iter();
         let mut next = || {
-            data.next()
+            outputs
+                .next()
                 .expect("a plan gives all outputs it is asked for")
         };
-        let (logits, boxes) = (next(), next());
+        let (logits, boxes) = (next().into_host(), next().into_host());
         let (hidden, memory) = match self.segments() {
-            true => (next(), next()),
-            false => (Vec::new(), Vec::new()),
+            true => (next().into_host(), Some(next())),
+            false => (Vec::new(), None),
         };
+        let answers = outputs.map(Tensor::into_host);
         Ok(Fused {
             logits,
             boxes,
             hidden,
             memory,
-            answers: self.answer_heads.iter().copied().zip(data).collect(),
+            answers: self.answer_heads.iter().copied().zip(answers).collect(),
         })
     }
 
@@ -261,11 +256,11 @@ impl Network {
         objects: &[usize],
     ) -> Result<Vec<MaskLogits>, EngineError> {
         let mut masks = Vec::new();
-        if let Some(stage) = &self.mask {
+        if let (Some(stage), Some(memory)) = (&self.mask, &fused.memory) {
             let mut rest = objects;
             while !rest.is_empty() {
                 let (now, later) = rest.split_at(batch(rest.len()));
-                masks.extend(self.mask_batch(stage, seen, fused, now)?);
+                masks.extend(self.mask_batch(stage, seen, (&fused.hidden, memory), now)?);
                 rest = later;
             }
         }
@@ -276,7 +271,7 @@ impl Network {
         &self,
         stage: &Stage<MaskShape, Arc<dyn Plan>>,
         seen: &Seen,
-        fused: &Fused,
+        (hidden, memory): (&[f32], &Tensor),
         objects: &[usize],
     ) -> Result<Vec<MaskLogits>, EngineError> {
         const OUTPUT: &str = "masks";
@@ -287,31 +282,20 @@ impl Network {
             pyramid: seen.pyramid.iter().map(|map| map.shape.clone()).collect(),
         };
         let plan = stage.plans.get_or_make(shape.clone(), || {
-            let mut inputs = vec![
-                float("hidden", [1, shape.objects, d]),
-                float("memory", [1, shape.tokens, d]),
-                float("tokens", [1, shape.tokens, d]),
-            ];
-            let levels = self.pyramid.iter().zip(&shape.pyramid);
-            inputs.extend(levels.map(|((name, _), shape)| InputShape {
-                name,
-                element: InputType::F32,
-                shape: shape.clone(),
-            }));
-            stage.graph.plan(&inputs)
+            stage.graph.plan(&mask_inputs(
+                d,
+                &shape,
+                self.pyramid.iter().map(|(name, _)| *name),
+            ))
         })?;
         let hidden: Vec<f32> = objects
             .iter()
-            .flat_map(|&object| &fused.hidden[object * d..(object + 1) * d])
+            .flat_map(|&object| &hidden[object * d..(object + 1) * d])
             .copied()
             .collect();
-        let mut inputs = vec![
-            View::F32(&hidden),
-            View::F32(&fused.memory),
-            View::F32(&seen.tokens),
-        ];
-        inputs.extend(seen.pyramid.iter().map(|map| View::F32(&map.data)));
-        let masks = plan.run(&inputs, &[OUTPUT])?.remove(0);
+        let mut inputs = vec![View::F32(&hidden), memory.view(), seen.tokens.view()];
+        inputs.extend(seen.pyramid.iter().map(Tensor::view));
+        let masks = plan.run(&inputs, &[OUTPUT], &[])?.remove(0);
         let (height, width) = match masks.shape[..] {
             [1, count, height, width] if count == objects.len() && height * width > 0 => {
                 (height, width)
@@ -325,7 +309,8 @@ impl Network {
                 });
             }
         };
-        let maps = masks.data.chunks_exact(height * width);
+        let values = masks.into_host();
+        let maps = values.chunks_exact(height * width);
         let logits = maps.map(|values| MaskLogits {
             values: values.to_vec(),
             width,
@@ -345,22 +330,52 @@ pub(super) struct MaskLogits {
 }
 
 /// How many of `left` objects the mask graph takes at once: powers of two, so that few plans serve
-/// any number, and not too many, since the maps are large.
+/// any number, and not too many.
 fn batch(left: usize) -> usize {
-    const MOST: usize = 8;
-    if left >= MOST {
-        MOST
+    if left >= MOST_OBJECTS {
+        MOST_OBJECTS
     } else {
         1 << left.max(1).ilog2()
     }
 }
 
 fn float<const N: usize>(name: &'static str, shape: [usize; N]) -> InputShape {
-    InputShape {
-        name,
-        element: InputType::F32,
-        shape: shape.to_vec(),
-    }
+    InputShape::new(name, InputType::F32, shape.to_vec())
+}
+
+/// Inputs of the vision graph for a picture of width and height.
+pub(crate) fn vision_inputs((width, height): (usize, usize)) -> Vec<InputShape> {
+    vec![float("image", [1, 3, height, width])]
+}
+
+/// Inputs of the fusion graph.
+pub(crate) fn fusion_inputs(sizes: &Sizes, shape: FusionShape) -> Vec<InputShape> {
+    let FusionShape { tokens, length } = shape;
+    let d = sizes.d_model;
+    let most = FusionShape::new(tokens, sizes.max_tokens).length;
+    let mask = InputShape::new("text_mask", InputType::I64, vec![1, length]);
+    vec![
+        float("tokens", [1, tokens, d]),
+        float("position", [1, tokens, d]),
+        float("text_memory", [1, length, d]).varying(1, most),
+        mask.varying(1, most),
+    ]
+}
+
+/// Inputs of the mask graph, the feature maps by their names.
+pub(crate) fn mask_inputs(
+    d: usize,
+    shape: &MaskShape,
+    pyramid: impl Iterator<Item = &'static str>,
+) -> Vec<InputShape> {
+    let mut inputs = vec![
+        float("hidden", [1, shape.objects, d]).varying(1, MOST_OBJECTS),
+        float("memory", [1, shape.tokens, d]),
+        float("tokens", [1, shape.tokens, d]),
+    ];
+    let maps = pyramid.zip(&shape.pyramid);
+    inputs.extend(maps.map(|(name, shape)| InputShape::new(name, InputType::F32, shape.clone())));
+    inputs
 }
 
 #[cfg(test)]

@@ -1,15 +1,14 @@
 //! Text memories on disk: one safetensors file each, named by what it was computed from.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::io;
+use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
 
 use crate::bundle::hex;
+use crate::disk::{Directory, Found};
 use crate::error::CacheError;
 
 /// Part of every key: raised when the format or the meaning of entries changes.
@@ -19,12 +18,9 @@ const CHECKSUM: &str = "sha256";
 const KEY: &str = "key";
 const TEXT: &str = "text";
 const SUFFIX: &str = ".safetensors";
-const TEMPORARY: &str = ".mdetr-";
 
 /// Bound on an entry's header: the text is in it.
 const MAX_HEADER: u64 = 1 << 18;
-/// Temporary files older than this were left by processes that were killed.
-const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// Name of the entry for `text` under a text graph and a tokenizer, given by their SHA-256.
 pub(super) fn key(text_graph: &str, tokenizer: &str, text: &str) -> String {
@@ -47,52 +43,23 @@ pub(super) enum Lookup {
 
 /// A directory that several processes may use at once.
 #[derive(Debug)]
-pub(super) struct DiskCache {
-    dir: PathBuf,
-    max_bytes: u64,
-}
+pub(super) struct DiskCache(Directory);
 
 impl DiskCache {
     /// Makes the directory if need be, and makes sure that it can be written.
     pub(super) fn open(dir: &Path, max_bytes: u64) -> Result<DiskCache, CacheError> {
-        let dir = dir.to_owned();
-        fs::create_dir_all(&dir).map_err(|source| CacheError::Create {
-            dir: dir.clone(),
-            source,
-        })?;
-        temporary(&dir)
-            .and_then(|mut file| file.write_all(b"mdetr"))
-            .map_err(|source| CacheError::Write {
-                dir: dir.clone(),
-                source,
-            })?;
-        let cache = DiskCache { dir, max_bytes };
-        cache.remove_abandoned();
-        Ok(cache)
+        Directory::open(dir, SUFFIX, max_bytes).map(DiskCache)
     }
 
     /// The entry's values if it is sound and has this shape. Marks it as used.
     pub(super) fn get(&self, key: &str, text: &str, shape: [usize; 2]) -> Lookup {
         let values = (shape[0] * shape[1]) as u64;
-        let file = match File::open(self.path(key)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Lookup::Missing,
-            Err(_) => return Lookup::Damaged,
+        let decoded = match self.0.read(key, MAX_HEADER + 4 * values) {
+            Found::Bytes(bytes) => decode(&bytes, key, text, shape),
+            Found::Missing => return Lookup::Missing,
+            Found::Unreadable => None,
         };
-        let limit = MAX_HEADER + 4 * values;
-        let mut bytes = Vec::new();
-        let read = (&file).take(limit + 1).read_to_end(&mut bytes);
-        if read.is_err() || bytes.len() as u64 > limit {
-            return Lookup::Damaged;
-        }
-        match decode(&bytes, key, text, shape) {
-            Some(data) => {
-                // Only the order of eviction suffers if the time cannot be set.
-                let _ = file.set_modified(SystemTime::now());
-                Lookup::Found(data)
-            }
-            None => Lookup::Damaged,
-        }
+        decoded.map_or(Lookup::Damaged, Lookup::Found)
     }
 
     /// Writes an entry as a whole or not at all, then removes the longest unused ones above the bound.
@@ -103,68 +70,9 @@ impl DiskCache {
         shape: [usize; 2],
         data: &[f32],
     ) -> io::Result<()> {
-        let mut file = temporary(&self.dir)?;
-        file.write_all(&encode(key, text, shape, data).map_err(io::Error::other)?)?;
-        file.persist(self.path(key))?;
-        self.evict(key)
+        let bytes = encode(key, text, shape, data).map_err(io::Error::other)?;
+        self.0.write(key, &[&bytes])
     }
-
-    fn path(&self, key: &str) -> PathBuf {
-        self.dir.join(format!("{key}{SUFFIX}"))
-    }
-
-    /// Removes entries, longest unused first and `newest` last, until the rest fits.
-    fn evict(&self, newest: &str) -> io::Result<()> {
-        let newest = self.path(newest);
-        let mut entries = Vec::new();
-        for entry in fs::read_dir(&self.dir)?.flatten() {
-            let (path, name) = (entry.path(), entry.file_name());
-            let is_entry = name
-                .to_str()
-                .and_then(|name| name.strip_suffix(SUFFIX))
-                .is_some_and(|key| key.len() == 64 && key.bytes().all(|b| b.is_ascii_hexdigit()));
-            // Another process may have removed it since.
-            if let (true, Ok(metadata)) = (is_entry, entry.metadata()) {
-                let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                entries.push((path == newest, used, metadata.len(), path));
-            }
-        }
-        entries.sort();
-        let mut total: u64 = entries.iter().map(|(_, _, bytes, _)| bytes).sum();
-        for (_, _, bytes, path) in entries {
-            if total <= self.max_bytes {
-                break;
-            }
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => total -= bytes,
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes what killed processes left behind.
-    fn remove_abandoned(&self) {
-        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            let ours = entry
-                .file_name()
-                .to_str()
-                .is_some_and(|n| n.starts_with(TEMPORARY));
-            let age = entry
-                .metadata()
-                .and_then(|m| m.modified())
-                .ok()
-                .and_then(|t| t.elapsed().ok());
-            if ours && age.is_some_and(|age| age > ABANDONED) {
-                // Another process may have been faster; the next opening tries again otherwise.
-                let _ = fs::remove_file(entry.path());
-            }
-        }
-    }
-}
-
-fn temporary(dir: &Path) -> io::Result<tempfile::NamedTempFile> {
-    tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir)
 }
 
 fn encode(
@@ -204,6 +112,9 @@ fn decode(bytes: &[u8], key: &str, text: &str, shape: [usize; 2]) -> Option<Vec<
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+    use std::time::{Duration, SystemTime};
+
     use proptest::prelude::*;
 
     use super::*;
@@ -279,7 +190,7 @@ mod tests {
         assert_eq!(cache.get(&key, CUBE, [2, 3]), Lookup::Damaged);
         assert_eq!(cache.get(&key, CUBE, [1, 6]), Lookup::Damaged);
         let other = super::key("graph", "tokenizer", "a ball");
-        fs::copy(cache.path(&key), cache.path(&other)).unwrap();
+        fs::copy(cache.0.path(&key), cache.0.path(&other)).unwrap();
         assert_eq!(cache.get(&other, CUBE, SHAPE), Lookup::Damaged);
     }
 
@@ -294,7 +205,7 @@ mod tests {
     #[test]
     fn huge_files_are_not_read() {
         let (_dir, cache, key) = stored();
-        File::create(cache.path(&key))
+        File::create(cache.0.path(&key))
             .unwrap()
             .set_len(1 << 40)
             .unwrap();
@@ -309,7 +220,7 @@ mod tests {
         for (index, key) in keys[..3].iter().enumerate() {
             cache.put(key, CUBE, SHAPE, &DATA).unwrap();
             let used = SystemTime::now() - Duration::from_secs(100 - index as u64);
-            File::open(cache.path(key))
+            File::open(cache.0.path(key))
                 .unwrap()
                 .set_modified(used)
                 .unwrap();
@@ -319,29 +230,12 @@ mod tests {
             matches!(cache.get(&keys[0], CUBE, SHAPE), Lookup::Found(_)),
             "now the last used"
         );
-        let bytes = fs::metadata(cache.path(&keys[0])).unwrap().len();
+        let bytes = fs::metadata(cache.0.path(&keys[0])).unwrap().len();
         let cache = DiskCache::open(dir.path(), 2 * bytes + bytes / 2).unwrap();
         cache.put(&keys[3], CUBE, SHAPE, &DATA).unwrap();
-        let left: Vec<bool> = keys.iter().map(|key| cache.path(key).exists()).collect();
+        let left: Vec<bool> = keys.iter().map(|key| cache.0.path(key).exists()).collect();
         assert_eq!(left, [true, false, false, true]);
         assert!(dir.path().join("notes.txt").exists());
-    }
-
-    #[test]
-    fn what_killed_processes_left_is_removed() {
-        let dir = tempfile::tempdir().unwrap();
-        let (old, new) = (dir.path().join(".mdetr-old"), dir.path().join(".mdetr-new"));
-        fs::write(&old, "x").unwrap();
-        fs::write(&new, "x").unwrap();
-        let long_ago = SystemTime::now() - 2 * ABANDONED;
-        File::options()
-            .write(true)
-            .open(&old)
-            .unwrap()
-            .set_modified(long_ago)
-            .unwrap();
-        open(&dir);
-        assert!(!old.exists() && new.exists());
     }
 
     #[test]
@@ -377,7 +271,7 @@ mod tests {
         #[test]
         fn random_files_are_never_trusted(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let (_dir, cache, key) = stored();
-            fs::write(cache.path(&key), &bytes).unwrap();
+            fs::write(cache.0.path(&key), &bytes).unwrap();
             prop_assert_eq!(cache.get(&key, CUBE, SHAPE), Lookup::Damaged);
         }
     }

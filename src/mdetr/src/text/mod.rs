@@ -141,7 +141,7 @@ impl TextEncoder {
             }
         };
         counters.text_encoder_runs.add(1);
-        let data = graph.run(&tokens.ids, d)?;
+        let data = graph.run(&tokens.ids, d, self.bundle.manifest().max_tokens())?;
         if let Some(disk) = &self.disk
             && disk.put(&key, text, shape, &data).is_err()
         {
@@ -149,6 +149,13 @@ impl TextEncoder {
         }
         Ok(Arc::new(TextMemory { tokens, data }))
     }
+}
+
+/// Inputs of the text graph.
+pub(crate) fn text_inputs(length: usize, max_tokens: usize) -> Vec<InputShape> {
+    let input =
+        |name| InputShape::new(name, InputType::I64, vec![1, length]).varying(1, max_tokens);
+    vec![input("input_ids"), input("attention_mask")]
 }
 
 /// The loaded text graph and its plans by sequence length.
@@ -170,28 +177,21 @@ impl TextGraph {
     }
 
     /// `[L, d]` for L ids.
-    fn run(&mut self, ids: &[i64], d: usize) -> Result<Vec<f32>, EngineError> {
+    fn run(&mut self, ids: &[i64], d: usize, max_tokens: usize) -> Result<Vec<f32>, EngineError> {
         const OUTPUT: &str = "text_memory";
         let length = ids.len();
         let plan = match self.plans.get(&length) {
             Some(plan) => plan,
             None => {
-                let input = |name| InputShape {
-                    name,
-                    element: InputType::I64,
-                    shape: vec![1, length],
-                };
-                let plan = self
-                    .graph
-                    .plan(&[input("input_ids"), input("attention_mask")])?;
+                let plan = self.graph.plan(&text_inputs(length, max_tokens))?;
                 self.plans.entry(length).or_insert(plan)
             }
         };
         let mask = vec![1; length];
         let memory = plan
-            .run(&[View::I64(ids), View::I64(&mask)], &[OUTPUT])?
+            .run(&[View::I64(ids), View::I64(&mask)], &[OUTPUT], &[])?
             .remove(0);
         memory.check(&self.path, OUTPUT, &[1, length, d])?;
-        Ok(memory.data)
+        Ok(memory.into_host())
     }
 }

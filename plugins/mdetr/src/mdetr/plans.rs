@@ -1,0 +1,71 @@
+//! What the application hears while plans are made that take long.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use gst::glib;
+use gst::prelude::*;
+use mdetr::{Grounder, PlanEvent};
+
+use super::Mdetr;
+
+/// Name of the element message.
+const MESSAGE: &str = "mdetr-plan";
+
+/// Posts an element message `mdetr-plan` for each per cent of a phase, and gives up the plan once
+/// `give_up` is set.
+pub(super) fn watch(grounder: &Grounder, element: glib::WeakRef<Mdetr>, give_up: Arc<AtomicBool>) {
+    let last = AtomicU32::new(u32::MAX);
+    grounder.watch_plans(Arc::new(move |event| {
+        if let Some(element) = element.upgrade() {
+            post(&element, event, &last);
+        }
+        !give_up.load(Ordering::Relaxed)
+    }));
+}
+
+fn post(element: &Mdetr, event: &PlanEvent, last: &AtomicU32) {
+    let message = gst::Structure::builder(MESSAGE);
+    let structure = match event {
+        PlanEvent::Building {
+            graph,
+            phase,
+            step,
+            steps,
+        } => {
+            let percent = (100 * u64::from(*step)).checked_div(u64::from(*steps));
+            let percent = u32::try_from(percent.unwrap_or(0)).unwrap_or(100).min(100);
+            if last.swap(percent, Ordering::Relaxed) == percent {
+                return;
+            }
+            message
+                .field("graph", graph)
+                .field("state", "building")
+                .field("phase", phase)
+                .field("percent", percent)
+        }
+        PlanEvent::Waiting { graph } => message
+            .field("graph", graph)
+            .field("state", "waiting for another process"),
+        PlanEvent::Ready {
+            graph,
+            built,
+            bytes,
+        } => message
+            .field("graph", graph)
+            .field("state", if *built { "built" } else { "found" })
+            .field("bytes", bytes),
+        PlanEvent::NotKept { graph, message } => {
+            gst::element_warning!(
+                element,
+                gst::ResourceError::Write,
+                ("the plan of {graph} is not kept, and will be built again next time: {message}")
+            );
+            return;
+        }
+        _ => return,
+    };
+    let message = gst::message::Element::builder(structure.build()).src(element);
+    // Without a bus nobody wants to know.
+    let _ = element.post_message(message.build());
+}

@@ -1,0 +1,172 @@
+//! Trying whether TensorRT takes a bundle, on machines without a GPU too.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::engine::{PlanWatcher, Precision};
+use crate::error::Error;
+
+/// A plan that was built, checked and dropped.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TriedPlan {
+    /// File name of the graph.
+    pub graph: &'static str,
+    /// How long its build took.
+    pub time: Duration,
+    /// Size of the plan.
+    pub bytes: u64,
+}
+
+/// Builds TensorRT's plans of the bundle in `dir` for frames of `width` x `height` pixels, checks that
+/// their inputs and outputs are the bundle's, by names, types and sizes, and keeps nothing.
+///
+/// Of the libraries TensorRT-RTX needs no GPU for it.
+///
+/// # Errors
+/// The bundle is unsound, TensorRT is missing or does not take a graph, or a plan differs from what the
+/// bundle says.
+#[cfg(not(feature = "tensorrt"))]
+pub fn try_plans(
+    _dir: &Path,
+    (_width, _height): (u32, u32),
+    _precision: Precision,
+    _watcher: &PlanWatcher,
+) -> Result<Vec<TriedPlan>, Error> {
+    let options = crate::engine::TensorRtOptions::default();
+    crate::engine::open(crate::engine::EngineKind::TensorRt, &options).map(|_| Vec::new())
+}
+
+#[cfg(feature = "tensorrt")]
+pub use enabled::try_plans;
+
+#[cfg(feature = "tensorrt")]
+mod enabled {
+    use std::time::Instant;
+
+    use mdetr_tensorrt::{Element, IoTensor, Library};
+
+    use super::*;
+    use crate::bundle::{Bundle, FUSION_GRAPH, Interface, MASK_GRAPH, TEXT_GRAPH, VISION_GRAPH};
+    use crate::engine::tensorrt::{ranges, try_build};
+    use crate::engine::{InputShape, InputType};
+    use crate::error::EngineError;
+    use crate::frame::check_size;
+    use crate::grounder::network::{
+        FusionShape, MaskShape, fusion_inputs, mask_inputs, vision_inputs,
+    };
+    use crate::text::text_inputs;
+
+    /// Builds TensorRT's plans of the bundle in `dir` for frames of `width` x `height` pixels, checks
+    /// that their inputs and outputs are the bundle's, by names, types and sizes, and keeps nothing.
+    ///
+    /// Of the libraries TensorRT-RTX needs no GPU for it.
+    ///
+    /// # Errors
+    /// The bundle is unsound, TensorRT is missing or does not take a graph, or a plan differs from what
+    /// the bundle says.
+    pub fn try_plans(
+        dir: &Path,
+        (width, height): (u32, u32),
+        precision: Precision,
+        watcher: &PlanWatcher,
+    ) -> Result<Vec<TriedPlan>, Error> {
+        check_size(width, height)?;
+        let bundle = Bundle::open(dir)?;
+        let library = Library::open().map_err(|error| EngineError::Unavailable {
+            engine: "tensorrt",
+            message: error.to_string(),
+        })?;
+        let manifest = bundle.manifest();
+        let sizes = &manifest.network;
+        let (w, h) = manifest.input_policy().target(width, height);
+        let (w, h) = (w as usize, h as usize);
+        let tokens = w.div_ceil(sizes.stride) * h.div_ceil(sizes.stride);
+
+        let mut tried = Vec::new();
+        let mut attempt = |graph, inputs: &[InputShape]| -> Result<Vec<IoTensor>, Error> {
+            let source = bundle.graph(graph)?;
+            let start = Instant::now();
+            let trial = try_build(&library, &source, inputs, precision, watcher)?;
+            tried.push(TriedPlan {
+                graph,
+                time: start.elapsed(),
+                bytes: trial.plan_bytes,
+            });
+            compare(&trial.tensors, inputs, &bundle.interface(graph)?).map_err(|message| {
+                EngineError::Plan {
+                    engine: "tensorrt",
+                    graph: source.path,
+                    shapes: crate::engine::describe(inputs),
+                    message,
+                }
+            })?;
+            Ok(trial.tensors)
+        };
+        attempt(TEXT_GRAPH, &text_inputs(3, manifest.max_tokens()))?;
+        let seen = attempt(VISION_GRAPH, &vision_inputs((w, h)))?;
+        attempt(
+            FUSION_GRAPH,
+            &fusion_inputs(sizes, FusionShape::new(tokens, 3)),
+        )?;
+        if manifest.segments() {
+            let pyramid = bundle.pyramid()?;
+            let channels = |name: &str| {
+                let map = seen.iter().find(|tensor| tensor.name == name);
+                map.and_then(|map| map.shape.get(1).copied().flatten())
+                    .unwrap_or(0)
+            };
+            let maps = pyramid.iter().map(|(name, stride)| {
+                vec![1, channels(name), h.div_ceil(*stride), w.div_ceil(*stride)]
+            });
+            let shape = MaskShape {
+                objects: 1,
+                tokens,
+                pyramid: maps.collect(),
+            };
+            let names = pyramid.iter().map(|(name, _)| *name);
+            attempt(MASK_GRAPH, &mask_inputs(sizes.d_model, &shape, names))?;
+        }
+        Ok(tried)
+    }
+
+    /// Whether a plan has the graph's inputs and outputs, and takes all the sizes it is to take.
+    fn compare(
+        tensors: &[IoTensor],
+        inputs: &[InputShape],
+        interface: &Interface,
+    ) -> Result<(), String> {
+        let named = |name: &str| {
+            let found = tensors.iter().find(|tensor| tensor.name == name);
+            found.ok_or_else(|| format!("the plan lacks {name}"))
+        };
+        for (input, range) in inputs.iter().zip(ranges(inputs)) {
+            let tensor = named(input.name)?;
+            let fits = match input.element {
+                InputType::F32 => tensor.element == Element::Float,
+                InputType::I64 => matches!(tensor.element, Element::Int64 | Element::Int32),
+            };
+            let sizes = (&tensor.min, &tensor.opt, &tensor.max);
+            if !(tensor.is_input && fits && sizes == (&range.min, &range.opt, &range.max)) {
+                return Err(format!("input {tensor:?} is not as {range:?}"));
+            }
+        }
+        for output in &interface.outputs {
+            let tensor = named(&output.name)?;
+            let rank = output.shape.as_ref().map(Vec::len);
+            if tensor.is_input
+                || tensor.element != Element::Float
+                || rank.is_some_and(|rank| rank != tensor.shape.len())
+            {
+                return Err(format!("output {tensor:?} is not as {output}"));
+            }
+        }
+        let count = inputs.len() + interface.outputs.len();
+        if tensors.len() != count {
+            return Err(format!(
+                "expected {count} inputs and outputs, found {}",
+                tensors.len()
+            ));
+        }
+        Ok(())
+    }
+}
