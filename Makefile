@@ -2,6 +2,8 @@
 # make test                            everything that needs no PyTorch
 # make test-models [FULL=1]            the Python part; installs PyTorch into .venv. FULL: the
 #                                      released structures at full size too, some minutes and 6 GB
+# make test-tensorrt [FULL=1]         the engine TensorRT without a GPU: plans are built and checked; fetches
+#                                      89 MB into target/tensorrt. FULL: of full-size models too
 # make soak [FRAMES=100000]            streams that come and go and queries that change, under the leak tracer
 # make eval                            measure the bundled model, and write models/tabletop/README.md
 # make lint                            formatting, clippy, docs; ruff is part of test-models
@@ -13,7 +15,7 @@ PYTHON ?= python3
 VENV := .venv
 MODEL := models/tabletop
 
-.PHONY: setup demo test soak test-models eval lint python data train export
+.PHONY: setup demo test soak test-models test-tensorrt eval lint python data train export
 
 setup:
 	tools/setup
@@ -49,6 +51,9 @@ ifdef FULL
 	$(VENV)/bin/python -m mdetr_training reference-official --full out/official
 	MDETR_OFFICIAL=$(CURDIR)/out/official cargo test -p mdetr --test official full_size -- --ignored --nocapture
 endif
+
+test-tensorrt: setup python
+	FULL="$(FULL)" tools/test-tensorrt $(VENV)
 
 eval: setup
 	cargo build --release -p mdetr-cli -p gst-plugin-mdetr

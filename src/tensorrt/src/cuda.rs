@@ -378,3 +378,85 @@ impl Drop for Recording {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+
+    /// In a process of its own, which finds the stand-in as libcuda.so.
+    #[test]
+    fn memory_with_a_stand_in_for_the_driver() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stand_in_driver.c");
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-o"])
+            .arg(dir.path().join("libcuda.so"))
+            .arg(source)
+            .status();
+        assert!(built.unwrap().success());
+        let found = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "cuda::tests::memory", "--ignored", "--nocapture"])
+            .env("LD_LIBRARY_PATH", dir.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&found.stdout);
+        let errors = String::from_utf8_lossy(&found.stderr);
+        assert!(
+            found.status.success() && text.contains("1 passed"),
+            "{text}{errors}"
+        );
+    }
+
+    #[test]
+    #[ignore = "run by memory_with_a_stand_in_for_the_driver in a process of its own"]
+    fn memory() {
+        let device = Device::open(0).unwrap();
+        assert_eq!((device.name(), device.capability()), ("Stand-in", (8, 7)));
+        let message = Device::open(1).unwrap_err().to_string();
+        assert!(
+            message.contains("device-id: expected 0 to 0, found 1"),
+            "{message}"
+        );
+
+        // What is uploaded comes back, also by way of another buffer.
+        let stream = Stream::new(&device).unwrap();
+        let (mut from, mut to) = (
+            Pinned::new(&device, 1000).unwrap(),
+            Pinned::new(&device, 1000).unwrap(),
+        );
+        for (index, byte) in from.bytes_mut().iter_mut().enumerate() {
+            *byte = index as u8;
+        }
+        let (a, b) = (
+            device.allocate(1000).unwrap(),
+            device.allocate(1000).unwrap(),
+        );
+        stream.upload(&from, &a).unwrap();
+        stream.copy(&a, &b).unwrap();
+        stream.download(&b, &mut to).unwrap();
+        stream.synchronize().unwrap();
+        assert_eq!(from.bytes(), to.bytes());
+
+        // Freed buffers are used again, and given up when memory is short.
+        let (total, address) = (1 << 20, a.address);
+        drop((a, b));
+        assert_eq!(device.memory().unwrap(), (total - 2000, total));
+        let again = device.allocate(1000).unwrap();
+        assert!(again.bytes() == 1000 && device.memory().unwrap().0 == total - 2000);
+        drop(again);
+        let all = device.allocate(total).unwrap();
+        let message = device.allocate(1).unwrap_err();
+        assert!(matches!(message, Error::Memory(_)), "{message}");
+        let message = message.to_string();
+        assert!(
+            message.contains("cannot have 1 bytes of the GPU: out of memory"),
+            "{message}"
+        );
+        drop(all);
+        assert_ne!(address, 0);
+        device.allocate(total).unwrap();
+    }
+}

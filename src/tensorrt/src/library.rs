@@ -225,6 +225,11 @@ impl Library {
         self.version.to_string()
     }
 
+    /// Whether it may choose types that the graph does not give: [`BuildOptions::half`].
+    pub fn chooses_types(&self) -> bool {
+        !self.version.rtx && self.version.major < 10
+    }
+
     /// Builds a plan for the ONNX graph `onnx`, of which messages speak as `path`. Takes seconds to
     /// many minutes. `progress` returns whether to go on; TensorRT before version 10 does not ask.
     ///
@@ -390,6 +395,17 @@ unsafe extern "C" fn report(user: *mut c_void, phase: *const c_char, step: i32, 
     i32::from(catch_unwind(AssertUnwindSafe(|| (listener.progress)(progress))).unwrap_or(false))
 }
 
+/// Why a library cannot be opened: the loader's words, which name the file, lie at the end of the chain.
+fn reason(path: &str, failure: &libloading::Error) -> String {
+    let last =
+        std::iter::successors(Some(failure as &dyn std::error::Error), |e| e.source()).last();
+    let words = last.map_or_else(String::new, ToString::to_string);
+    match words.contains(path) {
+        true => words,
+        false => format!("{path}: {words}"),
+    }
+}
+
 fn open_one(
     variable: &str,
     named: Option<OsString>,
@@ -405,7 +421,7 @@ fn open_one(
         // SAFETY: TensorRT's initialisers may run; the parser finds TensorRT's symbols by RTLD_GLOBAL.
         match unsafe { Opened::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) } {
             Ok(library) => return Ok((library, path.to_string_lossy().into_owned())),
-            Err(failure) => failures.push(failure.to_string()),
+            Err(failure) => failures.push(reason(&path.to_string_lossy(), &failure)),
         }
     }
     failures.dedup();

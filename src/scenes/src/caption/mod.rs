@@ -155,9 +155,9 @@ impl Mix {
             (Everything, 8),
             (Relation, 18),
             (Relation2, 4),
-            (Absent, 14),
-            (RelationAbsent, 6),
-            (Mixed, 8),
+            (Absent, 20),
+            (RelationAbsent, 10),
+            (Mixed, 10),
         ])
     }
 
@@ -170,7 +170,7 @@ impl Mix {
             (Count, 18),
             (CompareNumber, 20),
             (QueryAttribute, 25),
-            (CompareAttribute, 25),
+            (CompareAttribute, 34),
         ]);
         mix
     }
