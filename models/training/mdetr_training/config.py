@@ -36,6 +36,10 @@ class NetworkConfig:
     dropout: float = 0.1
     contrastive_dim: int = 64
     """Width of the contrastive alignment heads, which the trainer needs; 0: none."""
+    aligned_logits: bool = False
+    """Add to each token's logit how well the object query is aligned with that token's text memory,
+    by the contrastive heads: which words an object answers to then need not be learnt for every
+    place in a sentence. The released structures do not."""
     masks: bool = False
     """A mask head, as PhraseCut's."""
     mask_width: int = 0
@@ -128,6 +132,8 @@ class StageConfig:
     """Strength of camera faults as augmentation, 0 to 1, as `augment.camera_faults`."""
     foreign: float = 0.0
     """Share of captions replaced by ones about unknown things, which ground nothing."""
+    typos: float = 0.0
+    """Share of captions with a wrong letter, or two in the wrong order, in one word."""
     loss: LossConfig = field(default_factory=LossConfig)
 
 

@@ -4,14 +4,14 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 from tqdm import tqdm
 
@@ -26,6 +26,9 @@ SIZES = ["small", "large"]
 MATERIALS = ["matte", "shiny"]
 COLOURS = ["red", "green", "blue", "yellow", "purple", "cyan", "gray", "brown"]
 ATTRIBUTES = {"shape": SHAPES, "size": SIZES, "material": MATERIALS, "colour": COLOURS}
+
+ATTRIBUTE_NAMES = ["shape", "size", "material", "color"]
+"""What questions call each of ATTRIBUTES."""
 
 MIN_CELL_SHARE = 0.15
 """A token belongs to the object that covers most of its cell, if that is at least this share."""
@@ -44,6 +47,24 @@ def target_size(width: int, height: int, c: InputConfig) -> tuple[int, int]:
 
 
 @dataclass
+class Spans:
+    """Code points of a caption, half open."""
+
+    objects: list[list[list[int]]]
+    """Of the words that name each object."""
+    phrases: list[list[list[int]]]
+    """Of each phrase that grounds something."""
+
+    def tokens(self, encoding: Encoding) -> tuple[list[list[int]], list[list[int]]]:
+        """The tokens of each object and of each phrase."""
+
+        def under(spans: list[list[int]]) -> list[int]:
+            return sorted({t for b, e in spans for t in tokens_of_span(encoding, b, e)})
+
+        return [under(s) for s in self.objects], [under(s) for s in self.phrases]
+
+
+@dataclass
 class Caption:
     """A tokenised caption and the scene objects that it names."""
 
@@ -57,6 +78,26 @@ class Caption:
     """Per phrase that grounds something, its tokens; the first is the target of a relation."""
     answer: dict[str, int] = field(default_factory=dict)
     """Class by answer head, of the heads that the question asks."""
+    compared: tuple[int, int] | None = None
+    """Classes of the attribute head that the two objects have whose attribute is compared."""
+    spans: Spans | None = None
+    """Where objects and phrases are named in the text; None if nowhere."""
+
+    def with_typo(self, rng: np.random.Generator, tokenizer: Tokenizer) -> "Caption":
+        """The same with a wrong letter, or two in the wrong order, in one word."""
+        letters = list(self.text)
+        inside = [i for i in range(1, len(letters) - 1) if self.text[i - 1 : i + 2].isalpha()]
+        if not inside or self.spans is None:
+            return self
+        i = rng.choice(inside)
+        if rng.random() < 0.5:
+            letters[i], letters[i + 1] = letters[i + 1], letters[i]
+        else:
+            letters[i] = chr(ord("a") + rng.integers(26))
+        text = "".join(letters)
+        encoding = tokenizer.encode(text)
+        tokens, phrases = self.spans.tokens(encoding)
+        return replace(self, text=text, ids=encoding.ids, tokens=tokens, phrases=phrases)
 
 
 @dataclass
@@ -83,6 +124,8 @@ class Batch:
     masks."""
     answers: dict[str, Tensor]
     """Class by answer head, [B], -1 where the caption does not ask it."""
+    compared: Tensor
+    """[B, 2], classes of the attribute head that the compared objects have, -1 elsewhere."""
     captions: list[Caption]
 
 
@@ -148,7 +191,7 @@ class Folder:
         self.boxes /= np.array([width, height, width, height], np.float32)
         n = c.network
         self.heads = answers.classes(n.answers, n.answer_classes, n.answer_attributes)
-        self.captions = self._captions(annotations, len(scenes), tokenizer, n)
+        self.captions = self._captions(annotations, tokenizer, n)
 
     def _pictures(self, scenes: list[dict], stride: int) -> tuple[np.ndarray, np.ndarray]:
         paths = [self.path / "images" / s["file_name"] for s in scenes]
@@ -189,29 +232,35 @@ class Folder:
         return [np.load(f, mmap_mode="r") for f in files]
 
     def _captions(
-        self, annotations: dict, scenes: int, tokenizer: Tokenizer, c: NetworkConfig
+        self, annotations: dict, tokenizer: Tokenizer, c: NetworkConfig
     ) -> list[list[Caption]]:
         boxes = defaultdict(list)
         for annotation in annotations["annotations"]:
             boxes[annotation["image_id"]].append(annotation)
-        captions: list[list[Caption]] = [[] for _ in range(scenes)]
+        captions: list[list[Caption]] = [[] for _ in self.attributes]
         entries = annotations["images"]
         encodings = tokenizer.encode_batch([e["caption"] for e in entries])
         for entry, encoding in zip(entries, encodings, strict=True):
-
-            def tokens(spans: list[list[int]], encoding=encoding) -> list[int]:
-                return sorted({t for b, e in spans for t in tokens_of_span(encoding, b, e)})
-
             named = boxes[entry["id"]]
-            captions[entry["original_img_id"]].append(
+            objects = [a["object"] for a in named]
+            spans = Spans([a["tokens_positive"] for a in named], entry["tokens_positive_eval"])
+            tokens, phrases = spans.tokens(encoding)
+            image = entry["original_img_id"]
+            kind = entry["dataset_name"].removeprefix("tabletop-")
+            compared = None
+            if kind == "compare-attribute" and c.answers:
+                compared = self._compared(entry["caption"], self.attributes[image, objects], c)
+            captions[image].append(
                 Caption(
                     text=entry["caption"],
-                    kind=entry["dataset_name"].removeprefix("tabletop-"),
+                    kind=kind,
                     ids=encoding.ids,
-                    objects=[a["object"] for a in named],
-                    tokens=[tokens(a["tokens_positive"]) for a in named],
-                    phrases=[tokens(p) for p in entry["tokens_positive_eval"]],
+                    objects=objects,
+                    tokens=tokens,
+                    phrases=phrases,
                     answer=self._answer(entry, c),
+                    compared=compared,
+                    spans=spans,
                 )
             )
         return captions
@@ -228,6 +277,21 @@ class Folder:
         except ValueError as error:
             place = f"{self.path / 'annotations.json'}: images, id {entry['id']}"
             raise ValueError(f"{place}: {error}") from error
+
+    def _compared(
+        self, text: str, attributes: np.ndarray, c: NetworkConfig
+    ) -> tuple[int, int] | None:
+        """Classes of the attribute that the text asks about, of the objects' [2, 4] attributes;
+        None if the network's answers lack one, or there are not two objects."""
+        words = c.answer_attributes or answers.CLEVR_ATTRIBUTES
+        asked = [i for i, names in enumerate(ATTRIBUTE_NAMES) if f"same {names}" in text]
+        if len(asked) != 1 or len(attributes) != 2:
+            return None
+        values = list(ATTRIBUTES.values())[asked[0]]
+        first, second = (values[a[asked[0]]] for a in attributes)
+        if first not in words or second not in words:
+            return None
+        return words.index(first), words.index(second)
 
     def batch(
         self,
@@ -261,6 +325,7 @@ class Folder:
         valid = torch.zeros(len(flat), most, dtype=torch.bool)
         attributes = torch.full((len(flat), most, len(ATTRIBUTES)), -1)
         objects = torch.full((len(flat), self.boxes.shape[1]), -1)
+        compared = torch.tensor([x.compared or (-1, -1) for x in flat])
         asked = {h: torch.tensor([x.answer.get(h, -1) for x in flat]) for h in self.heads}
         image_of = [i for i, of_image in zip(indices, captions, strict=True) for _ in of_image]
         for b, (image, x) in enumerate(zip(image_of, flat, strict=True)):
@@ -283,6 +348,7 @@ class Folder:
             attributes=torch.from_numpy(self.attributes[indices]),
             maps=None if self.maps is None else torch.from_numpy(self.maps[indices]),
             answers=asked,
+            compared=compared,
             captions=flat,
         )
 
@@ -317,18 +383,23 @@ class Data:
         brightness: float,
         foreign: float,
         faults: float = 0.0,
+        typos: float = 0.0,
     ) -> Batch:
         """`images` random images with `captions` random captions each, of which the share
-        `foreign` is about something that the tokenizer's language does not know."""
+        `foreign` is about something that the tokenizer's language does not know, and the share
+        `typos` of the others has a typo."""
         folder = self.folders[rng.choice(len(self.folders), p=self.weights)]
         indices = rng.choice(len(folder.pictures), images, replace=False)
         chosen = []
         for i in indices:
             available = folder.captions[i]
             picks = rng.choice(len(available), captions, replace=len(available) < captions)
-            chosen.append(
-                [self.foreign(rng) if rng.random() < foreign else available[p] for p in picks]
-            )
+            chosen.append([])
+            for pick in picks:
+                caption = self.foreign(rng) if rng.random() < foreign else available[pick]
+                if rng.random() < typos:
+                    caption = caption.with_typo(rng, self.tokenizer)
+                chosen[-1].append(caption)
         return folder.batch(indices, chosen, self.input, rng, brightness, faults)
 
     def foreign(self, rng: np.random.Generator) -> Caption:

@@ -165,6 +165,19 @@ def answer_losses(
     return losses
 
 
+def read_attributes_loss(logits: Tensor, values: Tensor) -> Tensor:
+    """Cross-entropy of every decoder layer's attribute answer, averaged over layers and captions,
+    against the values that the question is about, half and half: of one object twice the same, of
+    two that are compared each one's.
+
+    logits: [D, B, K]; values: [B, 2], -1 where the caption asks for none.
+    """
+    asked = values[:, 0] >= 0
+    log_p = logits[:, asked].log_softmax(-1)
+    chosen = log_p.gather(-1, values[asked].expand(len(logits), -1, -1))
+    return -chosen.sum() / max(chosen.numel(), 1)
+
+
 def matched_objects(matches: Matches, objects: Tensor) -> Tensor:
     """Scene object [K] of each match; objects [B, O] as in `Batch`."""
     return (objects[matches.batch] == matches.target[:, None]).int().argmax(1)

@@ -54,7 +54,18 @@ class Outputs:
     memory: Tensor | None = None
     """[B, N, d], the encoder's image tokens."""
     answers: dict[str, Tensor] = field(default_factory=dict)
-    """Logits of each answer head, [B, classes], read from the first decoder layer."""
+    """Logits of each answer head, [B, classes], read from the configured decoder layer."""
+    layer_attributes: Tensor | None = None
+    """[D, B, K], the head of attribute answers on every decoder layer; None without one."""
+
+
+START_SCALE = 5.0
+"""Of alignments in logits, before training."""
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Scaled to length 1 along the last axis."""
+    return vectors * (vectors.square().sum(-1, keepdim=True) + 1e-12).rsqrt()
 
 
 def as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -79,6 +90,10 @@ class MDETR(nn.Module):
         if c.contrastive_dim:
             self.contrastive_align_projection_image = nn.Linear(d, c.contrastive_dim)
             self.contrastive_align_projection_text = nn.Linear(d, c.contrastive_dim)
+        if c.aligned_logits:
+            if not c.contrastive_dim:
+                raise ValueError("aligned_logits: expected contrastive_dim above 0, found 0")
+            self.align_scale = nn.Parameter(torch.tensor(START_SCALE))
         if c.query_grid:
             self._place_queries(*c.query_grid)
         self.answers = answers.classes(c.answers, c.answer_classes, c.answer_attributes)
@@ -153,10 +168,36 @@ class MDETR(nn.Module):
         hidden = layers[-1]
         if self.answers:
             hidden = hidden[:, : self.config.queries]
-        outputs = [self.class_embed(hidden), self.bbox_embed(hidden).sigmoid()]
+        text = memory[:, tokens.shape[1] :]
+        logits = self._class_logits(hidden, self._aligned(hidden, text), text_mask)
+        outputs = [logits, self.bbox_embed(hidden).sigmoid()]
         if self.config.masks:
             outputs += [hidden, memory[:, : tokens.shape[1]]]
         return (*outputs, *self._answer(layers).values())
+
+    def _aligned(self, hidden: Tensor, text: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Unit vectors of the contrastive heads for queries [..., B, Q, d] and text [B, L, d], if
+        logits need them."""
+        if not self.config.aligned_logits:
+            return None
+        return self._embedded(hidden, text)
+
+    def _embedded(self, hidden: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        image_proj = self.contrastive_align_projection_image(hidden)
+        text_proj = self.contrastive_align_projection_text(text)
+        return unit(image_proj.float()), unit(text_proj.float())
+
+    def _class_logits(
+        self, hidden: Tensor, embedded: tuple[Tensor, Tensor] | None, text_mask: Tensor
+    ) -> Tensor:
+        """Logits [..., B, Q, C] of queries [..., B, Q, d]."""
+        logits = self.class_embed(hidden)
+        if embedded is None:
+            return logits
+        queries, text = embedded
+        similarity = queries @ text.transpose(1, 2) * text_mask[:, None].to(text.dtype)
+        beyond = self.config.slots - text.shape[1]
+        return logits + F.pad(self.align_scale * similarity, (0, beyond))
 
     @property
     def fusion_outputs(self) -> list[str]:
@@ -173,6 +214,13 @@ class MDETR(nn.Module):
             name: getattr(self, f"answer_{name}_head")(hidden[:, i : i + 1])[:, 0]
             for i, name in enumerate(self.answers, start=self.config.queries)
         }
+
+    def _layer_attributes(self, layers: Tensor) -> Tensor | None:
+        """What each decoder layer would answer for an attribute, [D, B, K]."""
+        if "attr" not in self.answers:
+            return None
+        place = self.config.queries + list(self.answers).index("attr")
+        return self.answer_attr_head(layers[:, :, place]).float()
 
     def _decode(self, memory: Tensor, position: Tensor, mask: Tensor) -> list[Tensor]:
         queries = self.query_embed.weight
@@ -192,19 +240,22 @@ class MDETR(nn.Module):
         hidden = layers[:, :, : self.config.queries]
         n = tokens.shape[1]
         image = self.transformer.decoder.norm(memory[:, :n])
-        image_proj = self.contrastive_align_projection_image(hidden)
-        text_proj = self.contrastive_align_projection_text(memory[:, n:])
+        text = memory[:, n:]
+        query_embeddings, text_embeddings = self._embedded(hidden, text)
+        logits = self._class_logits(hidden, self._aligned(hidden, text), text_mask)
+        token_logits = self._class_logits(image, self._aligned(image, text), text_mask)
         attributes = self.answer_attr_head if "attr" in self.answers else None
         return Outputs(
-            logits=self.class_embed(hidden).float(),
+            logits=logits.float(),
             boxes=self.bbox_embed(hidden).float().sigmoid(),
-            query_embeddings=F.normalize(image_proj.float(), dim=-1, eps=1e-12),
-            text_embeddings=F.normalize(text_proj.float(), dim=-1, eps=1e-12),
-            token_logits=self.class_embed(image).float(),
+            query_embeddings=query_embeddings,
+            text_embeddings=text_embeddings,
+            token_logits=token_logits.float(),
             token_boxes=self.bbox_embed(image).float().sigmoid(),
             attribute_logits=attributes(hidden).float() if attributes else None,
             token_attribute_logits=attributes(image).float() if attributes else None,
             hidden=hidden[-1],
             memory=memory[:, :n],
             answers={k: v.float() for k, v in self._answer(layers).items()},
+            layer_attributes=self._layer_attributes(layers),
         )

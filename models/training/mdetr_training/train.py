@@ -23,6 +23,7 @@ from .losses import (
     detection_losses,
     mask_losses,
     matched_objects,
+    read_attributes_loss,
     token_attribute_loss,
     token_losses,
     true_masks,
@@ -181,6 +182,11 @@ class Trainer:
             outputs = self._outputs(tokens, batch)
         result |= detection_losses(outputs, batch.targets, stage.loss, self.groups)
         result |= answer_losses(outputs.answers, batch.answers, stage.loss.qa)
+        if outputs.layer_attributes is not None:
+            asked = batch.answers["attr"][:, None].expand(-1, 2)
+            read = torch.where(asked >= 0, asked, batch.compared)
+            loss = read_attributes_loss(outputs.layer_attributes, read)
+            result["qa_read"] = stage.loss.qa * loss
         if stage.mask_objects:
             result |= self._mask_losses(outputs, maps, batch, stage)
         if stage.loss.tokens > 0:
@@ -297,7 +303,13 @@ class Trainer:
                 rng = np.random.default_rng([self.config.seed, self.stage, self.step, self.rank])
                 share = stage.images // self.world
                 batch = train.random(
-                    rng, share, stage.captions, stage.brightness, stage.foreign, stage.faults
+                    rng,
+                    share,
+                    stage.captions,
+                    stage.brightness,
+                    stage.foreign,
+                    stage.faults,
+                    stage.typos,
                 )
                 for name, value in self.train_step(batch, stage).items():
                     sums[name] = sums.get(name, 0.0) + value

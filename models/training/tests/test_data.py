@@ -181,6 +181,46 @@ def test_answers(tmp_path: Path, tokenizer: Path, config: Config):
     assert batch.targets.valid.sum(1).tolist() == [1, 0, 0, 2, 1]
 
 
+def test_compared_values_are_those_of_the_attribute_asked_for(
+    tmp_path: Path, tokenizer: Path, config: Config
+):
+    questions = [
+        ("compare-attribute", "is the cube the same color as the sphere?", "no", [0, 1]),
+        ("compare-attribute", "do the cube and the sphere have the same material?", "yes", [0, 1]),
+        ("compare-attribute", "is the cube the same color as the sphere?", "no", [0]),
+        ("query-attribute", "what color is the large sphere?", "blue", [1]),
+    ]
+    write_dataset(tmp_path / "set", questions)
+    data = Data([str(tmp_path / "set")], tokenizers.load(tokenizer), with_questions(config), 16)
+    batch = next(data.ordered(4, 4))
+    # The material is no answer of this network, the third question names one object only.
+    none = [-1, -1]
+    assert batch.compared.tolist() == [none, none, [1, 2], none, none, none]
+
+
+def test_typos_keep_what_is_named(tmp_path: Path, tokenizer: Path, config: Config):
+    write_dataset(tmp_path / "set")
+    tokens = tokenizers.load(tokenizer)
+    data = Data([str(tmp_path / "set")], tokens, config, stride=16)
+    rng = np.random.default_rng(3)
+    seen = set()
+    for _ in range(20):
+        batch = data.random(rng, 1, 1, 0.0, 0.0, typos=1.0)
+        caption = batch.captions[0]
+        (right,) = [c for c in data.folders[0].captions[0] if c.kind == caption.kind]
+        wrong = [i for i, (a, b) in enumerate(zip(right.text, caption.text, strict=True)) if a != b]
+        assert len(wrong) <= 2 and 0 not in wrong
+        assert all(right.text[i].isalpha() for i in wrong)
+        encoding = tokens.encode(caption.text)
+        assert caption.ids == encoding.ids
+        for spans, found in zip(right.spans.objects, caption.tokens, strict=True):
+            covered = {i for t in found for i in range(*encoding.offsets[t])}
+            named = {i for b, e in spans for i in range(b, e)}
+            assert covered == {i for i in named if caption.text[i] != " "}
+        seen.add(caption.text)
+    assert len(seen) > 5
+
+
 def test_a_network_without_answers_reads_questions_as_captions(
     tmp_path: Path, tokenizer: Path, config: Config
 ):

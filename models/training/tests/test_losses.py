@@ -17,6 +17,7 @@ from mdetr_training.losses import (
     detection_losses,
     mask_losses,
     matched_objects,
+    read_attributes_loss,
     soft_token_loss,
     token_attribute_loss,
     token_losses,
@@ -184,6 +185,16 @@ def test_answer_losses():
     total = sum(answer_losses(logits, none, 1.0).values())
     total.backward()
     assert total == 0 and not trained.grad.any()
+
+
+def test_read_attributes_loss():
+    """Two decoder layers; one question about one object, one that compares two, one of neither."""
+    p = torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.3, 0.6], [1.0, 1e-9, 1e-9]])
+    logits = torch.stack([p, p.flip(1)]).log()
+    values = torch.tensor([[1, 1], [0, 2], [-1, -1]])
+    expected = -(math.log(0.25) + (math.log(0.1) + math.log(0.6)) / 2) / 2
+    assert read_attributes_loss(logits, values).item() == pytest.approx(expected, rel=1e-5)
+    assert read_attributes_loss(logits, torch.full((3, 2), -1)) == 0
 
 
 def test_an_answer_needs_its_type_and_its_class():

@@ -55,6 +55,38 @@ def test_padding_does_not_change_a_caption(network: MDETR):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
 
 
+def aligned(config: Config) -> MDETR:
+    torch.manual_seed(0)
+    network = MDETR(replace(config.network, aligned_logits=True, contrastive_dim=16)).eval()
+    torch.nn.init.constant_(network.align_scale, 3.0)
+    return network
+
+
+def test_aligned_logits_add_the_cosine_of_their_token(config: Config):
+    network = aligned(config)
+    d, slots = config.network.d_model, config.network.slots
+    hidden, text = torch.randn(2, 6, d), torch.randn(2, 5, d)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+    with torch.no_grad():
+        found = network._class_logits(hidden, network._aligned(hidden, text), mask)
+        added = found - network.class_embed(hidden)
+        image = network.contrastive_align_projection_image(hidden)
+        words = network.contrastive_align_projection_text(text)
+    cosine = torch.cosine_similarity(image[:, :, None], words[:, None], dim=-1)
+    expected = torch.zeros(2, 6, slots)
+    expected[:, :, :5] = 3 * cosine * mask[:, None]
+    torch.testing.assert_close(added, expected, atol=1e-5, rtol=0)
+
+
+def test_padding_does_not_change_an_aligned_caption(config: Config):
+    test_padding_does_not_change_a_caption(aligned(config))
+
+
+def test_alignment_needs_its_heads(config: Config):
+    with pytest.raises(ValueError, match="aligned_logits: expected contrastive_dim"):
+        MDETR(replace(config.network, aligned_logits=True, contrastive_dim=0))
+
+
 def test_odd_sizes(network: MDETR):
     tokens = network.vision(torch.randn(1, 3, 65, 81))
     assert tokens.shape[1] == 5 * 6 == network.position(65, 81).shape[1]

@@ -180,6 +180,16 @@ def test_starts_new_heads(tokenizer: Path, config: Config, network: MDETR, tmp_p
             assert torch.equal(mine[name], value), name
 
 
+def test_starts_with_aligned_logits(
+    tokenizer: Path, config: Config, network: MDETR, tmp_path: Path
+):
+    config = replace(config, network=replace(config.network, aligned_logits=True))
+    trainer = Trainer(config, tokenizers.load(tokenizer), tmp_path)
+    with pytest.raises(ValueError, match=r"network\.aligned_logits: expected False, found True"):
+        trainer.start_from(network)
+    assert trainer.start_from(network, new_heads=True) == ["align_scale"]
+
+
 def test_new_heads_are_kept(tokenizer: Path, config: Config, tmp_path: Path):
     """Weights that have them already give them to a network with one more."""
     questions = build(with_questions(config).network)

@@ -237,9 +237,15 @@ impl Decoding {
 
     /// Maximal runs of adjacent tokens above the threshold. White space may join words, but is no
     /// phrase by itself.
+    ///
+    /// The tokens of a phrase share its probability: of a dozen none is above a tenth. So the threshold
+    /// is at most a quarter of what the most probable slot has.
     fn phrases(self, outputs: &RawOutputs, probabilities: &[f32]) -> Vec<Phrase> {
-        let positive =
-            |token: &(&Option<Span>, &f32)| token.0.is_some() && *token.1 > self.phrase_threshold;
+        const SHARE: f32 = 0.25;
+        let slots = &probabilities[..probabilities.len().saturating_sub(1)];
+        let most = slots.iter().copied().fold(0.0, f32::max);
+        let threshold = self.phrase_threshold.min(SHARE * most);
+        let positive = |token: &(&Option<Span>, &f32)| token.0.is_some() && *token.1 > threshold;
         let tokens: Vec<_> = outputs.tokens.iter().zip(probabilities).collect();
         tokens
             .chunk_by(|a, b| positive(a) == positive(b))
@@ -367,6 +373,21 @@ mod tests {
         let found = decode(DECODING, &outputs("a red cube", &[(row, CENTRE)]), 10, 10);
         let texts: Vec<&str> = found[0].phrases.iter().map(|p| p.text.as_str()).collect();
         assert_eq!(texts, ["a", "cube"]);
+    }
+
+    #[test]
+    fn words_that_share_their_probability_are_a_phrase() {
+        let phrases = |row| {
+            let found = decode(DECODING, &outputs("a red cube", &[(row, CENTRE)]), 10, 10);
+            let phrases = found[0].phrases.iter();
+            phrases.map(|p| p.text.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            phrases([0.33, 0.09, 0.095, 0.09, 0.345, 0.05]),
+            ["a red cube"]
+        );
+        let noise = [0.86, 0.03, 0.03, 0.03, 0.0, 0.05];
+        assert_eq!(phrases(noise), [""; 0]);
     }
 
     #[test]
@@ -547,7 +568,7 @@ mod tests {
                 prop_assert!(x0 >= 0.0 && y0 >= 0.0 && x1 <= 64.001 && y1 <= 48.001);
                 for phrase in &detection.phrases {
                     prop_assert_eq!(phrase.span.slice("a red cube"), &phrase.text);
-                    prop_assert!(phrase.score > phrase_threshold && phrase.score <= 1.0);
+                    prop_assert!(phrase.score > 0.0 && phrase.score <= 1.0);
                 }
                 if target {
                     let red = Span { start: 2, end: 5 };
