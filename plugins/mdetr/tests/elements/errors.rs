@@ -59,6 +59,17 @@ fn without_a_model_the_remedy_is_named() {
 }
 
 #[test]
+fn an_engine_that_is_not_here_is_named() {
+    refused(
+        &format!(
+            "{SOURCE} ! mdetr engine=tensorrt device-id=1000 model=\"{}\" query=\"a cube\" ! fakesink",
+            model().display()
+        ),
+        &["tensorrt is not available: "],
+    );
+}
+
+#[test]
 fn bad_queries_are_named() {
     let long = "a cube and ".repeat(1700);
     for (query, expected) in [
