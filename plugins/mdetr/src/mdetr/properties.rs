@@ -7,7 +7,7 @@ use gst::glib;
 use gst::prelude::*;
 
 use super::settings::{BY_MODEL, MAX_IN_FLIGHT, MAX_WORKERS, Settings};
-use super::{Engine, Mode};
+use super::{Engine, Mode, PackQueries};
 
 /// What a change of a property asks of a running element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +86,11 @@ fn queries(defaults: &Settings) -> Vec<glib::ParamSpec> {
         glib::ParamSpecString::builder("config")
             .nick("Configuration")
             .blurb("TOML file with [[query]] tables: id, text, score_threshold, phrase_threshold")
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("pack-queries", defaults.pack_queries)
+            .nick("Pack queries")
+            .blurb("Which queries are joined into one caption and fused with the frame once for all: less time for many queries, at a price in accuracy")
             .mutable_playing()
             .build(),
         threshold("score-threshold")
@@ -171,6 +176,9 @@ impl Settings {
             "query" => self.query = string(),
             "queries" => self.queries = value.get().expect(TYPE_CHECKED),
             "config" => self.config = path(),
+            "pack-queries" => {
+                self.pack_queries = value.get::<PackQueries>().expect(TYPE_CHECKED);
+            }
             "score-threshold" => self.score_threshold = float(),
             "phrase-threshold" => self.phrase_threshold = float(),
             "max-detections" => self.max_detections = uint(),
@@ -180,7 +188,7 @@ impl Settings {
             _ => unreachable!("GObject knows only the properties of SPECS"),
         }
         match name {
-            "query" | "queries" | "config" => {
+            "query" | "queries" | "config" | "pack-queries" => {
                 self.queries_version += 1;
                 Change::Queries
             }
@@ -203,6 +211,7 @@ impl Settings {
             "query" => self.query.to_value(),
             "queries" => self.queries.to_value(),
             "config" => self.config.to_value(),
+            "pack-queries" => self.pack_queries.to_value(),
             "score-threshold" => self.score_threshold.to_value(),
             "phrase-threshold" => self.phrase_threshold.to_value(),
             "max-detections" => self.max_detections.to_value(),

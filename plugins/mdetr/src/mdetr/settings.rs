@@ -8,7 +8,7 @@ use gst::glib;
 use mdetr::{GrounderOptions, Query, QueryError};
 
 use super::config::{self, ConfigError};
-use super::{Engine, Mode};
+use super::{Engine, Mode, PackQueries};
 
 /// Most worker threads; more than any machine this runs on has use for.
 pub(super) const MAX_WORKERS: u32 = 64;
@@ -26,6 +26,7 @@ pub(super) struct Settings {
     pub query: Option<String>,
     pub queries: gst::Array,
     pub config: Option<PathBuf>,
+    pub pack_queries: PackQueries,
     pub score_threshold: f32,
     pub phrase_threshold: f32,
     pub max_detections: u32,
@@ -38,7 +39,7 @@ pub(super) struct Settings {
     /// 0: the model's.
     pub short_side: u32,
     pub masks: bool,
-    /// Rises when `query`, `queries` or `config` is set.
+    /// Rises when `query`, `queries`, `config` or `pack-queries` is set.
     pub queries_version: u64,
 }
 
@@ -51,6 +52,7 @@ impl Default for Settings {
             query: None,
             queries: gst::Array::default(),
             config: None,
+            pack_queries: PackQueries::default(),
             score_threshold: BY_MODEL,
             phrase_threshold: BY_MODEL,
             max_detections: 100,
@@ -155,6 +157,7 @@ impl Settings {
             max_detections: self.max_detections as usize,
             short_side: (self.short_side > 0).then_some(self.short_side),
             masks: self.masks,
+            packing: self.pack_queries.into(),
             ..GrounderOptions::default()
         }
     }

@@ -63,6 +63,8 @@ pub(super) struct SizePlan {
 /// What a plan of the fusion graph is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct FusionShape {
+    /// Texts in one run.
+    pub texts: usize,
     /// Vision tokens.
     pub tokens: usize,
     /// Text tokens with padding.
@@ -73,11 +75,18 @@ impl FusionShape {
     /// Texts are padded to a multiple of this, so that few plans serve texts of any length.
     const LENGTH_STEP: usize = 8;
 
-    pub(super) fn new(tokens: usize, length: usize) -> FusionShape {
+    /// For texts of which the longest has `length` tokens.
+    pub(super) fn new(texts: usize, tokens: usize, length: usize) -> FusionShape {
         FusionShape {
+            texts,
             tokens,
-            length: length.next_multiple_of(Self::LENGTH_STEP),
+            length: FusionShape::padded(length),
         }
+    }
+
+    /// The length to which a text is padded.
+    pub(super) fn padded(length: usize) -> usize {
+        length.next_multiple_of(Self::LENGTH_STEP)
     }
 }
 
@@ -108,9 +117,9 @@ pub(super) struct Fused {
     pub boxes: Vec<f32>,
     pub answers: AnswerLogits,
     /// `[queries, d]`; empty if the model draws no masks.
-    hidden: Vec<f32>,
+    pub hidden: Vec<f32>,
     /// `[tokens, d]`; empty if the model draws no masks.
-    memory: Vec<f32>,
+    pub memory: Vec<f32>,
 }
 
 impl Network {
@@ -149,20 +158,24 @@ impl Network {
         })
     }
 
-    /// The plan for a frame's and a text's lengths.
+    /// The plan for a frame's and texts' lengths.
     pub(super) fn fusion_plan(&self, shape: FusionShape) -> Result<Arc<dyn Plan>, EngineError> {
         self.fusion.plans.get_or_make(shape, || {
-            let FusionShape { tokens, length } = shape;
+            let FusionShape {
+                texts,
+                tokens,
+                length,
+            } = shape;
             let d = self.sizes.d_model;
             let mask = InputShape {
                 name: "text_mask",
                 element: InputType::I64,
-                shape: vec![1, length],
+                shape: vec![texts, length],
             };
             self.fusion.graph.plan(&[
                 float("tokens", [1, tokens, d]),
                 float("position", [1, tokens, d]),
-                float("text_memory", [1, length, d]),
+                float("text_memory", [texts, length, d]),
                 mask,
             ])
         })
@@ -191,24 +204,29 @@ impl Network {
         })
     }
 
-    /// Runs the fusion graph; the text is padded to `shape`.
+    /// Runs the fusion graph on as many texts as `shape` has, each padded to its length; gives what was
+    /// found for each.
     pub(super) fn fuse(
         &self,
         seen: &Seen,
-        text: &TextMemory,
+        texts: &[&TextMemory],
         shape: FusionShape,
-    ) -> Result<Fused, EngineError> {
+    ) -> Result<Vec<Fused>, EngineError> {
         let Sizes {
             d_model: d,
             queries,
             slots,
             ..
         } = self.sizes;
-        let length = text.tokens.ids.len();
-        let mut memory = text.data.clone();
-        memory.resize(shape.length * d, 0.0);
-        let mut mask = vec![1; length];
-        mask.resize(shape.length, 0);
+        let count = texts.len();
+        let mut memory = Vec::with_capacity(count * shape.length * d);
+        let mut mask = Vec::with_capacity(count * shape.length);
+        for (text, end) in texts.iter().zip(1..) {
+            memory.extend_from_slice(&text.data);
+            memory.resize(end * shape.length * d, 0.0);
+            mask.resize(mask.len() + text.tokens.ids.len(), 1);
+            mask.resize(end * shape.length, 0);
+        }
         let inputs = [
             View::F32(&seen.tokens),
             View::F32(&seen.plan.positions),
@@ -216,12 +234,12 @@ impl Network {
             View::I64(&mask),
         ];
         let mut expected = vec![
-            ("logits", vec![1, queries, slots]),
-            ("boxes", vec![1, queries, 4]),
+            ("logits", vec![count, queries, slots]),
+            ("boxes", vec![count, queries, 4]),
         ];
         if self.segments() {
-            expected.push(("hidden", vec![1, queries, d]));
-            expected.push(("memory", vec![1, seen.plan.tokens, d]));
+            expected.push(("hidden", vec![count, queries, d]));
+            expected.push(("memory", vec![count, seen.plan.tokens, d]));
         }
         let mut names: Vec<&'static str> = expected.iter().map(|(name, _)| *name).collect();
         names.extend(self.answer_heads);
@@ -231,25 +249,32 @@ impl Network {
             tensor.check(path, name, shape)?;
         }
         for (name, tensor) in self.answer_heads.iter().zip(&outputs[expected.len()..]) {
-            tensor.check(path, name, &[1, tensor.data.len()])?;
+            tensor.check(path, name, &[count, tensor.data.len() / count.max(1)])?;
         }
-        let mut data = outputs.into_iter().map(|tensor| tensor.data);
-        let mut next = || {
-            data.next()
-                .expect("a plan gives all outputs it is asked for")
-        };
-        let (logits, boxes) = (next(), next());
-        let (hidden, memory) = match self.segments() {
-            true => (next(), next()),
-            false => (Vec::new(), Vec::new()),
-        };
-        Ok(Fused {
-            logits,
-            boxes,
-            hidden,
-            memory,
-            answers: self.answer_heads.iter().copied().zip(data).collect(),
-        })
+        let mut rows: Vec<_> = outputs
+            .into_iter()
+            .map(|tensor| rows(tensor.data, count).into_iter())
+            .collect();
+        let fused = (0..count).map(|_| {
+            let mut data = rows.iter_mut().filter_map(Iterator::next);
+            let mut next = || {
+                data.next()
+                    .expect("a plan gives all outputs it is asked for")
+            };
+            let (logits, boxes) = (next(), next());
+            let (hidden, memory) = match self.segments() {
+                true => (next(), next()),
+                false => (Vec::new(), Vec::new()),
+            };
+            Fused {
+                logits,
+                boxes,
+                hidden,
+                memory,
+                answers: self.answer_heads.iter().copied().zip(data).collect(),
+            }
+        });
+        Ok(fused.collect())
     }
 
     /// Mask logits of the object queries at `objects`, one map `[h, w]` for each, with h and w.
@@ -353,6 +378,17 @@ fn batch(left: usize) -> usize {
     } else {
         1 << left.max(1).ilog2()
     }
+}
+
+/// A tensor's data cut along its first axis of `count`.
+fn rows(data: Vec<f32>, count: usize) -> Vec<Vec<f32>> {
+    if count == 1 {
+        return vec![data];
+    }
+    let size = data.len() / count.max(1);
+    (0..count)
+        .map(|row| data[row * size..(row + 1) * size].to_vec())
+        .collect()
 }
 
 fn float<const N: usize>(name: &'static str, shape: [usize; N]) -> InputShape {
