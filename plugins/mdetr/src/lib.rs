@@ -37,6 +37,11 @@
 //! the next frame is that of the element whose last turn is longest ago. Each frame is a run of its own:
 //! frames of several streams are not put into one run of a graph.
 //!
+//! With `pack-queries=simple` or `all`, standing queries share captions ("a forklift. a ladder. a dog."):
+//! they are fused with the frame once for all, and detections go to the queries whose words they answer
+//! to. [`Packing`](::mdetr::Packing) says which queries, and what their scores are. It costs accuracy:
+//! the README has what was measured.
+//!
 //! With `change-threshold` over 0, a frame is not inferred if it shows what the last inferred frame
 //! showed: if in a grid of 32 x 24 cells ([`LumaGrid`](::mdetr::frame::LumaGrid)) no mean brightness
 //! differs by more than this, as a part of full scale. Its result is repeated, with its age, and `unchanged` in `stats`

@@ -11,7 +11,9 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use image::RgbImage;
 use indicatif::ProgressBar;
-use mdetr::{EngineKind, Frame, FrameInfo, Grounder, GrounderOptions, Grounding, Query, report};
+use mdetr::{
+    EngineKind, Frame, FrameInfo, Grounder, GrounderOptions, Grounding, Packing, Query, report,
+};
 use rayon::prelude::*;
 
 use crate::{model, picture, progress};
@@ -37,6 +39,11 @@ pub struct DetectArgs {
     /// Scale pictures to this short side in pixels for the network [default: the model's].
     #[arg(long, value_name = "PIXELS")]
     short_side: Option<u32>,
+    /// Fuse these queries as one caption, in less time and less accurately: none, simple (no words of
+    /// relation, no questions) or all but questions.
+    #[arg(long, value_name = "WHICH", num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "none", default_missing_value = "simple")]
+    pack_queries: Packing,
     /// Write one JSON object (schema mdetr/1) per picture to standard output, and nothing else.
     #[arg(long)]
     json: bool,
@@ -61,6 +68,7 @@ impl DetectArgs {
             engine: self.engine,
             score_threshold: self.score_threshold,
             short_side: self.short_side,
+            packing: self.pack_queries,
             ..GrounderOptions::default()
         };
         let grounder = Grounder::load(model::directory(self.model.as_deref()), options)?;

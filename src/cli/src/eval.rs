@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use mdetr::eval::{self, Counts, Evaluator, Example, Judged, Picture, Tally};
-use mdetr::{EngineKind, Frame, Grounder, GrounderOptions, Grounding, QueryResult};
+use mdetr::{EngineKind, Frame, Grounder, GrounderOptions, Grounding, Packing, QueryResult};
 use mdetr_draw::{Drawing, LegendLine, Style};
 use rayon::prelude::*;
 
@@ -30,6 +30,11 @@ pub struct EvalArgs {
     /// What runs the model: auto, onnxruntime or tract.
     #[arg(long, value_name = "ENGINE", default_value = "auto")]
     engine: EngineKind,
+    /// Fuse these captions of a picture as one: none, simple (no words of relation, no questions) or
+    /// all but questions.
+    #[arg(long, value_name = "WHICH", num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "none", default_missing_value = "simple")]
+    pack_queries: Packing,
     /// Only the first N pictures.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -77,6 +82,7 @@ impl EvalArgs {
         let dir = model::directory(self.model.as_deref());
         let options = GrounderOptions {
             engine: self.engine,
+            packing: self.pack_queries,
             ..GrounderOptions::default()
         };
         let grounder = Grounder::load(dir, options)?;
@@ -122,7 +128,7 @@ impl EvalArgs {
         let image = self.picture(&entry.path)?;
         let frame = Frame::rgb(image.width(), image.height(), &image)?;
         let mut found = Found::default();
-        let judged = evaluator.picture(&frame, &entry.examples)?;
+        let judged = evaluator.picture(&frame, index)?;
         for (at, (example, Judged { result, counts })) in
             entry.examples.iter().zip(judged).enumerate()
         {

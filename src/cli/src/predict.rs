@@ -76,29 +76,23 @@ impl ModelArgs {
         let grounder = self.grounder(wanted, score_threshold)?;
         let progress = progress::bar(left.len(), "samples");
         for batch in left.chunks(BATCH) {
-            let queries = batch.iter().enumerate();
-            let queries = queries.map(|(i, asked)| {
-                Query::literal(i.to_string(), &asked.sample.text)
-                    .with_context(|| format!("sample {}", asked.sample.id.as_str()))
-            });
-            let encoded = grounder.encode(queries.collect::<Result<_>>()?)?;
-            let mut start = 0;
-            let groups: Vec<(usize, &[Asked])> = batch
+            let groups: Vec<&[Asked]> = batch
                 .chunk_by(|a, b| a.sample.image == b.sample.image)
-                .map(|group| {
-                    let first = start;
-                    start += group.len();
-                    (first, group)
-                })
                 .collect();
-            for groups in groups.chunks(2 * rayon::current_num_threads()) {
-                let answered: Vec<Result<Vec<Prediction>>> = groups
+            let sets = groups.iter().map(|group| {
+                let queries = group.iter().enumerate();
+                let queries = queries.map(|(i, asked)| {
+                    Query::literal(i.to_string(), &asked.sample.text)
+                        .with_context(|| format!("sample {}", asked.sample.id.as_str()))
+                });
+                queries.collect()
+            });
+            let encoded = grounder.encode_each(sets.collect::<Result<_>>()?)?;
+            let asked: Vec<(&[Asked], Encoded)> = groups.into_iter().zip(encoded).collect();
+            for asked in asked.chunks(2 * rayon::current_num_threads()) {
+                let answered: Vec<Result<Vec<Prediction>>> = asked
                     .par_iter()
-                    .map(|(first, group)| {
-                        let indices: Vec<usize> = (*first..first + group.len()).collect();
-                        let asked = encoded.subset(&indices)?;
-                        answer(&grounder, images, group, &asked, wanted)
-                    })
+                    .map(|(group, encoded)| answer(&grounder, images, group, encoded, wanted))
                     .collect();
                 for predictions in answered {
                     for prediction in predictions? {

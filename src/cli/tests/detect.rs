@@ -439,3 +439,52 @@ fn questions_are_answered() {
         assert!((0.0..=1.0).contains(&answer["score"].as_f64().unwrap()));
     }
 }
+
+#[test]
+fn packed_queries_keep_their_ids_and_order() {
+    let dir = pictures();
+    let picture = path(&dir, "a.png");
+    let texts = [
+        "a red cube",
+        "a ball left of a cone",
+        "all cones",
+        "is there a ball?",
+    ];
+    let detect = |packing: &[&str]| {
+        let mut arguments = vec!["detect", &picture, "--json"];
+        arguments.extend(texts.iter().flat_map(|text| ["--query", text]));
+        arguments.extend(packing);
+        let output = mdetr(&arguments);
+        assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+        lines(&output).remove(0)
+    };
+    let alone = detect(&[]);
+    for packing in [
+        "--pack-queries",
+        "--pack-queries=simple",
+        "--pack-queries=all",
+    ] {
+        let packed = detect(&[packing]);
+        for (index, expected) in texts.iter().enumerate() {
+            let query = &packed["queries"][index];
+            assert_eq!(query["text"], *expected, "{packing}");
+            assert_eq!(query["id"], format!("q{}", index + 1));
+        }
+        // Questions are never packed.
+        assert_eq!(packed["queries"][3], alone["queries"][3]);
+    }
+    assert_eq!(detect(&["--pack-queries=none"]), alone);
+    let output = mdetr(&[
+        "detect",
+        &picture,
+        "--query",
+        "a cube",
+        "--pack-queries=some",
+    ]);
+    assert_eq!(code(&output), 2);
+    let message = text(&output.stderr);
+    assert!(
+        message.contains("expected none, simple or all"),
+        "{message}"
+    );
+}

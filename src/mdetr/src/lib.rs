@@ -52,5 +52,5 @@ pub use frame::{Colorimetry, Frame, PixelFormat, Plane, YuvMatrix, YuvRange};
 pub use ground::{Answer, BBox, Detection, Grounding, Phrase, QueryResult, RawOutputs};
 pub use grounder::{Encoded, Grounder, GrounderOptions, Stats, TriedPlan, try_plans};
 pub use mdetr_rle::Rle;
-pub use query::{Query, QuerySet, Span};
+pub use query::{Packing, Query, QuerySet, Span};
 pub use report::FrameInfo;

@@ -1,4 +1,6 @@
-//! Sentences to ground: text, targets, standing sets.
+//! Sentences to ground: text, targets, standing sets, packs.
+
+mod pack;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,6 +8,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::QueryError;
+pub use pack::Packing;
+pub(crate) use pack::{Member, Pack, pack};
 
 /// Most code points of a query's text; a model's limit in tokens is usually lower.
 pub const MAX_CHARS: usize = 4096;

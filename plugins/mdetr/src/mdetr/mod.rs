@@ -2,7 +2,7 @@
 
 use gst::glib;
 use gst::prelude::*;
-use mdetr::EngineKind;
+use mdetr::{EngineKind, Packing};
 
 mod config;
 mod imp;
@@ -112,9 +112,43 @@ impl From<Precision> for mdetr::Precision {
     }
 }
 
+/// Which queries are fused as one caption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(u32)]
+#[enum_type(name = "GstMdetrPackQueries")]
+pub enum PackQueries {
+    /// None.
+    #[default]
+    #[enum_value(
+        name = "None: each query is fused with the frame by itself",
+        nick = "none"
+    )]
+    None,
+    /// Those that only name things.
+    #[enum_value(
+        name = "Queries that only name things: no words of relation, no text outside the target",
+        nick = "simple"
+    )]
+    Simple,
+    /// All but questions.
+    #[enum_value(name = "All but questions", nick = "all")]
+    All,
+}
+
+impl From<PackQueries> for Packing {
+    fn from(packing: PackQueries) -> Packing {
+        match packing {
+            PackQueries::None => Packing::None,
+            PackQueries::Simple => Packing::Simple,
+            PackQueries::All => Packing::All,
+        }
+    }
+}
+
 pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     Mode::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     Engine::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     Precision::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
+    PackQueries::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     gst::Element::register(Some(plugin), "mdetr", gst::Rank::NONE, Mdetr::static_type())
 }

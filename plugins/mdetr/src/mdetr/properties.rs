@@ -7,7 +7,7 @@ use gst::glib;
 use gst::prelude::*;
 
 use super::settings::{BY_MODEL, MAX_DEVICE_ID, MAX_IN_FLIGHT, MAX_WORKERS, Settings};
-use super::{Engine, Mode, Precision};
+use super::{Engine, Mode, PackQueries, Precision};
 
 /// What a change of a property asks of a running element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +105,11 @@ fn queries(defaults: &Settings) -> Vec<glib::ParamSpec> {
             .blurb("TOML file with [[query]] tables: id, text, score_threshold, phrase_threshold")
             .mutable_playing()
             .build(),
+        glib::ParamSpecEnum::builder_with_default("pack-queries", defaults.pack_queries)
+            .nick("Pack queries")
+            .blurb("Which queries are joined into one caption and fused with the frame once for all: less time for many queries, at a price in accuracy")
+            .mutable_playing()
+            .build(),
         threshold("score-threshold")
             .nick("Score threshold")
             .blurb("Report boxes with a score above this, for queries without their own; -1: the model's")
@@ -191,6 +196,9 @@ impl Settings {
             "query" => self.query = string(),
             "queries" => self.queries = value.get().expect(TYPE_CHECKED),
             "config" => self.config = path(),
+            "pack-queries" => {
+                self.pack_queries = value.get::<PackQueries>().expect(TYPE_CHECKED);
+            }
             "score-threshold" => self.score_threshold = float(),
             "phrase-threshold" => self.phrase_threshold = float(),
             "max-detections" => self.max_detections = uint(),
@@ -200,7 +208,7 @@ impl Settings {
             _ => unreachable!("GObject knows only the properties of SPECS"),
         }
         match name {
-            "query" | "queries" | "config" => {
+            "query" | "queries" | "config" | "pack-queries" => {
                 self.queries_version += 1;
                 Change::Queries
             }
@@ -226,6 +234,7 @@ impl Settings {
             "query" => self.query.to_value(),
             "queries" => self.queries.to_value(),
             "config" => self.config.to_value(),
+            "pack-queries" => self.pack_queries.to_value(),
             "score-threshold" => self.score_threshold.to_value(),
             "phrase-threshold" => self.phrase_threshold.to_value(),
             "max-detections" => self.max_detections.to_value(),

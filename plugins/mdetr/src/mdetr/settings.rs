@@ -9,7 +9,7 @@ use mdetr::engine::plan_cache::default_plan_cache_dir;
 use mdetr::{GrounderOptions, Query, QueryError, TensorRtOptions};
 
 use super::config::{self, ConfigError};
-use super::{Engine, Mode, Precision};
+use super::{Engine, Mode, PackQueries, Precision};
 
 /// Most worker threads; more than any machine this runs on has use for.
 pub(super) const MAX_WORKERS: u32 = 64;
@@ -32,6 +32,7 @@ pub(super) struct Settings {
     pub query: Option<String>,
     pub queries: gst::Array,
     pub config: Option<PathBuf>,
+    pub pack_queries: PackQueries,
     pub score_threshold: f32,
     pub phrase_threshold: f32,
     pub max_detections: u32,
@@ -44,7 +45,7 @@ pub(super) struct Settings {
     /// 0: the model's.
     pub short_side: u32,
     pub masks: bool,
-    /// Rises when `query`, `queries` or `config` is set.
+    /// Rises when `query`, `queries`, `config` or `pack-queries` is set.
     pub queries_version: u64,
 }
 
@@ -60,6 +61,7 @@ impl Default for Settings {
             query: None,
             queries: gst::Array::default(),
             config: None,
+            pack_queries: PackQueries::default(),
             score_threshold: BY_MODEL,
             phrase_threshold: BY_MODEL,
             max_detections: 100,
@@ -170,6 +172,7 @@ impl Settings {
             max_detections: self.max_detections as usize,
             short_side: (self.short_side > 0).then_some(self.short_side),
             masks: self.masks,
+            packing: self.pack_queries.into(),
             ..GrounderOptions::default()
         }
     }

@@ -109,3 +109,24 @@ fn queries_with_ids_of_their_own() {
     assert_eq!(of(0), (Some("cones"), Some("all cones")));
     assert_eq!(of(1), (Some("q2"), Some("a ball")));
 }
+
+#[test]
+fn packed_queries() {
+    let line = first_line(&[
+        "tabletopsrc",
+        "num-buffers=2",
+        "!",
+        "mdetr",
+        "pack-queries=simple",
+        r#"queries=<"all\ cones","a\ ball","a\ cube">"#,
+        "!",
+        "mdetr2json",
+        "!",
+        "filesink",
+        "OUT",
+    ]);
+    let texts: Vec<_> = (0..3)
+        .map(|i| line["queries"][i]["text"].as_str())
+        .collect();
+    assert_eq!(texts, [Some("all cones"), Some("a ball"), Some("a cube")]);
+}

@@ -355,3 +355,70 @@ fn no_frame_waits_for_an_encoding() {
         intervals[intervals.len() - 1]
     );
 }
+
+#[test]
+fn packed_queries_take_one_fusion_and_can_be_unpacked_while_playing() {
+    let cache = tempfile::tempdir().expect("a writable temporary directory");
+    let texts = [
+        "a red cube",
+        "all balls",
+        "a cube left of a ball",
+        "two cones",
+    ];
+    let queries = texts.map(|text| format!("\\\"{text}\\\"")).join(",");
+    let pipeline = pipeline(&format!(
+        "{SOURCE} ! MDETR text-cache-dir=\"{}\" pack-queries=simple queries=\"<{queries}>\" ! fakesink sync=true",
+        cache.path().display()
+    ));
+    let element = pipeline.by_name("mdetr").expect("named");
+    let frames = collect(&pad(&pipeline, "mdetr", "src"));
+    pipeline.set_state(gst::State::Playing).expect("plays");
+    assert_eq!(wait_for_queries(&pipeline).0, 1);
+    let wait_for_revision = |revision: u64| {
+        let begun = std::time::Instant::now();
+        let seen = || {
+            let frames = frames.lock().expect("sound");
+            let last = frames.last().map(|frame| gstmdetr::meta::read(frame));
+            last.and_then(|found| found.first().map(|found| found.grounding.revision))
+        };
+        while seen() != Some(revision) {
+            assert!(
+                begun.elapsed() < PATIENCE.into(),
+                "revision {revision} never came"
+            );
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    };
+    wait_for_revision(1);
+    // The simple ones together, the relation by itself.
+    assert_eq!(stat::<u64>(&element, "text-encoder-runs"), 2);
+    element.set_property_from_str("pack-queries", "none");
+    assert_eq!(wait_for_queries(&pipeline).0, 2);
+    wait_for_revision(2);
+    assert_eq!(stat::<u64>(&element, "text-encoder-runs"), 5);
+    pipeline.set_state(gst::State::Null).expect("stops");
+
+    let (mut packed, mut alone) = (0, 0);
+    for frame in frames.lock().expect("done").iter() {
+        let found = gstmdetr::meta::read(frame);
+        let grounding = &found[0].grounding;
+        let asked: Vec<&str> = grounding.queries.iter().map(|r| r.query.text()).collect();
+        assert_eq!(asked, texts);
+        match grounding.revision {
+            1 => packed += 1,
+            _ => alone += 1,
+        }
+        for result in &grounding.queries {
+            assert!(!result.detections.is_empty(), "no threshold was set");
+            for phrase in result.detections.iter().flat_map(|d| &d.phrases) {
+                assert_eq!(phrase.span.slice(result.query.text()), phrase.text);
+            }
+        }
+    }
+    assert!(packed > 0 && alone > 0);
+    let fused = stat::<u64>(&element, "fusion-runs");
+    assert!(
+        (2 * packed + 4 * alone..2 * packed + 4 * alone + 20).contains(&fused),
+        "{fused} texts fused for {packed} frames with two captions and {alone} with four"
+    );
+}

@@ -26,6 +26,9 @@ pub struct Manifest {
     pub tasks: Vec<String>,
     /// Precision of the graphs: `fp32` or `fp16`.
     pub precision: String,
+    /// How the captions it was trained on name several things; `sentences` if it is not said.
+    #[serde(default)]
+    pub captions: Captions,
     /// How frames are fed.
     pub input: Input,
     /// Sizes of the network.
@@ -36,6 +39,18 @@ pub struct Manifest {
     pub answers: Option<Answers>,
     /// Length and hash of every file but `model.toml`.
     pub files: BTreeMap<String, FileEntry>,
+}
+
+/// How a caption names several things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Captions {
+    /// "a dog. a cat.", as in MDETR's training.
+    #[default]
+    Sentences,
+    /// "a dog, a cat".
+    List,
 }
 
 /// How frames are fed to the network.

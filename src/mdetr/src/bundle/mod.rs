@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-pub use manifest::{AnswerKind, Answers, FileEntry, Input, Manifest, Network, Resize, Thresholds};
+pub use manifest::{
+    AnswerKind, Answers, Captions, FileEntry, Input, Manifest, Network, Resize, Thresholds,
+};
 
 use crate::engine::GraphSource;
 use crate::error::{BundleError, Error};

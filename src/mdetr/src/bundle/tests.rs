@@ -432,6 +432,11 @@ fn manifests_that_cannot_be() {
         ),
         ("\"fp32\"", "\"int4\"", "precision: expected"),
         (
+            "\"fp32\"",
+            "\"fp32\"\ncaptions = \"verse\"",
+            "expected `sentences` or `list`",
+        ),
+        (
             "short_side = 192",
             "short_side = 0",
             "input.short_side: expected 1",

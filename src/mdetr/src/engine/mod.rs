@@ -339,6 +339,11 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn info(&self) -> EngineInfo;
     /// Tells `watcher` from now on what becomes of plans, where they take long.
     fn watch(&self, _watcher: PlanWatcher) {}
+    /// Most texts that one run of the fusion graph takes in less time than as many runs of one text;
+    /// 1 where a run of several gains nothing.
+    fn texts_at_once(&self) -> usize {
+        1
+    }
     fn load(&self, source: GraphSource) -> Result<Box<dyn Graph>, EngineError>;
 }
 

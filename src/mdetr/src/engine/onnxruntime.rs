@@ -88,6 +88,10 @@ impl Engine for OnnxRuntime {
         }
     }
 
+    fn texts_at_once(&self) -> usize {
+        4
+    }
+
     fn load(&self, source: GraphSource) -> Result<Box<dyn Graph>, EngineError> {
         let graph = Arc::new(Shared {
             source,

@@ -74,6 +74,10 @@ impl Engine for TensorRt {
         }
     }
 
+    fn texts_at_once(&self) -> usize {
+        crate::grounder::MOST_TEXTS
+    }
+
     fn watch(&self, watcher: PlanWatcher) {
         *locked(&self.shared.watcher) = Some(watcher);
     }

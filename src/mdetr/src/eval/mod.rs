@@ -24,7 +24,7 @@ use serde::Serialize;
 pub use dataset::{DatasetError, Example, Object, Picture, read};
 pub use metrics::{IOU_THRESHOLD, Matches, Mean, Share, hit_at, rank, tokens_of_spans};
 
-use crate::error::Error;
+use crate::error::{Error, QueryError};
 use crate::frame::Frame;
 use crate::ground::{Answer, BBox, Detection, QueryResult, RawOutputs};
 use crate::grounder::{Encoded, Grounder};
@@ -186,59 +186,59 @@ pub struct Judged {
 #[derive(Debug)]
 pub struct Evaluator<'a> {
     grounder: &'a Grounder,
-    captions: Encoded,
-    index: BTreeMap<&'a str, usize>,
+    pictures: &'a [Picture],
+    /// For each picture its captions, each once.
+    captions: Vec<Encoded>,
 }
 
 impl<'a> Evaluator<'a> {
-    /// Encodes every caption of `pictures`. The standing queries of `grounder` are left alone.
+    /// Encodes every caption of `pictures`, the captions of each as one set of queries. The standing
+    /// queries of `grounder` are left alone.
     ///
     /// # Errors
     /// A caption is too long for the model, or the engine fails.
     pub fn new(grounder: &'a Grounder, pictures: &'a [Picture]) -> Result<Evaluator<'a>, Error> {
-        let mut index = BTreeMap::new();
-        let mut queries = Vec::new();
-        for example in pictures.iter().flat_map(|picture| &picture.examples) {
-            let caption = example.caption.as_str();
-            if !index.contains_key(caption) {
-                let id = format!("caption {}", queries.len());
-                queries.push(Query::literal(id, caption)?);
-                index.insert(caption, queries.len() - 1);
-            }
-        }
+        let queries = |picture: &Picture| -> Result<Vec<Query>, QueryError> {
+            let captions: BTreeSet<&str> = picture
+                .examples
+                .iter()
+                .map(|e| e.caption.as_str())
+                .collect();
+            let numbered = captions.into_iter().enumerate();
+            numbered
+                .map(|(at, caption)| Query::literal(format!("caption {at}"), caption))
+                .collect()
+        };
+        let sets = pictures.iter().map(queries).collect::<Result<_, _>>()?;
         Ok(Evaluator {
             grounder,
-            captions: grounder.encode(queries)?,
-            index,
+            pictures,
+            captions: grounder.encode_each(sets)?,
         })
     }
 
-    /// Grounds the captions of one picture and counts, caption by caption. `frame` is the picture,
-    /// decoded.
+    /// Grounds the captions of a picture and counts, caption by caption. `frame` is the picture,
+    /// decoded, `index` its place among all.
     ///
     /// # Errors
     /// The engine fails.
-    pub fn picture(&self, frame: &Frame, examples: &[Example]) -> Result<Vec<Judged>, Error> {
-        let captions: Vec<usize> = examples
-            .iter()
-            .map(|example| self.index[example.caption.as_str()])
-            .collect();
-        let mut wanted = captions.clone();
-        wanted.sort_unstable();
-        wanted.dedup();
-        let asked = self.captions.subset(&wanted)?;
-        let found = self.grounder.ground_with_outputs(frame, &asked)?;
-        let judge = |(example, caption): (&Example, &usize)| {
-            let at = wanted
-                .binary_search(caption)
-                .expect("wanted has every caption");
-            let (result, outputs) = &found[at];
+    ///
+    /// # Panics
+    /// There is no such picture.
+    pub fn picture(&self, frame: &Frame, index: usize) -> Result<Vec<Judged>, Error> {
+        let asked = &self.captions[index];
+        let found = self.grounder.ground_with_outputs(frame, asked)?;
+        let judge = |example: &Example| {
+            let (result, outputs) = found
+                .iter()
+                .find(|(result, _)| result.query.text() == example.caption)
+                .expect("every caption was asked");
             Judged {
                 result: result.clone(),
                 counts: self.example(frame, example, result, outputs),
             }
         };
-        Ok(examples.iter().zip(&captions).map(judge).collect())
+        Ok(self.pictures[index].examples.iter().map(judge).collect())
     }
 
     fn example(

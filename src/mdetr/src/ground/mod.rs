@@ -2,6 +2,7 @@
 
 pub(crate) mod answers;
 pub(crate) mod masks;
+pub(crate) mod packed;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -93,7 +94,7 @@ pub struct Phrase {
 pub struct Detection {
     /// Where, in pixels of the frame, inside the frame.
     pub bbox: BBox,
-    /// 1 - p(no object).
+    /// 1 - p(no object); of a query in a caption of several, see [`Packing`](crate::Packing).
     pub score: f32,
     /// The words it answers to, in the order of the text.
     pub phrases: Vec<Phrase>,
@@ -143,7 +144,8 @@ pub struct Grounding {
     pub queries: Vec<QueryResult>,
 }
 
-/// What the network gave for one query, before decoding.
+/// What the network gave for one query, before decoding. For a query in a caption of several it is what
+/// a caption of its own would have given, by the rule of [`Packing`](crate::Packing).
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawOutputs {
     /// The query.
@@ -155,10 +157,11 @@ pub struct RawOutputs {
     /// For each object query cx, cy, w, h relative to the frame.
     pub boxes: Vec<[f32; 4]>,
     /// For each token, and so for each of the first slots, its span in the query's text without
-    /// white space, so an empty one for white space; `None` for special tokens.
+    /// white space, so an empty one for white space; `None` for special tokens and those of other
+    /// queries.
     pub tokens: Vec<Option<Span>>,
     /// Logits of the heads that answer questions, by the name of the fusion graph's output; empty
-    /// if the model has none.
+    /// if the model has none, or the caption is one of several queries.
     pub answers: BTreeMap<&'static str, Vec<f32>>,
 }
 

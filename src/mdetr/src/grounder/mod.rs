@@ -1,75 +1,40 @@
 //! The public face: load a bundle, register standing queries, ground frames.
 
+mod encoded;
 mod model;
 mod network;
+mod options;
 mod plans;
 mod stats;
 mod trial;
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
+pub use encoded::Encoded;
+#[cfg(feature = "tensorrt")]
+pub(crate) use network::MOST_TEXTS;
+pub use options::GrounderOptions;
 pub(crate) use stats::Counters;
 pub use stats::Stats;
 pub use trial::{TriedPlan, try_plans};
 
 use crate::bundle::{Bundle, Manifest};
-use crate::engine::{EngineInfo, EngineKind, PlanWatcher, TensorRtOptions};
-use crate::error::{EngineError, Error, QueryError};
+use crate::engine::{EngineInfo, PlanWatcher};
+use crate::error::{EngineError, Error};
 use crate::frame::{Frame, InputPolicy, MAX_SIDE, check_size};
 use crate::ground::masks::{self, Map};
+use crate::ground::packed::{Words, split};
 use crate::ground::{Decoding, Detection, Grounding, QueryResult, RawOutputs};
-use crate::query::{Query, QuerySet};
+use crate::query::{Pack, Packing, Query, QuerySet, Span};
 use crate::sync::locked;
 use crate::text::TextMemory;
+use encoded::{Asking, Caption, packs};
+use mdetr_rle::Rle;
 use model::Model;
-use network::{Fused, FusionShape, Seen, SizePlan};
-
-/// How a [`Grounder`] is set up.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GrounderOptions {
-    /// What runs the graphs.
-    pub engine: EngineKind,
-    /// For the engine TensorRT.
-    pub tensorrt: TensorRtOptions,
-    /// Where text encodings are kept between runs; `None`: only in memory. Several processes may
-    /// share a directory.
-    pub text_cache_dir: Option<PathBuf>,
-    /// Text encodings kept in memory besides those of the standing queries.
-    pub text_cache_entries: usize,
-    /// Bytes that the encodings in `text_cache_dir` may take.
-    pub text_cache_bytes: u64,
-    /// Score threshold of queries without their own, 0 to 1; `None`: the manifest's.
-    pub score_threshold: Option<f32>,
-    /// Phrase threshold of queries without their own, 0 to 1; `None`: the manifest's.
-    pub phrase_threshold: Option<f32>,
-    /// Most detections reported for one query.
-    pub max_detections: usize,
-    /// Short side in pixels to which frames are scaled for the network, 1 to [`MAX_SIDE`]; `None`:
-    /// the manifest's. A smaller one is faster and sees less.
-    pub short_side: Option<u32>,
-    /// Draw masks, if the model can. It costs a run of the mask graph for every few detections.
-    pub masks: bool,
-}
-
-impl Default for GrounderOptions {
-    fn default() -> Self {
-        GrounderOptions {
-            engine: EngineKind::Auto,
-            tensorrt: TensorRtOptions::default(),
-            text_cache_dir: None,
-            text_cache_entries: 64,
-            text_cache_bytes: 64 << 20,
-            score_threshold: None,
-            phrase_threshold: None,
-            max_detections: 100,
-            short_side: None,
-            masks: true,
-        }
-    }
-}
+use network::{Fused, FusionShape, MaskLogits, Seen, SizePlan};
 
 /// Standing queries and the loaded model that answers them.
 ///
@@ -88,44 +53,8 @@ pub struct Grounder {
     phrase_threshold: AtomicU32,
     max_detections: AtomicUsize,
     masks: AtomicBool,
+    packing: Mutex<Packing>,
     counters: Counters,
-}
-
-/// Queries with their encoded texts, ready to be answered: [`Grounder::encode`].
-#[derive(Debug, Clone, Default)]
-pub struct Encoded {
-    set: Arc<QuerySet>,
-    memories: Vec<Arc<TextMemory>>,
-}
-
-impl Encoded {
-    fn iter(&self) -> impl Iterator<Item = (&Arc<Query>, &Arc<TextMemory>)> {
-        self.set.queries().iter().zip(&self.memories)
-    }
-
-    /// The queries.
-    pub fn queries(&self) -> &QuerySet {
-        &self.set
-    }
-
-    /// The queries at these indices.
-    ///
-    /// # Errors
-    /// An index comes twice.
-    ///
-    /// # Panics
-    /// There is no query at an index.
-    pub fn subset(&self, indices: &[usize]) -> Result<Encoded, QueryError> {
-        let queries = indices
-            .iter()
-            .map(|&i| self.set.queries()[i].as_ref().clone())
-            .collect();
-        let memories = indices.iter().map(|&i| self.memories[i].clone()).collect();
-        Ok(Encoded {
-            set: Arc::new(QuerySet::new(0, queries)?),
-            memories,
-        })
-    }
 }
 
 impl Grounder {
@@ -141,8 +70,8 @@ impl Grounder {
     /// As [`load`](Self::load), but grounders of this process that load the same bundle with this
     /// share one model: its graphs, plans and encoded texts. The last to be dropped frees it.
     ///
-    /// Thresholds, the number of detections, the short side and whether masks are drawn are each
-    /// grounder's own. Where any other option differs, or the manifest has changed since, a model of
+    /// Thresholds, the number of detections, the short side, packing and whether masks are drawn are
+    /// each grounder's own. Where any other option differs, or the manifest has changed since, a model of
     /// its own is loaded. Whoever asks for a model that another thread is loading waits for that one.
     ///
     /// # Errors
@@ -207,6 +136,7 @@ impl Grounder {
             phrase_threshold,
             max_detections: AtomicUsize::new(options.max_detections),
             masks: AtomicBool::new(options.masks),
+            packing: Mutex::new(options.packing),
             counters: Counters::default(),
             model: load(bundle, &options)?,
         })
@@ -231,10 +161,9 @@ impl Grounder {
         let _changing = locked(&self.changing);
         let old = self.snapshot();
         let set = Arc::new(QuerySet::new(old.set.revision() + 1, queries)?);
-        let texts = old.set.queries().iter().map(|query| query.text());
-        let in_use = texts.zip(old.memories.iter().cloned()).collect();
-        let memories = self.encode_texts(&set, in_use)?;
-        let standing = Encoded { set, memories };
+        let captions = old.captions.iter();
+        let in_use = captions.map(|caption| (caption.text.as_str(), caption.memory.clone()));
+        let standing = self.encode_sets(vec![set], in_use.collect())?.remove(0);
         let latest = locked(&self.size).as_ref().map(|plan| plan.size);
         if let Some(size) = latest {
             self.prepare_input(size, &standing)?;
@@ -255,20 +184,44 @@ impl Grounder {
     /// # Errors
     /// Two queries have the same id, one is too long for the model, or the engine fails.
     pub fn encode(&self, queries: Vec<Query>) -> Result<Encoded, Error> {
-        let set = Arc::new(QuerySet::new(0, queries)?);
-        let memories = self.encode_texts(&set, HashMap::new())?;
-        Ok(Encoded { set, memories })
+        Ok(self.encode_each(vec![queries])?.remove(0))
     }
 
-    fn encode_texts(
+    /// As [`encode`](Self::encode) for several sets, with the text encoder loaded at most once.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode); ids need be unique within a set only.
+    pub fn encode_each(&self, sets: Vec<Vec<Query>>) -> Result<Vec<Encoded>, Error> {
+        let set = |queries| Ok::<_, Error>(Arc::new(QuerySet::new(0, queries)?));
+        let sets = sets.into_iter().map(set).collect::<Result<_, _>>()?;
+        self.encode_sets(sets, HashMap::new())
+    }
+
+    fn encode_sets(
         &self,
-        set: &QuerySet,
+        sets: Vec<Arc<QuerySet>>,
         in_use: HashMap<&str, Arc<TextMemory>>,
-    ) -> Result<Vec<Arc<TextMemory>>, Error> {
-        let (engine, counters) = (self.model.engine.as_ref(), &self.counters);
-        self.model
-            .text
-            .encode(set.queries(), in_use, engine, counters)
+    ) -> Result<Vec<Encoded>, Error> {
+        let Model { text, engine, .. } = self.model.as_ref();
+        let packing = *locked(&self.packing);
+        let style = self.manifest().captions;
+        let packs = |set: &Arc<QuerySet>| packs(set, packing, style, text);
+        let packed: Vec<Vec<Pack>> = sets.iter().map(packs).collect();
+        let captions = sets.iter().zip(&packed).flat_map(|(set, packs)| {
+            packs.iter().map(|pack| {
+                let id = set.queries()[pack.members[0].query].id();
+                (id, pack.caption.as_str())
+            })
+        });
+        let captions: Vec<(&str, &str)> = captions.collect();
+        let memories = text.encode(&captions, in_use, engine.as_ref(), &self.counters)?;
+        let mut memories = memories.into_iter();
+        let encoded = sets.into_iter().zip(packed).map(|(set, packs)| {
+            let captions = packs.into_iter().zip(&mut memories);
+            let captions = captions.map(|(pack, memory)| Caption::new(pack, memory));
+            Encoded::new(set, captions.collect())
+        });
+        Ok(encoded.collect())
     }
 
     fn snapshot(&self) -> Arc<Encoded> {
@@ -298,6 +251,11 @@ impl Grounder {
         self.masks.store(masks, Ordering::Relaxed);
     }
 
+    /// Sets which queries are fused as one caption, from the next that are set or encoded on.
+    pub fn set_packing(&self, packing: Packing) {
+        *locked(&self.packing) = packing;
+    }
+
     /// Makes everything that depends on the frame size and the standing queries, so that the first
     /// frame takes no longer than the others.
     ///
@@ -310,9 +268,10 @@ impl Grounder {
 
     fn prepare_input(&self, size: (u32, u32), standing: &Encoded) -> Result<(), Error> {
         let plan = self.size_plan(size)?;
-        for memory in &standing.memories {
-            let shape = FusionShape::new(plan.tokens, memory.tokens.ids.len());
-            self.model.network.fusion_plan(shape)?;
+        for captions in self.batches(standing) {
+            self.model
+                .network
+                .fusion_plan(fusion_shape(&plan, captions))?;
         }
         Ok(())
     }
@@ -327,8 +286,7 @@ impl Grounder {
         let gray = vec![128; width as usize * height as usize * 3];
         let frame = Frame::rgb(width, height, &gray)?;
         if let Some(seen) = self.see(&frame, &asked)? {
-            for (query, memory) in asked.iter() {
-                let (_, fused) = self.fuse(&seen, query, memory)?;
+            for fused in self.fuse(&seen, &asked.captions)? {
                 self.model.network.masks(&seen, &fused, &[0])?;
             }
         }
@@ -378,65 +336,79 @@ impl Grounder {
         frame: &Frame,
         asked: &Encoded,
     ) -> Result<Vec<(QueryResult, RawOutputs)>, Error> {
-        let Some(seen) = self.see(frame, asked)? else {
-            return Ok(Vec::new());
-        };
-        asked
-            .iter()
-            .map(|(query, memory)| {
-                let (outputs, fused) = self.fuse(&seen, query, memory)?;
-                Ok((self.result(frame, &seen, &fused, &outputs)?, outputs))
-            })
-            .collect()
+        let mut found = Vec::new();
+        if let Some(seen) = self.see(frame, asked)? {
+            for captions in self.batches(asked) {
+                for (caption, mut fused) in captions.iter().zip(self.fuse(&seen, captions)?) {
+                    let outputs = self.raw_outputs(asked, caption, &mut fused);
+                    let results = self.results(frame, &seen, &fused, &outputs)?;
+                    let pairs = results.into_iter().zip(outputs);
+                    found.extend(pairs.map(|(result, (query, raw))| (query, (result, raw))));
+                }
+            }
+        }
+        Ok(in_order(found))
     }
 
-    fn result(
+    /// What a caption gave for each of its queries.
+    fn results(
         &self,
         frame: &Frame,
         seen: &Seen,
         fused: &Fused,
-        outputs: &RawOutputs,
-    ) -> Result<QueryResult, EngineError> {
-        let query = outputs.query.clone();
-        let (width, height) = (frame.width(), frame.height());
-        let found = self.decoding(&query).decode(outputs, width, height);
-        let answering = self
-            .model
-            .answering
-            .as_ref()
-            .filter(|_| query.is_question());
-        Ok(QueryResult {
-            answer: answering.and_then(|answering| answering.decode(&outputs.answers)),
-            detections: self.with_masks(found, (width, height), seen, fused)?,
-            query,
-        })
+        outputs: &[(usize, RawOutputs)],
+    ) -> Result<Vec<QueryResult>, EngineError> {
+        let size = (frame.width(), frame.height());
+        let decoded = outputs.iter().map(|(_, outputs)| {
+            let decoding = self.decoding(&outputs.query);
+            decoding.decode(outputs, size.0, size.1)
+        });
+        let mut found: Vec<Vec<(usize, Detection)>> = decoded.collect();
+        self.draw_masks(&mut found, size, seen, fused)?;
+        let result = |(found, (_, outputs)): (Vec<(usize, Detection)>, &(usize, RawOutputs))| {
+            let query = outputs.query.clone();
+            let answering = self.model.answering.as_ref();
+            let answering = answering.filter(|_| query.is_question());
+            QueryResult {
+                answer: answering.and_then(|answering| answering.decode(&outputs.answers)),
+                detections: found.into_iter().map(|(_, detection)| detection).collect(),
+                query,
+            }
+        };
+        Ok(found.into_iter().zip(outputs).map(result).collect())
     }
 
-    /// The detections, each with the mask of its object query if masks are drawn.
-    fn with_masks(
+    /// Gives each detection the mask of its object query, if masks are drawn.
+    fn draw_masks(
         &self,
-        found: Vec<(usize, Detection)>,
+        found: &mut [Vec<(usize, Detection)>],
         frame: (u32, u32),
         seen: &Seen,
         fused: &Fused,
-    ) -> Result<Vec<Detection>, EngineError> {
-        let (objects, mut detections): (Vec<usize>, Vec<Detection>) = found.into_iter().unzip();
+    ) -> Result<(), EngineError> {
+        let objects: BTreeSet<usize> = found.iter().flatten().map(|(object, _)| *object).collect();
         let drawn = self.model.network.segments() && self.masks.load(Ordering::Relaxed);
         if !drawn || objects.is_empty() {
-            return Ok(detections);
+            return Ok(());
         }
+        let objects: Vec<usize> = objects.into_iter().collect();
         self.counters.mask_runs.add(1);
         self.counters.mask_time.measure(|| {
             let logits = self.model.network.masks(seen, fused, &objects)?;
-            for (detection, logits) in detections.iter_mut().zip(&logits) {
+            let mask = |logits: &MaskLogits| {
                 let map = Map {
                     values: &logits.values,
                     width: logits.width,
                     height: logits.height,
                 };
-                detection.mask = Some(masks::mask(map, seen.plan.size, frame));
+                masks::mask(map, seen.plan.size, frame)
+            };
+            let masks: BTreeMap<usize, Rle> =
+                objects.into_iter().zip(logits.iter().map(mask)).collect();
+            for (object, detection) in found.iter_mut().flatten() {
+                detection.mask = masks.get(object).cloned();
             }
-            Ok(detections)
+            Ok(())
         })
     }
 
@@ -457,13 +429,15 @@ impl Grounder {
         frame: &Frame,
         asked: &Encoded,
     ) -> Result<Vec<RawOutputs>, Error> {
-        let Some(seen) = self.see(frame, asked)? else {
-            return Ok(Vec::new());
-        };
-        asked
-            .iter()
-            .map(|(query, memory)| Ok(self.fuse(&seen, query, memory)?.0))
-            .collect()
+        let mut found = Vec::new();
+        if let Some(seen) = self.see(frame, asked)? {
+            for captions in self.batches(asked) {
+                for (caption, mut fused) in captions.iter().zip(self.fuse(&seen, captions)?) {
+                    found.extend(self.raw_outputs(asked, caption, &mut fused));
+                }
+            }
+        }
+        Ok(in_order(found))
     }
 
     /// Counters since the grounder was loaded.
@@ -504,7 +478,7 @@ impl Grounder {
     /// The frame as the network sees it; `None` if nothing is asked.
     fn see(&self, frame: &Frame, standing: &Encoded) -> Result<Option<Seen>, Error> {
         self.counters.frames.add(1);
-        if standing.memories.is_empty() {
+        if standing.captions.is_empty() {
             return Ok(None);
         }
         let (width, height) = self.policy.target(frame.width(), frame.height());
@@ -521,32 +495,80 @@ impl Grounder {
         Ok(Some(seen))
     }
 
-    fn fuse(
-        &self,
-        seen: &Seen,
-        query: &Arc<Query>,
-        memory: &TextMemory,
-    ) -> Result<(RawOutputs, Fused), EngineError> {
-        let shape = FusionShape::new(seen.plan.tokens, memory.tokens.ids.len());
-        let mut fused = self
-            .counters
-            .fusion_time
-            .measure(|| self.model.network.fuse(seen, memory, shape))?;
-        self.counters.fusion_runs.add(1);
-        let outputs = RawOutputs {
-            query: query.clone(),
-            slots: self.manifest().network.slots,
-            logits: std::mem::take(&mut fused.logits),
-            boxes: fused
-                .boxes
-                .chunks_exact(4)
-                .map(|b| [b[0], b[1], b[2], b[3]])
-                .collect(),
-            tokens: memory.tokens.spans.clone(),
-            answers: std::mem::take(&mut fused.answers),
-        };
-        Ok((outputs, fused))
+    /// Captions that are fused in one run: of one padded length, and no more than the engine gains
+    /// from.
+    fn batches<'a>(&self, asked: &'a Encoded) -> impl Iterator<Item = &'a [Caption]> + use<'a> {
+        let most = self.model.engine.texts_at_once().max(1);
+        let padded = |caption: &Caption| FusionShape::padded(caption.length());
+        let alike = asked.captions.chunk_by(move |a, b| padded(a) == padded(b));
+        alike.flat_map(move |captions| captions.chunks(most))
     }
+
+    fn fuse(&self, seen: &Seen, captions: &[Caption]) -> Result<Vec<Fused>, EngineError> {
+        let memories: Vec<&TextMemory> = captions.iter().map(|c| c.memory.as_ref()).collect();
+        let shape = fusion_shape(&seen.plan, captions);
+        self.counters.fusion_runs.add(captions.len() as u64);
+        self.counters
+            .fusion_time
+            .measure(|| self.model.network.fuse(seen, &memories, shape))
+    }
+
+    /// What a caption's outputs say about each of its queries, with their places in the set. Logits and
+    /// answers are taken out of `fused`.
+    fn raw_outputs(
+        &self,
+        asked: &Encoded,
+        caption: &Caption,
+        fused: &mut Fused,
+    ) -> Vec<(usize, RawOutputs)> {
+        let slots = self.manifest().network.slots;
+        let logits = std::mem::take(&mut fused.logits);
+        let answers = std::mem::take(&mut fused.answers);
+        let boxes: Vec<[f32; 4]> = fused
+            .boxes
+            .chunks_exact(4)
+            .map(|b| [b[0], b[1], b[2], b[3]])
+            .collect();
+        let raw = |query: usize, logits: Vec<f32>, tokens: &[Option<Span>], answers| {
+            let outputs = RawOutputs {
+                query: asked.set.queries()[query].clone(),
+                slots,
+                logits,
+                boxes: boxes.clone(),
+                tokens: tokens.to_vec(),
+                answers,
+            };
+            (query, outputs)
+        };
+        match &caption.queries {
+            Asking::Same(queries) => {
+                let tokens = &caption.memory.tokens.spans;
+                let same = queries.iter();
+                same.map(|&query| raw(query, logits.clone(), tokens, answers.clone()))
+                    .collect()
+            }
+            Asking::Parts(parts) => {
+                let words: Vec<&Words> = parts.iter().map(|(_, words)| words).collect();
+                let split = parts.iter().zip(split(&logits, slots, &words));
+                split
+                    .map(|((query, words), logits)| {
+                        raw(*query, logits, &words.tokens, BTreeMap::new())
+                    })
+                    .collect()
+            }
+        }
+    }
+}
+
+fn fusion_shape(plan: &SizePlan, captions: &[Caption]) -> FusionShape {
+    let longest = captions.iter().map(Caption::length).max().unwrap_or(0);
+    FusionShape::new(captions.len(), plan.tokens, longest)
+}
+
+/// What was found for each query, in the order of the queries.
+fn in_order<T>(mut found: Vec<(usize, T)>) -> Vec<T> {
+    found.sort_by_key(|(query, _)| *query);
+    found.into_iter().map(|(_, found)| found).collect()
 }
 
 fn store(slot: &AtomicU32, threshold: f32) {
@@ -557,7 +579,10 @@ fn store(slot: &AtomicU32, threshold: f32) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
+    use crate::engine::{Data, EngineKind, Tensor};
 
     fn bundle() -> PathBuf {
         std::env::var_os("MDETR_TEST_BUNDLE").map_or_else(
@@ -566,35 +591,92 @@ mod tests {
         )
     }
 
+    fn seen(grounder: &Grounder, asked: &Encoded) -> Seen {
+        let rgb: Vec<u8> = (0..64 * 48 * 3).map(|i| (i % 251) as u8).collect();
+        let frame = Frame::rgb(64, 48, &rgb).unwrap();
+        grounder.see(&frame, asked).unwrap().unwrap()
+    }
+
+    fn most(a: &[f32], b: &[f32]) -> f32 {
+        assert_eq!(a.len(), b.len());
+        let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+        differences.fold(0.0, f32::max)
+    }
+
     #[test]
     fn padding_of_the_text_changes_nothing() {
         let grounder = Grounder::load(bundle(), GrounderOptions::default()).unwrap();
         let query = Query::parse("q", "the red ball left of a cube").unwrap();
         let standing = grounder.encode(vec![query]).unwrap();
-        let memory = &standing.memories[0];
-        let rgb: Vec<u8> = (0..64 * 48 * 3).map(|i| (i % 251) as u8).collect();
-        let frame = Frame::rgb(64, 48, &rgb).unwrap();
-        let seen = grounder.see(&frame, &standing).unwrap().unwrap();
+        let memory = &standing.captions[0].memory;
+        let seen = seen(&grounder, &standing);
         let length = memory.tokens.ids.len();
         let run = |length| {
             let shape = FusionShape {
+                texts: 1,
                 tokens: seen.plan.tokens,
                 length,
             };
-            let fused = grounder.model.network.fuse(&seen, memory, shape).unwrap();
+            let network = &grounder.model.network;
+            let fused = network.fuse(&seen, &[memory], shape).unwrap().remove(0);
             (fused.logits, fused.boxes)
         };
         let (logits, boxes) = run(length);
         for padded in [length + 1, length.next_multiple_of(8), length + 40] {
             let (padded_logits, padded_boxes) = run(padded);
-            let most = |a: &[f32], b: &[f32]| {
-                a.iter()
-                    .zip(b)
-                    .map(|(a, b)| (a - b).abs())
-                    .fold(0.0, f32::max)
-            };
             let (l, b) = (most(&logits, &padded_logits), most(&boxes, &padded_boxes));
             assert!(l <= 2e-5 && b <= 1e-5, "{length} to {padded}: {l} {b}");
+        }
+    }
+
+    fn on_host(memory: Option<Tensor>) -> Vec<f32> {
+        match memory.map(|tensor| tensor.data) {
+            Some(Data::Host(values)) => values,
+            _ => panic!("the bundle draws masks, on an engine of the host"),
+        }
+    }
+
+    #[test]
+    fn texts_fused_in_one_run_are_as_if_fused_one_by_one() {
+        for engine in [EngineKind::Tract, EngineKind::OnnxRuntime] {
+            let options = GrounderOptions {
+                engine,
+                ..GrounderOptions::default()
+            };
+            let grounder = match Grounder::load(bundle(), options) {
+                Err(Error::Engine(EngineError::Unavailable { .. })) => continue,
+                loaded => loaded.unwrap(),
+            };
+            let texts = [
+                "a ball",
+                "the small shiny ball behind the large green cone",
+                "how many red things are there?",
+            ];
+            let queries = texts.map(|text| Query::parse(text, text).unwrap());
+            let asked = grounder.encode(queries.to_vec()).unwrap();
+            let seen = seen(&grounder, &asked);
+            let captions = asked.captions.iter();
+            let memories: Vec<&TextMemory> = captions.map(|c| c.memory.as_ref()).collect();
+            let shape = fusion_shape(&seen.plan, &asked.captions);
+            let network = &grounder.model.network;
+            let together = network.fuse(&seen, &memories, shape).unwrap();
+            assert_eq!(together.len(), 3);
+            for (caption, together) in asked.captions.iter().zip(together) {
+                let alone = grounder.fuse(&seen, std::slice::from_ref(caption));
+                let alone = alone.unwrap().remove(0);
+                let apart = [
+                    most(&alone.logits, &together.logits),
+                    most(&alone.boxes, &together.boxes),
+                    most(&alone.hidden, &together.hidden),
+                    most(&on_host(alone.memory), &on_host(together.memory)),
+                ];
+                let text = &caption.text;
+                assert!(apart.iter().all(|a| *a <= 1e-5), "{text}: {apart:?}");
+                for (head, logits) in &alone.answers {
+                    let apart = most(logits, &together.answers[head]);
+                    assert!(apart <= 1e-5, "{text}: {head}: {apart}");
+                }
+            }
         }
     }
 }

@@ -76,6 +76,7 @@ impl Key {
                 max_detections: by_grounder.max_detections,
                 short_side: by_grounder.short_side,
                 masks: by_grounder.masks,
+                packing: by_grounder.packing,
                 ..options.clone()
             },
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::plans::PlanCache;
 use crate::bundle::{Bundle, FUSION_GRAPH, MASK_GRAPH, Network as Sizes, VISION_GRAPH};
-use crate::engine::{Engine, Graph, InputShape, InputType, Plan, Tensor, View};
+use crate::engine::{Data, Engine, Graph, InputShape, InputType, Plan, Tensor, View};
 use crate::error::{EngineError, Error};
 use crate::ground::answers::{AnswerLogits, heads};
 use crate::ground::sine_positions;
@@ -63,6 +63,8 @@ pub(super) struct SizePlan {
 /// What a plan of the fusion graph is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct FusionShape {
+    /// Texts in one run.
+    pub texts: usize,
     /// Vision tokens.
     pub tokens: usize,
     /// Text tokens with padding.
@@ -73,11 +75,18 @@ impl FusionShape {
     /// Texts are padded to a multiple of this, so that few plans serve texts of any length.
     const LENGTH_STEP: usize = 8;
 
-    pub(super) fn new(tokens: usize, length: usize) -> FusionShape {
+    /// For texts of which the longest has `length` tokens.
+    pub(super) fn new(texts: usize, tokens: usize, length: usize) -> FusionShape {
         FusionShape {
+            texts,
             tokens,
-            length: length.next_multiple_of(Self::LENGTH_STEP),
+            length: FusionShape::padded(length),
         }
+    }
+
+    /// The length to which a text is padded.
+    pub(super) fn padded(length: usize) -> usize {
+        length.next_multiple_of(Self::LENGTH_STEP)
     }
 }
 
@@ -92,6 +101,8 @@ pub(crate) struct MaskShape {
 
 /// Most objects that the mask graph takes at once: the maps are large.
 const MOST_OBJECTS: usize = 8;
+/// Most texts that an engine takes in one run of the fusion graph.
+pub(crate) const MOST_TEXTS: usize = 8;
 /// The fusion graph's output that the mask graph is fed with.
 const MEMORY: &str = "memory";
 
@@ -113,9 +124,9 @@ pub(super) struct Fused {
     pub boxes: Vec<f32>,
     pub answers: AnswerLogits,
     /// `[queries, d]`; empty if the model draws no masks.
-    hidden: Vec<f32>,
+    pub hidden: Vec<f32>,
     /// `[1, tokens, d]`; none if the model draws no masks.
-    memory: Option<Tensor>,
+    pub memory: Option<Tensor>,
 }
 
 impl Network {
@@ -154,7 +165,7 @@ impl Network {
         })
     }
 
-    /// The plan for a frame's and a text's lengths.
+    /// The plan for a frame's and texts' lengths.
     pub(super) fn fusion_plan(&self, shape: FusionShape) -> Result<Arc<dyn Plan>, EngineError> {
         self.fusion.plans.get_or_make(shape, || {
             self.fusion.graph.plan(&fusion_inputs(&self.sizes, shape))
@@ -184,24 +195,29 @@ impl Network {
         })
     }
 
-    /// Runs the fusion graph; the text is padded to `shape`.
+    /// Runs the fusion graph on as many texts as `shape` has, each padded to its length; gives what was
+    /// found for each.
     pub(super) fn fuse(
         &self,
         seen: &Seen,
-        text: &TextMemory,
+        texts: &[&TextMemory],
         shape: FusionShape,
-    ) -> Result<Fused, EngineError> {
+    ) -> Result<Vec<Fused>, EngineError> {
         let Sizes {
             d_model: d,
             queries,
             slots,
             ..
         } = self.sizes;
-        let length = text.tokens.ids.len();
-        let mut memory = text.data.clone();
-        memory.resize(shape.length * d, 0.0);
-        let mut mask = vec![1; length];
-        mask.resize(shape.length, 0);
+        let count = texts.len();
+        let mut memory = Vec::with_capacity(count * shape.length * d);
+        let mut mask = Vec::with_capacity(count * shape.length);
+        for (text, end) in texts.iter().zip(1..) {
+            memory.extend_from_slice(&text.data);
+            memory.resize(end * shape.length * d, 0.0);
+            mask.resize(mask.len() + text.tokens.ids.len(), 1);
+            mask.resize(end * shape.length, 0);
+        }
         let inputs = [
             seen.tokens.view(),
             View::F32(&seen.plan.positions),
@@ -209,42 +225,51 @@ impl Network {
             View::I64(&mask),
         ];
         let mut expected = vec![
-            ("logits", vec![1, queries, slots]),
-            ("boxes", vec![1, queries, 4]),
+            ("logits", vec![count, queries, slots]),
+            ("boxes", vec![count, queries, 4]),
         ];
         if self.segments() {
-            expected.push(("hidden", vec![1, queries, d]));
-            expected.push((MEMORY, vec![1, seen.plan.tokens, d]));
+            expected.push(("hidden", vec![count, queries, d]));
+            expected.push((MEMORY, vec![count, seen.plan.tokens, d]));
         }
         let mut names: Vec<&'static str> = expected.iter().map(|(name, _)| *name).collect();
         names.extend(self.answer_heads);
-        let outputs = self.fusion_plan(shape)?.run(&inputs, &names, &[MEMORY])?;
+        // Several texts' memory is cut, which is done on the host.
+        let keep: &[&'static str] = if count == 1 { &[MEMORY] } else { &[] };
+        let outputs = self.fusion_plan(shape)?.run(&inputs, &names, keep)?;
         let path = &self.fusion.path;
         for ((name, shape), tensor) in expected.iter().zip(&outputs) {
             tensor.check(path, name, shape)?;
         }
         for (name, tensor) in self.answer_heads.iter().zip(&outputs[expected.len()..]) {
-            tensor.check(path, name, &[1, tensor.elements()])?;
+            tensor.check(path, name, &[count, tensor.elements() / count.max(1)])?;
         }
-        let mut outputs = outputs.into_iter();
-        let mut next = || {
-            outputs
-                .next()
-                .expect("a plan gives all outputs it is asked for")
-        };
-        let (logits, boxes) = (next().into_host(), next().into_host());
-        let (hidden, memory) = match self.segments() {
-            true => (next().into_host(), Some(next())),
-            false => (Vec::new(), None),
-        };
-        let answers = outputs.map(Tensor::into_host);
-        Ok(Fused {
-            logits,
-            boxes,
-            hidden,
-            memory,
-            answers: self.answer_heads.iter().copied().zip(answers).collect(),
-        })
+        let mut rows: Vec<_> = outputs
+            .into_iter()
+            .map(|tensor| rows(tensor, count).into_iter())
+            .collect();
+        let fused = (0..count).map(|_| {
+            let mut tensors = rows.iter_mut().filter_map(Iterator::next);
+            let mut next = || {
+                tensors
+                    .next()
+                    .expect("a plan gives all outputs it is asked for")
+            };
+            let (logits, boxes) = (next().into_host(), next().into_host());
+            let (hidden, memory) = match self.segments() {
+                true => (next().into_host(), Some(next())),
+                false => (Vec::new(), None),
+            };
+            let answers = tensors.map(Tensor::into_host);
+            Fused {
+                logits,
+                boxes,
+                hidden,
+                memory,
+                answers: self.answer_heads.iter().copied().zip(answers).collect(),
+            }
+        });
+        Ok(fused.collect())
     }
 
     /// Mask logits of the object queries at `objects`, one map `[h, w]` for each, with h and w.
@@ -339,6 +364,23 @@ fn batch(left: usize) -> usize {
     }
 }
 
+/// A tensor cut along its first axis of `count`; one that is not cut may be on a device.
+fn rows(tensor: Tensor, count: usize) -> Vec<Tensor> {
+    if count == 1 {
+        return vec![tensor];
+    }
+    let mut shape = tensor.shape.clone();
+    shape[0] = 1;
+    let values = tensor.into_host();
+    let size = values.len() / count.max(1);
+    (0..count)
+        .map(|row| Tensor {
+            shape: shape.clone(),
+            data: Data::Host(values[row * size..(row + 1) * size].to_vec()),
+        })
+        .collect()
+}
+
 fn float<const N: usize>(name: &'static str, shape: [usize; N]) -> InputShape {
     InputShape::new(name, InputType::F32, shape.to_vec())
 }
@@ -350,15 +392,20 @@ pub(crate) fn vision_inputs((width, height): (usize, usize)) -> Vec<InputShape> 
 
 /// Inputs of the fusion graph.
 pub(crate) fn fusion_inputs(sizes: &Sizes, shape: FusionShape) -> Vec<InputShape> {
-    let FusionShape { tokens, length } = shape;
+    let FusionShape {
+        texts,
+        tokens,
+        length,
+    } = shape;
     let d = sizes.d_model;
-    let most = FusionShape::new(tokens, sizes.max_tokens).length;
-    let mask = InputShape::new("text_mask", InputType::I64, vec![1, length]);
+    let longest = FusionShape::padded(sizes.max_tokens);
+    let varying = |input: InputShape| input.varying(0, MOST_TEXTS).varying(1, longest);
+    let mask = InputShape::new("text_mask", InputType::I64, vec![texts, length]);
     vec![
         float("tokens", [1, tokens, d]),
         float("position", [1, tokens, d]),
-        float("text_memory", [1, length, d]).varying(1, most),
-        mask.varying(1, most),
+        varying(float("text_memory", [texts, length, d])),
+        varying(mask),
     ]
 }
 

@@ -23,7 +23,8 @@ pub struct Stats {
     pub cache_write_failures: u64,
     /// Runs of the vision graph: one for each frame with standing queries.
     pub vision_runs: u64,
-    /// Runs of the fusion graph: one for each frame and query.
+    /// Texts fused with frames: one for each frame and query, or caption of several queries. An
+    /// engine may take several in one run of the graph.
     pub fusion_runs: u64,
     /// Runs of the mask graph.
     pub mask_runs: u64,

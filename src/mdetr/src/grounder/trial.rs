@@ -106,7 +106,7 @@ mod enabled {
         let seen = attempt(VISION_GRAPH, &vision_inputs((w, h)))?;
         attempt(
             FUSION_GRAPH,
-            &fusion_inputs(sizes, FusionShape::new(tokens, 3)),
+            &fusion_inputs(sizes, FusionShape::new(1, tokens, 3)),
         )?;
         if manifest.segments() {
             let pyramid = bundle.pyramid()?;

@@ -12,12 +12,12 @@ use lru::LruCache;
 
 use crate::bundle::{Bundle, TEXT_GRAPH, TOKENIZER};
 use crate::engine::{Engine, Graph, InputShape, InputType, Plan, View};
-use crate::error::{EngineError, Error};
+use crate::error::{EngineError, Error, QueryError};
 use crate::grounder::Counters;
-use crate::query::Query;
 use crate::sync::locked;
 use cache::{DiskCache, Lookup};
-use tokenizer::{TextTokenizer, Tokens};
+use tokenizer::TextTokenizer;
+pub(crate) use tokenizer::Tokens;
 
 /// The text encoder's output for one text.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,44 +60,48 @@ impl TextEncoder {
         })
     }
 
-    /// The memory of each query. The text graph is loaded if one is in no cache, and dropped.
+    /// Token ids and their places in `text`; `id` is that of a query, for messages.
+    pub(crate) fn tokenize(&self, id: &str, text: &str) -> Result<Tokens, QueryError> {
+        self.tokenizer.tokenize(id, text)
+    }
+
+    /// The memory of each text, given with the id of its query, or of one of them. The text graph is
+    /// loaded if one is in no cache, and dropped.
     ///
     /// `standing` are memories in use, by text: they need not be in a cache.
-    pub(crate) fn encode(
+    pub(crate) fn encode<'a>(
         &self,
-        queries: &[Arc<Query>],
-        standing: HashMap<&str, Arc<TextMemory>>,
+        texts: &[(&'a str, &'a str)],
+        standing: HashMap<&'a str, Arc<TextMemory>>,
         engine: &dyn Engine,
         counters: &Counters,
     ) -> Result<Vec<Arc<TextMemory>>, Error> {
-        let tokens: Vec<Tokens> = queries
+        let tokens: Vec<Tokens> = texts
             .iter()
-            .map(|q| self.tokenizer.tokenize(q))
+            .map(|(id, text)| self.tokenize(id, text))
             .collect::<Result<_, _>>()?;
         let mut known = standing;
         let mut graph = None;
         let mut encoding = None;
-        let mut memories = Vec::with_capacity(queries.len());
-        for (query, tokens) in queries.iter().zip(tokens) {
-            let mut memory = known.get(query.text()).cloned();
-            memory = memory.or_else(|| self.kept(query.text()));
+        let mut memories = Vec::with_capacity(texts.len());
+        for (&(_, text), tokens) in texts.iter().zip(tokens) {
+            let mut memory = known.get(text).cloned().or_else(|| self.kept(text));
             if memory.is_none() && encoding.is_none() {
                 encoding = Some(locked(&self.encoding));
                 // Another thread may have encoded it meanwhile.
-                memory = self.kept(query.text());
+                memory = self.kept(text);
             }
             let memory = match memory {
                 Some(memory) => {
                     counters.cache_memory_hits.add(1);
                     memory
                 }
-                None => self.load_or_run(query.text(), tokens, &mut graph, engine, counters)?,
+                None => self.load_or_run(text, tokens, &mut graph, engine, counters)?,
             };
             if let Some(kept) = &self.memory {
-                let mut kept = locked(kept);
-                kept.put(query.text().to_owned(), memory.clone());
+                locked(kept).put(text.to_owned(), memory.clone());
             }
-            known.insert(query.text(), memory.clone());
+            known.insert(text, memory.clone());
             memories.push(memory);
         }
         Ok(memories)

@@ -6,7 +6,7 @@ use tokenizers::Tokenizer;
 
 use crate::engine::guard;
 use crate::error::{BundleError, QueryError};
-use crate::query::{Query, Span, excerpt};
+use crate::query::{Span, excerpt};
 
 /// A tokenised text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,24 +50,26 @@ impl TextTokenizer {
         })
     }
 
-    pub(crate) fn tokenize(&self, query: &Query) -> Result<Tokens, QueryError> {
-        let encoding = guard(|| self.tokenizer.encode_char_offsets(query.text(), true)).map_err(
-            |message| QueryError::Tokenizer {
-                id: query.id().to_owned(),
-                excerpt: excerpt(query.text()),
-                message,
-            },
-        )?;
+    /// `id` is that of a query, for messages.
+    pub(crate) fn tokenize(&self, id: &str, text: &str) -> Result<Tokens, QueryError> {
+        let encoding =
+            guard(|| self.tokenizer.encode_char_offsets(text, true)).map_err(|message| {
+                QueryError::Tokenizer {
+                    id: id.to_owned(),
+                    excerpt: excerpt(text),
+                    message,
+                }
+            })?;
         let found = encoding.len();
         if found > self.max_tokens {
             return Err(QueryError::TooManyTokens {
-                id: query.id().to_owned(),
-                excerpt: excerpt(query.text()),
+                id: id.to_owned(),
+                excerpt: excerpt(text),
                 max: self.max_tokens,
                 found,
             });
         }
-        let characters: Vec<char> = query.text().chars().collect();
+        let characters: Vec<char> = text.chars().collect();
         let spans = encoding
             .get_offsets()
             .iter()

@@ -1,0 +1,53 @@
+//! How a grounder is set up.
+
+use std::path::PathBuf;
+
+use crate::engine::{EngineKind, TensorRtOptions};
+use crate::query::Packing;
+
+/// How a [`Grounder`](super::Grounder) is set up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GrounderOptions {
+    /// What runs the graphs.
+    pub engine: EngineKind,
+    /// For the engine TensorRT.
+    pub tensorrt: TensorRtOptions,
+    /// Where text encodings are kept between runs; `None`: only in memory. Several processes may
+    /// share a directory.
+    pub text_cache_dir: Option<PathBuf>,
+    /// Text encodings kept in memory besides those of the standing queries.
+    pub text_cache_entries: usize,
+    /// Bytes that the encodings in `text_cache_dir` may take.
+    pub text_cache_bytes: u64,
+    /// Score threshold of queries without their own, 0 to 1; `None`: the manifest's.
+    pub score_threshold: Option<f32>,
+    /// Phrase threshold of queries without their own, 0 to 1; `None`: the manifest's.
+    pub phrase_threshold: Option<f32>,
+    /// Most detections reported for one query.
+    pub max_detections: usize,
+    /// Short side in pixels to which frames are scaled for the network, 1 to [`MAX_SIDE`](crate::frame::MAX_SIDE); `None`:
+    /// the manifest's. A smaller one is faster and sees less.
+    pub short_side: Option<u32>,
+    /// Draw masks, if the model can. It costs a run of the mask graph for every few detections.
+    pub masks: bool,
+    /// Which standing queries are fused as one caption.
+    pub packing: Packing,
+}
+
+impl Default for GrounderOptions {
+    fn default() -> Self {
+        GrounderOptions {
+            engine: EngineKind::Auto,
+            tensorrt: TensorRtOptions::default(),
+            text_cache_dir: None,
+            text_cache_entries: 64,
+            text_cache_bytes: 64 << 20,
+            score_threshold: None,
+            phrase_threshold: None,
+            max_detections: 100,
+            short_side: None,
+            masks: true,
+            packing: Packing::None,
+        }
+    }
+}
