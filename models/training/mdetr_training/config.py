@@ -147,6 +147,19 @@ class DataConfig:
 
 
 @dataclass
+class BundleConfig:
+    """What the exported bundle says of itself, besides what follows from the network."""
+
+    captions: str = "sentences"
+    """How the training captions name several things: "sentences" (a dog. a cat.) or "list" (a dog,
+    a cat)."""
+    score_threshold: float = 0.7
+    """A detection needs a score above it, unless the user says otherwise."""
+    phrase_threshold: float = 0.1
+    """A token belongs to a detection's words if its probability is above it."""
+
+
+@dataclass
 class Config:
     """Everything a run depends on."""
 
@@ -156,6 +169,7 @@ class Config:
     input: InputConfig = field(default_factory=InputConfig)
     data: DataConfig = field(default_factory=DataConfig)
     stages: list[StageConfig] = field(default_factory=list)
+    bundle: BundleConfig = field(default_factory=BundleConfig)
 
 
 def build(cls: type, values: dict[str, Any], where: str) -> Any:

@@ -185,7 +185,7 @@ def manifest(
     precision: str,
 ) -> str:
     """model.toml for the files that are in the folder."""
-    n, i = config.network, config.input
+    n, i, b = config.network, config.input, config.bundle
     tasks = ["grounding"] + ["segmentation"] * n.masks + ["questions"] * bool(n.answers)
     sides = [f"short_side = {i.short_side}", f"max_long_side = {i.max_long_side}"]
     lines = [
@@ -195,6 +195,7 @@ def manifest(
         'licence = "Apache-2.0"',
         f"tasks = {json.dumps(tasks)}",
         f"precision = {json.dumps(precision)}",
+        f"captions = {json.dumps(b.captions)}",
         "",
         "[input]",
         f"resize = {json.dumps(i.resize)}",
@@ -210,8 +211,8 @@ def manifest(
         f"max_tokens = {max_tokens}",
         "",
         "[thresholds]",
-        "score = 0.7",
-        "phrase = 0.1",
+        f"score = {b.score_threshold}",
+        f"phrase = {b.phrase_threshold}",
         "",
         *answers_table(n),
         "[files]",

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mdetr_training import official
-from mdetr_training.config import Config
+from mdetr_training.config import BundleConfig, Config
 from mdetr_training.export import export
 from mdetr_training.network import MDETR
 from mdetr_training.segmentation import build
@@ -81,10 +81,10 @@ def test_masks_and_answers(config: Config, tokenizer: Path, tmp_path: Path):
     torch.manual_seed(2)
     words = ["small", "large", "red"]
     c = replace(config.network, answers="clevr", answer_attributes=words, masks=True, mask_width=16)
+    c.aligned_logits = True
     network = build(c).eval()
-    found = export(
-        replace(config, network=c), network, tokenizer, tmp_path / "bundle", "0.1.0", 1e-4
-    )
+    config = replace(config, network=c, bundle=BundleConfig("list", 0.8, 0.2))
+    found = export(config, network, tokenizer, tmp_path / "bundle", "0.1.0", 1e-4)
     heads = ["answer_type", "answer_binary", "answer_reg", "answer_attr"]
     assert list(found["vision"]) == ["tokens", "pyramid_8", "pyramid_4"]
     assert list(found["fusion"]) == ["logits", "boxes", "hidden", "memory", *heads]
@@ -92,6 +92,8 @@ def test_masks_and_answers(config: Config, tokenizer: Path, tmp_path: Path):
     manifest = tomllib.loads((tmp_path / "bundle/model.toml").read_text())
     assert manifest["tasks"] == ["grounding", "segmentation", "questions"]
     assert manifest["answers"] == {"kind": "clevr", "attributes": words}
+    assert manifest["captions"] == "list"
+    assert manifest["thresholds"] == {"score": 0.8, "phrase": 0.2}
     assert "mask.onnx" in manifest["files"]
     image, ids = torch.randn(1, 3, 75, 107), torch.randint(5, 300, (1, 9))
     expected = official.run(network, image, ids)
