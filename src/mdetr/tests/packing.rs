@@ -60,7 +60,7 @@ fn packed_queries_find_the_same_objects() {
             for detection in &b.detections {
                 assert!(detection.score > together.manifest().thresholds.score);
                 let mask = detection.mask.as_ref().expect("this model draws masks");
-                assert_eq!((mask.width(), mask.height()), scene.dimensions());
+                assert_eq!((mask.width, mask.height), scene.dimensions());
                 for phrase in &detection.phrases {
                     assert_eq!(phrase.span.slice(b.query.text()), phrase.text);
                 }
