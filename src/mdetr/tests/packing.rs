@@ -121,7 +121,7 @@ fn a_query_alone_is_not_changed_by_packing() {
 
 #[test]
 fn outputs_of_packed_queries_are_in_their_order_and_in_terms_of_their_texts() {
-    let texts = ["all small red rubber things", "a ball", "the große Würfel"];
+    let texts = ["all small red rubber things", "a ball", "the big cylinder"];
     let grounder = packed(Packing::Simple);
     grounder.set_queries(queries(&texts)).unwrap();
     let rgb = picture(160, 120);
