@@ -71,10 +71,13 @@ DATASET := target/release/mdetr scenes dataset --no-masks --mix questions
 data: setup
 	cargo build --release -p mdetr-cli
 	$(DATASET) --captions 10 --count 300 --seed 900001 --size 320x240 --out $(DATA)/val
-	$(DATASET) --captions 12 --count 9000 --seed 301 --size 320x240 --out $(DATA)/a
-	$(DATASET) --captions 12 --count 9000 --seed 302 --size 256x192 --out $(DATA)/b
-	$(DATASET) --captions 12 --count 4000 --seed 303 --size 512x384 --out $(DATA)/c
-	$(DATASET) --captions 12 --count 4000 --seed 304 --size 432x243 --out $(DATA)/d
+	$(DATASET) --captions 12 --count 8000 --seed 401 --size 320x240 --out $(DATA)/a
+	$(DATASET) --captions 12 --count 6000 --seed 402 --size 256x192 --out $(DATA)/b
+	$(DATASET) --captions 12 --count 3000 --seed 403 --size 512x384 --focal 0.85 --out $(DATA)/c
+	$(DATASET) --captions 12 --count 3000 --seed 404 --size 432x243 --out $(DATA)/d
+	$(DATASET) --captions 12 --count 3000 --seed 405 --size 320x240 --focal 1.5 --out $(DATA)/e
+	$(DATASET) --captions 12 --count 2000 --seed 406 --size 256x192 --focal 0.8 --out $(DATA)/f
+	$(DATASET) --captions 12 --count 1000 --seed 407 --size 640x360 --focal 1.3 --out $(DATA)/g
 
 # Resumes where it was interrupted. One process per core, one thread each.
 train: python data
