@@ -3,6 +3,8 @@
 # make test-models [FULL=1]            the Python part; installs PyTorch into .venv. FULL: the
 #                                      released structures at full size too, some minutes and 6 GB
 # make soak [FRAMES=100000]            streams that come and go and queries that change, under the leak tracer
+# make bench [QUICK=1] [FORCE=1]       speed, against PyTorch and ONNX Runtime, into docs/benchmarks.md.
+#                                      QUICK: in minutes. FORCE: measure anew what is known
 # make eval                            measure the bundled model, and write models/tabletop/README.md
 # make lint                            formatting, clippy, docs; ruff is part of test-models
 # make data train export               the bundled model from nothing
@@ -13,7 +15,7 @@ PYTHON ?= python3
 VENV := .venv
 MODEL := models/tabletop
 
-.PHONY: setup demo test soak test-models eval lint python data train export
+.PHONY: setup demo test soak test-models bench eval lint python data train export
 
 setup:
 	tools/setup
@@ -41,14 +43,19 @@ $(VENV)/installed: models/training/pyproject.toml
 	touch $@
 
 test-models: setup python
-	$(VENV)/bin/ruff check --config models/training/pyproject.toml models src tests
-	$(VENV)/bin/ruff format --config models/training/pyproject.toml --check models src tests
+	$(VENV)/bin/ruff check --config models/training/pyproject.toml models src tests tools
+	$(VENV)/bin/ruff format --config models/training/pyproject.toml --check models src tests tools
 	cd models/training && ../../$(VENV)/bin/python -m pytest -q
+	$(VENV)/bin/python -m pytest -q tools/bench
 	tools/test-onnxruntime $(VENV)
 ifdef FULL
 	$(VENV)/bin/python -m mdetr_training reference-official --full out/official
 	MDETR_OFFICIAL=$(CURDIR)/out/official cargo test -p mdetr --test official full_size -- --ignored --nocapture
 endif
+
+bench: setup python
+	cargo build --release -p mdetr-bench -p gst-plugin-mdetr
+	PYTHONPATH=tools $(VENV)/bin/python -m bench $(if $(QUICK),--quick) $(if $(FORCE),--force)
 
 eval: setup
 	cargo build --release -p mdetr-cli -p gst-plugin-mdetr
