@@ -257,7 +257,12 @@ class Bench:
             "how": ("`make bench QUICK=1`" if quick else "`make bench`")
             + f", {THREADS} thread of each contestant on one core",
         }
-        parts = ["## Targets\n", targets, "## Machine\n", tables.table(("", ""), facts.items())]
+        parts = [
+            "## Targets\n",
+            targets,
+            "## Machine\n",
+            tables.table(("", ""), facts.items(), "---"),
+        ]
         for subject in self.subjects:
             parts.append(f"## {subject.title}, network input {subject.network_input()}\n")
             parts.append(tables.grid_table(self.grid, subject.name))

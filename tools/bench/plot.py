@@ -13,7 +13,7 @@ from .tables import QUERIES, Grid
 def draw(grid: Grid, subjects: Sequence[Subject], out: Path) -> None:
     """Write the picture: one panel for each subject; bars up to the 95th percentile."""
     matplotlib.use("agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     figure, axes = pyplot.subplots(
         1, len(subjects), figsize=(5 * len(subjects), 4.6), squeeze=False, layout="constrained"
@@ -39,6 +39,8 @@ def draw(grid: Grid, subjects: Sequence[Subject], out: Path) -> None:
             )
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")
+        for axis_labels in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+            axis_labels(ticker.LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.6)))
         ax.set_xticks(QUERIES, map(str, QUERIES))
         ax.set_title(f"{subject.title}\nnetwork input {subject.network_input()}", fontsize="medium")
         ax.set_xlabel("queries")

@@ -20,9 +20,9 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[max(math.ceil(share * len(ordered)), 1) - 1]
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; columns after the first are right-aligned."""
-    lines = [f"| {' | '.join(head)} |", "|---|" + "--:|" * (len(head) - 1)]
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], rule: str = "--:") -> str:
+    """A Markdown table; columns after the first have that rule, right-aligned unless told."""
+    lines = [f"| {' | '.join(head)} |", "|---|" + f"{rule}|" * (len(head) - 1)]
     lines += [f"| {' | '.join(map(str, row))} |" for row in rows]
     return "\n".join(lines) + "\n"
 
@@ -101,7 +101,7 @@ def element_table(rounds: dict[str, list[dict]]) -> str:
         cells = (f"{overhead(found):.3f}", mean("preprocess_ms", inferred))
         cells += (mean("graphs_ms", inferred), sum(r["copied"] for r in found), frames, inferred)
         rows.append((name, *cells))
-    head = "frames,CPU ms a frame,of it resizing and normalising,of it idle graphs"
+    head = "frames,CPU ms a frame,ms of resizing and normalising,ms of idle graphs"
     return table((head + ",frames copied,frames seen,inferred").split(","), rows)
 
 
@@ -169,74 +169,65 @@ def targets_table(targets: Iterable[Target]) -> str:
     """Target, measured, met or not."""
     words = {True: "yes", False: "no", None: "not measured"}
     rows = ((t.name, t.aim, t.measured, words[t.met]) for t in targets)
-    return table(("", "target", "measured", "met"), rows)
+    return table(("", "target", "measured", "met"), rows, "---")
 
 
-def by_engine(ratios: dict[str, float]) -> str:
-    """Ratios as text, the best first named as such by its place."""
-    return ", ".join(f"{v:.2f} ({ENGINES[name]})" for name, v in ratios.items())
+@dataclass(frozen=True)
+class Ratio:
+    """How many times what one engine took another takes, by median time and by CPU time."""
+
+    time: float
+    cpu: float
+
+    @classmethod
+    def of(cls, a: Figures, b: Figures) -> "Ratio":
+        return cls(a.p50 / b.p50, a.cpu / b.cpu)
+
+
+def by_engine(ratios: dict[str, Ratio]) -> str:
+    """Ratios as text. CPU times suffer less from whatever else the machine does."""
+    times = ", ".join(f"{r.time:.2f} ({ENGINES[name]})" for name, r in ratios.items())
+    return f"{times}; by CPU time {', '.join(f'{r.cpu:.2f}' for r in ratios.values())}"
 
 
 def grid_targets(grid: Grid) -> list[Target]:
-    """Those about engines."""
+    """Those about engines; the better one counts."""
 
-    def p50(subject: str, contestant: str, queries: int) -> float:
-        return grid[subject, contestant, queries].p50
+    def most(found: dict[str, Ratio]) -> float:
+        return max(ratio.time for ratio in found.values())
 
-    growth = {e: p50("resnet101", e, 8) / p50("resnet101", e, 1) for e in ENGINES}
-    targets = [
-        Target(
-            "8 queries against 1, per frame, ResNet-101",
-            "<= 2.0",
-            by_engine(growth),
-            min(growth.values()) <= 2.0,
-        )
-    ]
+    growth = {e: Ratio.of(grid["resnet101", e, 8], grid["resnet101", e, 1]) for e in ENGINES}
+    name = "8 queries against 1, per frame, ResNet-101"
+    met = min(ratio.time for ratio in growth.values()) <= 2.0
+    targets = [Target(name, "<= 2.0", by_engine(growth), met)]
     packed = grid.get(("resnet101", PACKED, 8))
-    ratio = packed and packed.p50 / p50("resnet101", ORT, 1)
-    targets.append(
-        Target(
-            "the same, packed", "<= 1.3", f"{ratio:.2f}" if packed else "-", packed and ratio <= 1.3
-        )
-    )
+    ratio = packed and Ratio.of(packed, grid["resnet101", ORT, 1])
+    measured = f"{ratio.time:.2f}; by CPU time {ratio.cpu:.2f}" if ratio else "-"
+    targets.append(Target("the same, packed", "<= 1.3", measured, ratio and ratio.time <= 1.3))
     for count, aim in ((1, 3.0), (8, 8.0)):
-        found = {
-            e: p50("efficientnetB3", TORCH, count) / p50("efficientnetB3", e, count)
-            for e in ENGINES
-        }
-        targets.append(
-            Target(
-                f"ours against PyTorch per (frame, query), EfficientNet-B3, {count} "
-                + ("query" if count == 1 else "queries"),
-                f">= {aim:.0f}x",
-                by_engine(found),
-                max(found.values()) >= aim,
-            )
-        )
+        torch = grid["efficientnetB3", TORCH, count]
+        found = {e: Ratio.of(torch, grid["efficientnetB3", e, count]) for e in ENGINES}
+        name = f"ours against PyTorch per (frame, query), EfficientNet-B3, queries: {count}"
+        met = most(found) >= aim
+        targets.append(Target(name, f">= {aim:.0f}x (best engine)", by_engine(found), met))
     for subject in dict.fromkeys(key[0] for key in grid):
-        found = {e: p50(subject, PLAIN, 1) / p50(subject, e, 1) for e in ENGINES}
-        targets.append(
-            Target(
-                f"ours against plain onnxruntime with the same split, 1 query, {subject}",
-                ">= 1.0x (best engine)",
-                by_engine(found),
-                max(found.values()) >= 1.0,
-            )
-        )
+        plain = grid[subject, PLAIN, 1]
+        found = {e: Ratio.of(plain, grid[subject, e, 1]) for e in ENGINES}
+        name = f"ours against plain onnxruntime with the same split, 1 query, {subject}"
+        met = most(found) >= 1.0
+        targets.append(Target(name, ">= 1.0x (best engine)", by_engine(found), met))
+    return [*targets, rate_target(grid)]
+
+
+def rate_target(grid: Grid) -> Target:
+    """The bundled model."""
     rates = {e: grid["tabletop", e, 1].per_second for e in ENGINES}
     text = ", ".join(f"{short(v)} ({ENGINES[e]})" for e, v in rates.items())
     masks = grid.get(("tabletop", MASKS, 1))
     if masks:
         text += f"; with masks {short(masks.per_second)}"
-    targets.append(
-        Target(
-            "bundled model, 640 x 480 input, one core, frames/s",
-            ">= 60",
-            text,
-            max(rates.values()) >= 60,
-        )
-    )
-    return targets
+    name = "bundled model, 640 x 480 input, one core, frames/s"
+    return Target(name, ">= 60", text, max(rates.values()) >= 60)
 
 
 def element_target(rounds: dict[str, list[dict]]) -> Target:
