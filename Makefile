@@ -5,6 +5,8 @@
 # make test-tensorrt [FULL=1]         the engine TensorRT without a GPU: plans are built and checked; fetches
 #                                      89 MB into target/tensorrt. FULL: of full-size models too
 # make soak [FRAMES=100000]            streams that come and go and queries that change, under the leak tracer
+# make bench [QUICK=1] [FORCE=1]       speed, against PyTorch and ONNX Runtime, into docs/benchmarks.md.
+#                                      QUICK: in minutes. FORCE: measure anew what is known
 # make eval                            measure the bundled model, and write models/tabletop/README.md
 # make lint                            formatting, clippy, docs; ruff is part of test-models
 # make data train export               the bundled model from nothing
@@ -15,7 +17,7 @@ PYTHON ?= python3
 VENV := .venv
 MODEL := models/tabletop
 
-.PHONY: setup demo test soak test-models test-tensorrt eval lint python data train export
+.PHONY: setup demo test soak test-models test-tensorrt bench eval lint python data train export
 
 setup:
 	tools/setup
@@ -43,9 +45,10 @@ $(VENV)/installed: models/training/pyproject.toml
 	touch $@
 
 test-models: setup python
-	$(VENV)/bin/ruff check --config models/training/pyproject.toml models src tests
-	$(VENV)/bin/ruff format --config models/training/pyproject.toml --check models src tests
+	$(VENV)/bin/ruff check --config models/training/pyproject.toml models src tests tools
+	$(VENV)/bin/ruff format --config models/training/pyproject.toml --check models src tests tools
 	cd models/training && ../../$(VENV)/bin/python -m pytest -q
+	$(VENV)/bin/python -m pytest -q tools/bench
 	tools/test-onnxruntime $(VENV)
 ifdef FULL
 	$(VENV)/bin/python -m mdetr_training reference-official --full out/official
@@ -54,6 +57,10 @@ endif
 
 test-tensorrt: setup python
 	FULL="$(FULL)" tools/test-tensorrt $(VENV)
+
+bench: setup python
+	cargo build --release -p mdetr-bench -p gst-plugin-mdetr
+	PYTHONPATH=tools $(VENV)/bin/python -m bench $(if $(QUICK),--quick) $(if $(FORCE),--force)
 
 eval: setup
 	cargo build --release -p mdetr-cli -p gst-plugin-mdetr

@@ -1,0 +1,1 @@
+"""`make bench`: our engines against PyTorch and ONNX Runtime, the elements, and the targets."""
