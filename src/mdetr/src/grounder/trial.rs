@@ -17,7 +17,7 @@ pub struct TriedPlan {
     pub bytes: u64,
 }
 
-/// Builds TensorRT's plans of the bundle in `dir` for frames of `width` x `height` pixels, checks that
+/// Builds TensorRT's plans of the bundle in `dir` for frames of that width and height, checks that
 /// their inputs and outputs are the bundle's, by names, types and sizes, and keeps nothing.
 ///
 /// Of the libraries TensorRT-RTX needs no GPU for it.
@@ -25,19 +25,21 @@ pub struct TriedPlan {
 /// # Errors
 /// The bundle is unsound, TensorRT is missing or does not take a graph, or a plan differs from what the
 /// bundle says.
-#[cfg(not(feature = "tensorrt"))]
 pub fn try_plans(
-    _dir: &Path,
-    (_width, _height): (u32, u32),
-    _precision: Precision,
-    _watcher: &PlanWatcher,
+    dir: &Path,
+    size: (u32, u32),
+    precision: Precision,
+    watcher: &PlanWatcher,
 ) -> Result<Vec<TriedPlan>, Error> {
-    let options = crate::engine::TensorRtOptions::default();
-    crate::engine::open(crate::engine::EngineKind::TensorRt, &options).map(|_| Vec::new())
+    #[cfg(feature = "tensorrt")]
+    return enabled::try_plans(dir, size, precision, watcher);
+    #[cfg(not(feature = "tensorrt"))]
+    {
+        let _ = (dir, size, precision, watcher);
+        let options = crate::engine::TensorRtOptions::default();
+        crate::engine::open(crate::engine::EngineKind::TensorRt, &options).map(|_| Vec::new())
+    }
 }
-
-#[cfg(feature = "tensorrt")]
-pub use enabled::try_plans;
 
 #[cfg(feature = "tensorrt")]
 mod enabled {
@@ -56,15 +58,7 @@ mod enabled {
     };
     use crate::text::text_inputs;
 
-    /// Builds TensorRT's plans of the bundle in `dir` for frames of `width` x `height` pixels, checks
-    /// that their inputs and outputs are the bundle's, by names, types and sizes, and keeps nothing.
-    ///
-    /// Of the libraries TensorRT-RTX needs no GPU for it.
-    ///
-    /// # Errors
-    /// The bundle is unsound, TensorRT is missing or does not take a graph, or a plan differs from what
-    /// the bundle says.
-    pub fn try_plans(
+    pub(super) fn try_plans(
         dir: &Path,
         (width, height): (u32, u32),
         precision: Precision,
