@@ -129,10 +129,13 @@ pub struct Passage {
     pub copied: bool,
 }
 
+/// When a frame came, and where its memory was.
+type Entry = (Instant, Vec<usize>);
+
 /// The frames that have gone through an element.
 #[derive(Debug, Clone, Default)]
 pub struct Passages {
-    inside: Arc<Mutex<HashMap<gst::ClockTime, (Instant, Vec<usize>)>>>,
+    inside: Arc<Mutex<HashMap<gst::ClockTime, Entry>>>,
     passed: Arc<Mutex<Vec<Passage>>>,
 }
 
