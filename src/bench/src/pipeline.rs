@@ -129,10 +129,13 @@ pub struct Passage {
     pub copied: bool,
 }
 
+/// Frames by their time: when they came, and where their memories lay.
+type Inside = HashMap<gst::ClockTime, (Instant, Vec<usize>)>;
+
 /// The frames that have gone through an element.
 #[derive(Debug, Clone, Default)]
 pub struct Passages {
-    inside: Arc<Mutex<HashMap<gst::ClockTime, (Instant, Vec<usize>)>>>,
+    inside: Arc<Mutex<Inside>>,
     passed: Arc<Mutex<Vec<Passage>>>,
 }
 
