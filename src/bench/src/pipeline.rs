@@ -72,9 +72,10 @@ impl Playing {
 
     /// The first error on the bus.
     pub fn failure(&self) -> anyhow::Error {
-        let message = self.0.bus().and_then(|bus| {
-            bus.timed_pop_filtered(gst::ClockTime::ZERO, &[gst::MessageType::Error])
-        });
+        let message = self
+            .0
+            .bus()
+            .and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]));
         match message.as_ref().map(|message| message.view()) {
             Some(gst::MessageView::Error(error)) => anyhow!("{}", error.error()),
             _ => anyhow!("the pipeline stopped without an error message"),
