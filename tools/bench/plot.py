@@ -39,8 +39,9 @@ def draw(grid: Grid, subjects: Sequence[Subject], out: Path) -> None:
             )
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")
-        for axis_labels in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
-            axis_labels(ticker.LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.6)))
+        ax.yaxis.set_minor_locator(ticker.LogLocator(subs=(2, 5)))
+        for label in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+            label(ticker.StrMethodFormatter("{x:,.0f}"))
         ax.set_xticks(QUERIES, map(str, QUERIES))
         ax.set_title(f"{subject.title}\nnetwork input {subject.network_input()}", fontsize="medium")
         ax.set_xlabel("queries")

@@ -72,9 +72,10 @@ impl Playing {
 
     /// The first error on the bus.
     pub fn failure(&self) -> anyhow::Error {
-        let message = self.0.bus().and_then(|bus| {
-            bus.timed_pop_filtered(gst::ClockTime::ZERO, &[gst::MessageType::Error])
-        });
+        let message = self
+            .0
+            .bus()
+            .and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]));
         match message.as_ref().map(|message| message.view()) {
             Some(gst::MessageView::Error(error)) => anyhow!("{}", error.error()),
             _ => anyhow!("the pipeline stopped without an error message"),
@@ -129,13 +130,13 @@ pub struct Passage {
     pub copied: bool,
 }
 
-/// When a frame came, and where its memory was.
-type Entry = (Instant, Vec<usize>);
+/// Frames by their time: when they came, and where their memories lay.
+type Inside = HashMap<gst::ClockTime, (Instant, Vec<usize>)>;
 
 /// The frames that have gone through an element.
 #[derive(Debug, Clone, Default)]
 pub struct Passages {
-    inside: Arc<Mutex<HashMap<gst::ClockTime, Entry>>>,
+    inside: Arc<Mutex<Inside>>,
     passed: Arc<Mutex<Vec<Passage>>>,
 }
 
