@@ -34,7 +34,7 @@ class Contestant:
 
 
 ORT, TRACT = "mdetr-onnxruntime", "mdetr-tract"
-PLAIN, TORCH, MASKS = "onnxruntime", "torch", "mdetr-masks"
+PLAIN, TORCH, MASKS, PACKED = "onnxruntime", "torch", "mdetr-masks", "mdetr-packed"
 CONTESTANTS = (
     Contestant(ORT, "mdetr on ONNX Runtime", True, ("--engine", "onnxruntime")),
     Contestant(TRACT, "mdetr on tract", True, ("--engine", "tract")),
@@ -46,6 +46,12 @@ CONTESTANTS = (
         True,
         ("--engine", "onnxruntime", "--masks"),
         only="tabletop",
+    ),
+    Contestant(
+        PACKED,
+        "mdetr on ONNX Runtime, queries packed",
+        True,
+        ("--engine", "onnxruntime", "--pack"),
     ),
 )
 

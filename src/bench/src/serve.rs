@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use mdetr::{EngineKind, Grounder, GrounderOptions, Query};
+use mdetr::{EngineKind, Grounder, GrounderOptions, Packing, Query};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -31,6 +31,9 @@ pub struct ServeArgs {
     /// Draw masks.
     #[arg(long)]
     masks: bool,
+    /// Fuse all queries as one caption, or as few as have room.
+    #[arg(long)]
+    pack: bool,
 }
 
 /// What to do next.
@@ -64,6 +67,10 @@ impl ServeArgs {
             engine: self.engine,
             short_side: self.short_side,
             masks: self.masks,
+            packing: match self.pack {
+                true => Packing::All,
+                false => Packing::None,
+            },
             ..GrounderOptions::default()
         };
         let grounder = Grounder::load(&self.model, options)?;
