@@ -166,11 +166,11 @@ fn the_training_mix_comes_out() {
         (CaptionKind::Everything, 8.0),
         (CaptionKind::Relation, 18.0),
         (CaptionKind::Relation2, 4.0),
-        (CaptionKind::Absent, 14.0),
-        (CaptionKind::RelationAbsent, 6.0),
-        (CaptionKind::Mixed, 8.0),
+        (CaptionKind::Absent, 20.0),
+        (CaptionKind::RelationAbsent, 10.0),
+        (CaptionKind::Mixed, 10.0),
     ] {
-        let (found, expected) = (part(kind), weight / 102.0);
+        let (found, expected) = (part(kind), weight / 114.0);
         assert!((found - expected).abs() < 0.012, "{}: {found}", kind.name());
     }
 }
