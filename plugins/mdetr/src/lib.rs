@@ -37,6 +37,12 @@
 //! the next frame is that of the element whose last turn is longest ago. Each frame is a run of its own:
 //! frames of several streams are not put into one run of a graph.
 //!
+//! With `engine=tensorrt` plans are made for a frame size before its first inference, unless
+//! `plan-cache-dir` has them. Meanwhile the element posts messages `mdetr-plan` with the `graph` and its
+//! `state`: "building" with a `phase` and `percent`, "waiting for another process", and "built" or "found"
+//! with the plan's `bytes`. In mode `live` frames go on without detections; in mode `every-frame` they wait.
+//! Going to READY gives the plan up.
+//!
 //! With `pack-queries=simple` or `all`, standing queries share captions ("a forklift. a ladder. a dog."):
 //! they are fused with the frame once for all, and detections go to the queries whose words they answer
 //! to. [`Packing`](::mdetr::Packing) says which queries, and what their scores are. It costs accuracy:

@@ -40,6 +40,7 @@ pub mod frame;
 pub mod ground;
 pub mod grounder;
 pub mod query;
+mod registry;
 pub mod report;
 mod sync;
 mod text;

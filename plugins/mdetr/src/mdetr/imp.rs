@@ -47,8 +47,8 @@ pub struct Mdetr {
     /// Statistics of the last run, for those who ask after it.
     last_stats: Mutex<Option<gst::Structure>>,
     last_qos: Mutex<Option<Instant>>,
-    /// Whether plans that are being made are to be given up.
-    stopping: Arc<AtomicBool>,
+    /// Whether plans that are being made for this run are to be given up.
+    give_up: Mutex<Arc<AtomicBool>>,
 }
 
 fn video_caps() -> gst::Caps {
@@ -112,7 +112,7 @@ impl ObjectSubclass for Mdetr {
             run: Mutex::default(),
             last_stats: Mutex::default(),
             last_qos: Mutex::default(),
-            stopping: Arc::default(),
+            give_up: Mutex::default(),
         }
     }
 }
@@ -270,8 +270,9 @@ impl Mdetr {
                     gst::error_msg!(gst::ResourceError::OpenRead, ("{error}"))
                 }
             })?;
-        self.stopping.store(false, Ordering::Relaxed);
-        plans::watch(&grounder, self.obj().downgrade(), self.stopping.clone());
+        let give_up = Arc::default();
+        *self.give_up.lock().expect("never poisoned") = Arc::clone(&give_up);
+        plans::watch(&grounder, self.obj().downgrade(), give_up);
         let engine = grounder.engine();
         gst::info!(
             CAT,
@@ -286,7 +287,8 @@ impl Mdetr {
     }
 
     fn shut(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
+        let give_up = self.give_up.lock().expect("never poisoned").clone();
+        give_up.store(true, Ordering::Relaxed);
         if let Some(session) = self.session() {
             session.shut();
         }

@@ -6,6 +6,8 @@ pub mod plan_cache;
 #[cfg(feature = "tensorrt")]
 pub(crate) mod tensorrt;
 mod tract;
+#[cfg(any(feature = "tensorrt", test))]
+mod watchers;
 
 use std::any::Any;
 use std::fmt;
@@ -187,7 +189,8 @@ pub enum PlanEvent {
     },
 }
 
-/// Hears of plans being made, on the thread that makes them, and returns whether to go on.
+/// Hears of plans being made, on the thread that makes them, and returns whether to go on; after a no it
+/// hears no more.
 pub type PlanWatcher = Arc<dyn Fn(&PlanEvent) -> bool + Send + Sync>;
 
 /// Which engine runs, and why.

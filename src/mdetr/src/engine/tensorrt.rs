@@ -1,6 +1,5 @@
 //! TensorRT behind the engine trait: plans from disk or built, sessions on a GPU.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
@@ -9,14 +8,29 @@ use mdetr_tensorrt::{
 };
 
 use super::plan_cache::{Origin, PlanCache, PlanKey};
+use super::watchers::Watchers;
 use super::{
     Data, Engine, EngineInfo, Graph, GraphSource, InputShape, Plan, PlanEvent, PlanWatcher,
     Precision, Resident, Tensor, TensorRtOptions, View, describe,
 };
 use crate::error::{EngineError, Error};
+use crate::registry::Registry;
 use crate::sync::locked;
 
-const NAME: &str = "tensorrt";
+pub(crate) const NAME: &str = "tensorrt";
+
+/// What is missing here.
+fn unavailable(error: TrtError) -> EngineError {
+    EngineError::Unavailable {
+        engine: NAME,
+        message: error.to_string(),
+    }
+}
+
+/// Opens TensorRT.
+pub(crate) fn open_library() -> Result<Arc<Library>, EngineError> {
+    Library::open().map_err(unavailable)
+}
 
 #[derive(Debug)]
 pub(super) struct TensorRt {
@@ -30,7 +44,7 @@ struct Shared {
     device: Arc<Device>,
     precision: Precision,
     plans: Option<PlanCache>,
-    watcher: Mutex<Option<PlanWatcher>>,
+    watchers: Watchers,
 }
 
 impl std::fmt::Debug for Shared {
@@ -44,11 +58,7 @@ impl std::fmt::Debug for Shared {
 
 impl TensorRt {
     pub(super) fn new(options: &TensorRtOptions, reason: String) -> Result<TensorRt, Error> {
-        let unavailable = |error: TrtError| EngineError::Unavailable {
-            engine: NAME,
-            message: error.to_string(),
-        };
-        let library = Library::open().map_err(unavailable)?;
+        let library = open_library()?;
         let device = Device::open(options.device_id).map_err(unavailable)?;
         let plans = options.plan_cache_dir.as_deref();
         let plans = plans.map(|dir| PlanCache::open(dir, options.plan_cache_bytes));
@@ -59,7 +69,7 @@ impl TensorRt {
                 device,
                 precision: options.precision,
                 plans: plans.transpose()?,
-                watcher: Mutex::default(),
+                watchers: Watchers::default(),
             }),
         })
     }
@@ -79,7 +89,7 @@ impl Engine for TensorRt {
     }
 
     fn watch(&self, watcher: PlanWatcher) {
-        *locked(&self.shared.watcher) = Some(watcher);
+        self.shared.watchers.add(watcher);
     }
 
     fn load(&self, source: GraphSource) -> Result<Box<dyn Graph>, EngineError> {
@@ -88,7 +98,7 @@ impl Engine for TensorRt {
             source,
             build,
             shared: self.shared.clone(),
-            engines: Mutex::default(),
+            engines: Registry::new(),
         }))
     }
 }
@@ -127,12 +137,9 @@ struct TrtGraph {
     source: GraphSource,
     build: BuildOptions,
     shared: Arc<Shared>,
-    /// By the sizes they take, as text.
-    engines: Mutex<HashMap<String, Slot>>,
+    /// Plans in use, by the sizes they take, as text.
+    engines: Registry<String, mdetr_tensorrt::Engine>,
 }
-
-/// Filled by the first thread that asks, while others wait.
-type Slot = Arc<Mutex<Option<Arc<mdetr_tensorrt::Engine>>>>;
 
 impl std::fmt::Debug for TrtGraph {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -186,21 +193,12 @@ fn text(ranges: &[Range]) -> String {
 
 impl TrtGraph {
     fn tell(&self, event: &PlanEvent) -> bool {
-        let watcher = locked(&self.shared.watcher).clone();
-        watcher.is_none_or(|watcher| watcher(event))
+        self.shared.watchers.tell(event)
     }
 
     /// The plan of these sizes, from memory, disk or the builder.
     fn engine(&self, ranges: &[Range]) -> Result<Arc<mdetr_tensorrt::Engine>, String> {
         let sizes = text(ranges);
-        let slot = locked(&self.engines)
-            .entry(sizes.clone())
-            .or_default()
-            .clone();
-        let mut engine = locked(&slot);
-        if let Some(engine) = engine.as_ref() {
-            return Ok(engine.clone());
-        }
         let (major, minor) = self.shared.device.capability();
         let key = PlanKey {
             graph: self.source.sha256.clone(),
@@ -209,10 +207,10 @@ impl TrtGraph {
                 "{}, compute capability {major}.{minor}",
                 self.shared.device.name()
             ),
-            shapes: sizes,
+            shapes: sizes.clone(),
             precision: self.shared.precision.to_string(),
         };
-        Ok(engine.insert(Arc::new(self.find(&key, ranges)?)).clone())
+        self.engines.get_or_make(sizes, || self.find(&key, ranges))
     }
 
     fn find(&self, key: &PlanKey, ranges: &[Range]) -> Result<mdetr_tensorrt::Engine, String> {

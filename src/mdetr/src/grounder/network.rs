@@ -153,14 +153,12 @@ impl Network {
     /// The plan for inputs of `size`: width and height.
     pub(super) fn size_plan(&self, size: (u32, u32)) -> Result<Arc<SizePlan>, EngineError> {
         self.vision.plans.get_or_make(size, || {
-            let (w, h) = (size.0 as usize, size.1 as usize);
-            let stride = self.sizes.stride;
-            let (rows, columns) = (h.div_ceil(stride), w.div_ceil(stride));
+            let (rows, columns) = grid(size, self.sizes.stride);
             Ok(Arc::new(SizePlan {
                 size,
                 tokens: rows * columns,
                 positions: sine_positions(rows, columns, self.sizes.d_model),
-                vision: self.vision.graph.plan(&vision_inputs((w, h)))?,
+                vision: self.vision.graph.plan(&vision_inputs(size))?,
             }))
         })
     }
@@ -180,8 +178,7 @@ impl Network {
         let mut outputs = plan.vision.run(&[View::F32(image)], &names, &names)?;
         let path = &self.vision.path;
         for ((name, stride), map) in self.pyramid.iter().zip(&outputs[1..]) {
-            let cells = |side: u32| (side as usize).div_ceil(*stride);
-            let (h, w) = (cells(plan.size.1), cells(plan.size.0));
+            let (h, w) = grid(plan.size, *stride);
             let channels = map.elements() / (h * w);
             map.check(path, name, &[1, channels, h, w])?;
         }
@@ -381,13 +378,19 @@ fn rows(tensor: Tensor, count: usize) -> Vec<Tensor> {
         .collect()
 }
 
+/// Rows and columns of a map with a cell for every `stride` pixels of a picture of width and height.
+pub(crate) fn grid((width, height): (u32, u32), stride: usize) -> (usize, usize) {
+    let cells = |side: u32| (side as usize).div_ceil(stride);
+    (cells(height), cells(width))
+}
+
 fn float<const N: usize>(name: &'static str, shape: [usize; N]) -> InputShape {
     InputShape::new(name, InputType::F32, shape.to_vec())
 }
 
 /// Inputs of the vision graph for a picture of width and height.
-pub(crate) fn vision_inputs((width, height): (usize, usize)) -> Vec<InputShape> {
-    vec![float("image", [1, 3, height, width])]
+pub(crate) fn vision_inputs((width, height): (u32, u32)) -> Vec<InputShape> {
+    vec![float("image", [1, 3, height as usize, width as usize])]
 }
 
 /// Inputs of the fusion graph.

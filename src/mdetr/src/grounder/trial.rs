@@ -45,16 +45,16 @@ pub fn try_plans(
 mod enabled {
     use std::time::Instant;
 
-    use mdetr_tensorrt::{Element, IoTensor, Library};
+    use mdetr_tensorrt::{Element, IoTensor};
 
     use super::*;
     use crate::bundle::{Bundle, FUSION_GRAPH, Interface, MASK_GRAPH, TEXT_GRAPH, VISION_GRAPH};
-    use crate::engine::tensorrt::{ranges, try_build};
+    use crate::engine::tensorrt::{NAME, open_library, ranges, try_build};
     use crate::engine::{InputShape, InputType};
     use crate::error::EngineError;
     use crate::frame::check_size;
     use crate::grounder::network::{
-        FusionShape, MaskShape, fusion_inputs, mask_inputs, vision_inputs,
+        FusionShape, MaskShape, fusion_inputs, grid, mask_inputs, vision_inputs,
     };
     use crate::text::text_inputs;
 
@@ -66,15 +66,12 @@ mod enabled {
     ) -> Result<Vec<TriedPlan>, Error> {
         check_size(width, height)?;
         let bundle = Bundle::open(dir)?;
-        let library = Library::open().map_err(|error| EngineError::Unavailable {
-            engine: "tensorrt",
-            message: error.to_string(),
-        })?;
+        let library = open_library()?;
         let manifest = bundle.manifest();
         let sizes = &manifest.network;
-        let (w, h) = manifest.input_policy().target(width, height);
-        let (w, h) = (w as usize, h as usize);
-        let tokens = w.div_ceil(sizes.stride) * h.div_ceil(sizes.stride);
+        let size = manifest.input_policy().target(width, height);
+        let (rows, columns) = grid(size, sizes.stride);
+        let tokens = rows * columns;
 
         let mut tried = Vec::new();
         let mut attempt = |graph, inputs: &[InputShape]| -> Result<Vec<IoTensor>, Error> {
@@ -88,7 +85,7 @@ mod enabled {
             });
             compare(&trial.tensors, inputs, &bundle.interface(graph)?).map_err(|message| {
                 EngineError::Plan {
-                    engine: "tensorrt",
+                    engine: NAME,
                     graph: source.path,
                     shapes: crate::engine::describe(inputs),
                     message,
@@ -97,7 +94,7 @@ mod enabled {
             Ok(trial.tensors)
         };
         attempt(TEXT_GRAPH, &text_inputs(3, manifest.max_tokens()))?;
-        let seen = attempt(VISION_GRAPH, &vision_inputs((w, h)))?;
+        let seen = attempt(VISION_GRAPH, &vision_inputs(size))?;
         attempt(
             FUSION_GRAPH,
             &fusion_inputs(sizes, FusionShape::new(1, tokens, 3)),
@@ -110,7 +107,8 @@ mod enabled {
                     .unwrap_or(0)
             };
             let maps = pyramid.iter().map(|(name, stride)| {
-                vec![1, channels(name), h.div_ceil(*stride), w.div_ceil(*stride)]
+                let (rows, columns) = grid(size, *stride);
+                vec![1, channels(name), rows, columns]
             });
             let shape = MaskShape {
                 objects: 1,
