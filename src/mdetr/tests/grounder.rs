@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{bundle, grounder, picture, queries};
+use common::{bundle, grounder, picture, queries, words};
 use mdetr::{
     BundleError, CacheError, Error, Frame, Grounder, GrounderOptions, PixelFormat, Plane, Query,
     QueryError, RawOutputs,
@@ -57,14 +57,7 @@ fn outputs_have_the_shapes_of_the_manifest() {
         );
         assert_eq!(outputs.tokens.first(), Some(&None));
         assert_eq!(outputs.tokens.last(), Some(&None));
-        let text = outputs.query.text();
-        let words: Vec<&str> = outputs
-            .tokens
-            .iter()
-            .flatten()
-            .map(|s| s.slice(text))
-            .collect();
-        assert_eq!(words.concat(), text.replace(' ', ""));
+        assert_eq!(words(outputs), outputs.query.text().replace(' ', ""));
         for row in outputs.probabilities() {
             assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-4);
         }

@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{bundle, grounder, picture, queries};
+use common::{bundle, grounder, picture, queries, words};
 use mdetr::{Detection, Frame, Grounder, GrounderOptions, Packing};
 
 fn packed(packing: Packing) -> Grounder {
@@ -130,13 +130,7 @@ fn outputs_of_packed_queries_are_in_their_order_and_in_terms_of_their_texts() {
     let mut best = vec![0f32; grounder.manifest().network.queries];
     for (outputs, text) in outputs.iter().zip(texts) {
         assert_eq!(outputs.query.text(), text);
-        let words: Vec<&str> = outputs
-            .tokens
-            .iter()
-            .flatten()
-            .map(|s| s.slice(text))
-            .collect();
-        assert_eq!(words.concat(), text.replace(' ', ""));
+        assert_eq!(words(outputs), text.replace(' ', ""));
         assert!(outputs.answers.is_empty());
         for (row, best) in outputs.probabilities().iter().zip(&mut best) {
             assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-4);

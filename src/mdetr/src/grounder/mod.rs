@@ -445,9 +445,9 @@ impl Grounder {
         self.counters.read()
     }
 
-    /// Tells `watcher` from now on of plans that take long to make; where it returns false, the one
-    /// being made is given up, and who wanted it gets an error. Of grounders that
-    /// [share](Self::load_shared) a model the last watcher is told.
+    /// Tells `watcher` of plans that take long to make, until it returns false. A plan is given up once
+    /// the watchers of all grounders that [share](Self::load_shared) the model have; who wanted it gets
+    /// an error.
     pub fn watch_plans(&self, watcher: PlanWatcher) {
         self.model.engine.watch(watcher);
     }
@@ -529,32 +529,36 @@ impl Grounder {
             .chunks_exact(4)
             .map(|b| [b[0], b[1], b[2], b[3]])
             .collect();
-        let raw = |query: usize, logits: Vec<f32>, tokens: &[Option<Span>], answers| {
-            let outputs = RawOutputs {
-                query: asked.set.queries()[query].clone(),
-                slots,
-                logits,
-                boxes: boxes.clone(),
-                tokens: tokens.to_vec(),
-                answers,
-            };
-            (query, outputs)
+        let raw = |query: usize, logits, tokens: &[Option<Span>], answers| RawOutputs {
+            query: asked.set.queries()[query].clone(),
+            slots,
+            logits,
+            boxes: boxes.clone(),
+            tokens: tokens.to_vec(),
+            answers,
         };
         match &caption.queries {
             Asking::Same(queries) => {
                 let tokens = &caption.memory.tokens.spans;
-                let same = queries.iter();
-                same.map(|&query| raw(query, logits.clone(), tokens, answers.clone()))
-                    .collect()
+                let Some((&last, others)) = queries.split_last() else {
+                    return Vec::new();
+                };
+                let copied = |&query: &usize| {
+                    let outputs = raw(query, logits.clone(), tokens, answers.clone());
+                    (query, outputs)
+                };
+                let mut same: Vec<_> = others.iter().map(copied).collect();
+                same.push((last, raw(last, logits, tokens, answers)));
+                same
             }
             Asking::Parts(parts) => {
                 let words: Vec<&Words> = parts.iter().map(|(_, words)| words).collect();
                 let split = parts.iter().zip(split(&logits, slots, &words));
-                split
-                    .map(|((query, words), logits)| {
-                        raw(*query, logits, &words.tokens, BTreeMap::new())
-                    })
-                    .collect()
+                let part = |((query, words), logits): (&(usize, Words), Vec<f32>)| {
+                    let outputs = raw(*query, logits, &words.tokens, BTreeMap::new());
+                    (*query, outputs)
+                };
+                split.map(part).collect()
             }
         }
     }
@@ -644,7 +648,10 @@ mod tests {
                 ..GrounderOptions::default()
             };
             let grounder = match Grounder::load(bundle(), options) {
-                Err(Error::Engine(EngineError::Unavailable { .. })) => continue,
+                Err(Error::Engine(EngineError::Unavailable { message, .. })) => {
+                    eprintln!("SKIPPED on {engine}: {message}");
+                    continue;
+                }
                 loaded => loaded.unwrap(),
             };
             let texts = [

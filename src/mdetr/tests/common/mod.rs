@@ -7,7 +7,7 @@ pub mod reference;
 
 use std::path::{Path, PathBuf};
 
-use mdetr::{EngineKind, Grounder, GrounderOptions, Query};
+use mdetr::{EngineKind, Grounder, GrounderOptions, Query, RawOutputs};
 
 /// The bundled model, or another one in `MDETR_TEST_BUNDLE`.
 pub fn bundle() -> PathBuf {
@@ -52,4 +52,10 @@ pub fn picture(width: u32, height: u32) -> Vec<u8> {
         ]
     };
     (0..width * height).flat_map(pixel).collect()
+}
+
+/// The words under the tokens of `outputs`, put together: its query's text without white space.
+pub fn words(outputs: &RawOutputs) -> String {
+    let spans = outputs.tokens.iter().flatten();
+    spans.map(|span| span.slice(outputs.query.text())).collect()
 }
