@@ -1,16 +1,15 @@
 //! What the element costs outside of its graphs.
 
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use gst::prelude::*;
-use mdetr::EngineKind;
 use serde_json::json;
 
 use crate::frames::Size;
+use crate::model::Model;
 use crate::pipeline::{self, Done, Passages, Playing};
 use crate::usage::{cpu_time, milliseconds};
 
@@ -21,10 +20,8 @@ const DISTINCT: usize = 4;
 
 #[derive(Debug, Args)]
 pub struct ElementArgs {
-    #[arg(long, value_name = "BUNDLE")]
-    model: PathBuf,
-    #[arg(long, value_name = "ENGINE")]
-    engine: EngineKind,
+    #[command(flatten)]
+    model: Model,
     #[arg(long, value_name = "MODE")]
     mode: String,
     /// GStreamer's name of the frames' format.
@@ -59,7 +56,7 @@ impl ElementArgs {
         let mut rounds = Vec::new();
         for _ in 0..self.rounds {
             let without = self.play(&caps, &buffers, None)?;
-            let element = pipeline::element(&self.model, self.engine, &self.mode, "a red cube")?;
+            let element = pipeline::element(&self.model, &self.mode, "a red cube")?;
             // One after the other, so that times in graphs are CPU times.
             element.set_property("workers", 1u32);
             let with = self.play(&caps, &buffers, Some(element))?;

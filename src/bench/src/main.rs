@@ -4,6 +4,7 @@
 
 mod element;
 mod frames;
+mod model;
 mod pipeline;
 mod serve;
 mod streams;

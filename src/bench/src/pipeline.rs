@@ -1,14 +1,14 @@
 //! What measured pipelines share.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use gst::prelude::*;
-use mdetr::EngineKind;
+
+use crate::model::Model;
 
 /// Longest wait for a frame.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -20,14 +20,13 @@ pub fn init() -> Result<()> {
 }
 
 /// An `mdetr`.
-pub fn element(model: &Path, engine: EngineKind, mode: &str, query: &str) -> Result<gst::Element> {
-    let model = model
-        .to_str()
-        .with_context(|| format!("{}: not UTF-8", model.display()))?;
+pub fn element(model: &Model, mode: &str, query: &str) -> Result<gst::Element> {
+    let bundle = model.bundle.to_str();
+    let bundle = bundle.with_context(|| format!("{}: not UTF-8", model.bundle.display()))?;
     let builder = gst::ElementFactory::make("mdetr")
-        .property("model", model)
+        .property("model", bundle)
         .property("query", query)
-        .property_from_str("engine", engine.name())
+        .property_from_str("engine", model.engine.name())
         .property_from_str("mode", mode);
     Ok(builder.build()?)
 }

@@ -7,19 +7,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use mdetr::{EngineKind, Grounder, GrounderOptions, Packing, Query};
+use mdetr::{Grounder, GrounderOptions, Packing, Query};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::frames::{Pictures, Source};
+use crate::model::Model;
 use crate::usage::{Cost, milliseconds};
 
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    #[arg(long, value_name = "BUNDLE")]
-    model: PathBuf,
-    #[arg(long, value_name = "ENGINE")]
-    engine: EngineKind,
+    #[command(flatten)]
+    model: Model,
     #[command(flatten)]
     source: Source,
     /// Sentences, one a line.
@@ -64,7 +63,7 @@ impl ServeArgs {
         let sentences = fs::read_to_string(&self.queries).with_context(|| path.clone())?;
         let sentences: Vec<&str> = sentences.lines().collect();
         let options = GrounderOptions {
-            engine: self.engine,
+            engine: self.model.engine,
             short_side: self.short_side,
             masks: self.masks,
             packing: match self.pack {
@@ -73,7 +72,7 @@ impl ServeArgs {
             },
             ..GrounderOptions::default()
         };
-        let grounder = Grounder::load(&self.model, options)?;
+        let grounder = Grounder::load(&self.model.bundle, options)?;
         let engine = grounder.engine();
         say(&json!({"name": engine.name, "version": engine.version}))?;
         for line in io::stdin().lock().lines() {

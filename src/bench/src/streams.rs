@@ -1,16 +1,15 @@
 //! Live streams in one process.
 
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use gst::prelude::*;
-use mdetr::EngineKind;
 use serde_json::json;
 
 use crate::frames::{Size, Source};
+use crate::model::Model;
 use crate::pipeline::{self, Done, Passages, Playing};
 use crate::usage::{Cost, milliseconds};
 
@@ -21,10 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Args)]
 pub struct StreamsArgs {
-    #[arg(long, value_name = "BUNDLE")]
-    model: PathBuf,
-    #[arg(long, value_name = "ENGINE")]
-    engine: EngineKind,
+    #[command(flatten)]
+    model: Model,
     #[command(flatten)]
     source: Source,
     #[arg(long, value_name = "N")]
@@ -126,7 +123,7 @@ impl StreamsArgs {
             .format(gst::Format::Time)
             .is_live(true)
             .build();
-        let element = pipeline::element(&self.model, self.engine, "live", "a red cube")?;
+        let element = pipeline::element(&self.model, "live", "a red cube")?;
         let sink = gst::ElementFactory::make("fakesink")
             .property("sync", false)
             .build()?;

@@ -132,22 +132,20 @@ fn element_counts_frames_with_it_and_without() {
     }
 }
 
+/// So many streams of so many frames per second for so many seconds.
+fn streams(frames: &Path, [streams, rate, seconds]: [&str; 3]) -> Command {
+    let mut command = bench("streams");
+    command.args(["--engine", "tract", "--size", SIZE, "--model"]);
+    command.arg(model()).arg("--frames").arg(frames);
+    command.args(["--streams", streams, "--rate", rate, "--seconds", seconds]);
+    command
+}
+
 #[test]
 fn streams_are_counted_each() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let mut command = bench("streams");
-    command.args([
-        "--engine",
-        "tract",
-        "--size",
-        SIZE,
-        "--streams",
-        "3",
-        "--rate",
-        "10",
-    ]);
-    command.args(["--seconds", "2", "--model"]).arg(model());
-    let report = run(command.arg("--frames").arg(frames(dir.path())), "").remove(0);
+    let mut command = streams(&frames(dir.path()), ["3", "10", "2"]);
+    let report = run(&mut command, "").remove(0);
     let length = |name: &str| report[name].as_array().expect("an array").len() as u64;
     let fed = report["fed"].as_u64().expect("a number");
     assert!(fed >= 3 * 19, "{fed}");
@@ -162,22 +160,7 @@ fn what_cannot_be_used_is_named() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let short = dir.path().join("short.rgb");
     fs::write(&short, [0; 100]).expect("writable");
-    let mut command = bench("streams");
-    command.args([
-        "--engine",
-        "tract",
-        "--size",
-        SIZE,
-        "--streams",
-        "1",
-        "--rate",
-        "1",
-    ]);
-    command
-        .args(["--seconds", "1", "--model"])
-        .arg(model())
-        .arg("--frames")
-        .arg(&short);
+    let mut command = streams(&short, ["1", "1", "1"]);
     let output = command.output().expect("built beside this test");
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success());

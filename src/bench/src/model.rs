@@ -1,0 +1,15 @@
+//! What is measured.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use mdetr::EngineKind;
+
+/// A bundle and what runs it.
+#[derive(Debug, Args)]
+pub struct Model {
+    #[arg(long = "model", value_name = "BUNDLE")]
+    pub bundle: PathBuf,
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: EngineKind,
+}
