@@ -54,6 +54,10 @@ class NetworkConfig:
     answer_layer: int = 0
     """Decoder layer whose output the answers are read from, -1 for the last. The released
     structures read the first, whose queries have not heard of each other yet."""
+    answers_from_objects: bool = False
+    """Add to CLEVR's answers what the object queries say: how many objects a question's phrases
+    have and which attributes, see `readout`. Needs `answer_attributes` with every value of the
+    data's attributes. The released structures do not."""
     position_in_content: bool = False
     """Add the position encoding to the image tokens before the encoder, beside its usual place
     in queries and keys. The released structures do not."""

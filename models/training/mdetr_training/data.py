@@ -80,6 +80,9 @@ class Caption:
     """Class by answer head, of the heads that the question asks."""
     compared: tuple[int, int] | None = None
     """Classes of the attribute head that the two objects have whose attribute is compared."""
+    roles: list[tuple[int, int]] = field(default_factory=list)
+    """Per named object, whether it answers to a question's first and second phrase; empty if the
+    caption asks nothing."""
     spans: Spans | None = None
     """Where objects and phrases are named in the text; None if nowhere."""
 
@@ -260,6 +263,7 @@ class Folder:
                     phrases=phrases,
                     answer=self._answer(entry, c),
                     compared=compared,
+                    roles=phrase_roles(entry, kind, spans) if c.answers else [],
                     spans=spans,
                 )
             )
@@ -324,6 +328,7 @@ class Folder:
         positive = torch.zeros(len(flat), most, length, dtype=torch.bool)
         valid = torch.zeros(len(flat), most, dtype=torch.bool)
         attributes = torch.full((len(flat), most, len(ATTRIBUTES)), -1)
+        roles = torch.full((len(flat), most, 2), -1)
         objects = torch.full((len(flat), self.boxes.shape[1]), -1)
         compared = torch.tensor([x.compared or (-1, -1) for x in flat])
         asked = {h: torch.tensor([x.answer.get(h, -1) for x in flat]) for h in self.heads}
@@ -337,11 +342,13 @@ class Folder:
                 valid[b, m] = True
                 attributes[b, m] = torch.from_numpy(self.attributes[image, o])
                 objects[b, o] = m
+            if x.roles:
+                roles[b, : len(x.roles)] = torch.tensor(x.roles)
         return Batch(
             images=((images - mean) / std).contiguous(memory_format=torch.channels_last),
             input_ids=ids,
             attention_mask=mask,
-            targets=Targets(boxes, positive, valid, attributes),
+            targets=Targets(boxes, positive, valid, attributes, roles),
             objects=objects,
             cells=torch.from_numpy(self.cells[indices].astype(np.int64)),
             boxes=torch.from_numpy(self.boxes[indices]),
@@ -351,6 +358,30 @@ class Folder:
             compared=compared,
             captions=flat,
         )
+
+
+def phrase_roles(entry: dict, kind: str, spans: Spans) -> list[tuple[int, int]]:
+    """Per object of `spans`, whether it answers to the first and to the second phrase of a
+    question; empty if the caption asks nothing. `entry` is the caption's in the annotations, which
+    leave out phrases that ground nothing: that the first is one follows from the answer, or from
+    where the two that a comparison of numbers joins are."""
+    if "answer" not in entry:
+        return []
+    phrases = spans.phrases
+    if kind == "compare-number":
+        text = entry["caption"]
+        middle = max(text.rfind(" than "), text.rfind(" as "))
+        first = [p for p in phrases if p[0][0] < middle]
+    elif kind in ("count", "exist") and entry["answer"] in ("0", "no"):
+        first = []
+    else:
+        first = phrases[:1]
+    second = phrases[len(first) :][:1]
+
+    def answers_to(named: list[list[int]], of: list[list[list[int]]]) -> int:
+        return int(any(span in phrase for span in named for phrase in of))
+
+    return [(answers_to(o, first), answers_to(o, second)) for o in spans.objects]
 
 
 def foreign_text(rng: np.random.Generator) -> str:

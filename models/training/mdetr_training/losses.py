@@ -8,6 +8,7 @@ from .boxes import cxcywh_to_xyxy, iou_and_giou
 from .config import LossConfig
 from .matcher import Matches, Targets, match
 from .network import Outputs
+from .readout import role_loss
 
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 
@@ -106,6 +107,9 @@ def detection_losses(
         if c.attributes > 0 and groups:
             loss = attribute_loss(outputs.attribute_logits[layer], m, targets.attributes, groups)
             add("attributes", c.attributes, loss)
+        if outputs.roles is not None:
+            truth = targets.roles[m.batch, m.target]
+            add("qa_roles", c.qa, role_loss(outputs.roles[layer][m.batch, m.query], truth))
     return totals
 
 

@@ -24,6 +24,9 @@ class Targets:
     attributes: Tensor | None = None
     """[B, M, 4], each object's value of every attribute, in the order of `data.ATTRIBUTES`; of
     padding -1."""
+    roles: Tensor | None = None
+    """[B, M, 2], 1 where an object answers to the first and to the second phrase of a question, 0
+    where it does not, -1 of captions that ask nothing and of padding."""
 
     @property
     def num_boxes(self) -> float:

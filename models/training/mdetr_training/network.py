@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from . import answers
 from . import backbone as backbones
 from .config import NetworkConfig
+from .data import ATTRIBUTES
 from .position import encode_points, sine_position
+from .readout import ObjectReadout
 from .transformer import Transformer
 
 
@@ -57,6 +59,9 @@ class Outputs:
     """Logits of each answer head, [B, classes], read from the configured decoder layer."""
     layer_attributes: Tensor | None = None
     """[D, B, K], the head of attribute answers on every decoder layer; None without one."""
+    roles: Tensor | None = None
+    """[D, B, Q, 2], log-odds that an object answers to a question's first and second phrase; None
+    where answers are not read from objects."""
 
 
 START_SCALE = 5.0
@@ -102,6 +107,14 @@ class MDETR(nn.Module):
         for name, classes in self.answers.items():
             head = MLP([d, d, d, classes]) if name == "reg" else nn.Linear(d, classes)
             setattr(self, f"answer_{name}_head", head)
+        if c.answers_from_objects:
+            groups = answers.attribute_groups(c.answer_attributes, ATTRIBUTES)
+            if not groups:
+                raise ValueError(
+                    "answers_from_objects: expected answer_attributes with every value of "
+                    f"{', '.join(ATTRIBUTES)}, found {c.answer_attributes}"
+                )
+            self.answer_readout = ObjectReadout(d, groups, self.answers["reg"])
 
     @property
     def stride(self) -> int:
@@ -168,31 +181,29 @@ class MDETR(nn.Module):
         hidden = layers[-1]
         if self.answers:
             hidden = hidden[:, : self.config.queries]
-        text = memory[:, tokens.shape[1] :]
-        logits = self._class_logits(hidden, self._aligned(hidden, text), text_mask)
+        aligned = self.config.aligned_logits
+        embedded = self._embedded(hidden, memory[:, tokens.shape[1] :]) if aligned else None
+        logits = self._class_logits(hidden, embedded, text_mask)
         outputs = [logits, self.bbox_embed(hidden).sigmoid()]
         if self.config.masks:
             outputs += [hidden, memory[:, : tokens.shape[1]]]
-        return (*outputs, *self._answer(layers).values())
-
-    def _aligned(self, hidden: Tensor, text: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Unit vectors of the contrastive heads for queries [..., B, Q, d] and text [B, L, d], if
-        logits need them."""
-        if not self.config.aligned_logits:
-            return None
-        return self._embedded(hidden, text)
+        return (*outputs, *self._answer(layers, logits).values())
 
     def _embedded(self, hidden: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-        image_proj = self.contrastive_align_projection_image(hidden)
+        """Unit vectors of the contrastive heads for queries [..., B, Q, d] and text [B, L, d]."""
         text_proj = self.contrastive_align_projection_text(text)
-        return unit(image_proj.float()), unit(text_proj.float())
+        return self._queries_embedded(hidden), unit(text_proj.float())
+
+    def _queries_embedded(self, hidden: Tensor) -> Tensor:
+        return unit(self.contrastive_align_projection_image(hidden).float())
 
     def _class_logits(
         self, hidden: Tensor, embedded: tuple[Tensor, Tensor] | None, text_mask: Tensor
     ) -> Tensor:
-        """Logits [..., B, Q, C] of queries [..., B, Q, d]."""
+        """Logits [..., B, Q, C] of queries [..., B, Q, d]; `embedded` as `_embedded`, needed where
+        they are aligned."""
         logits = self.class_embed(hidden)
-        if embedded is None:
+        if not self.config.aligned_logits:
             return logits
         queries, text = embedded
         similarity = queries @ text.transpose(1, 2) * text_mask[:, None].to(text.dtype)
@@ -207,13 +218,26 @@ class MDETR(nn.Module):
             names += ["hidden", "memory"]
         return names + [f"answer_{name}" for name in self.answers]
 
-    def _answer(self, layers: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Logits of each answer head from a decoder layer's output."""
+    def _answer(self, layers: Sequence[Tensor], logits: Tensor) -> dict[str, Tensor]:
+        """Logits of each answer head from a decoder layer's output, and from the last layer's
+        objects, whose token logits [B, Q, C] are given."""
         hidden = layers[self.config.answer_layer]
-        return {
+        places = dict(zip(self.answers, range(self.config.queries, hidden.shape[1]), strict=True))
+        found = {
             name: getattr(self, f"answer_{name}_head")(hidden[:, i : i + 1])[:, 0]
-            for i, name in enumerate(self.answers, start=self.config.queries)
+            for name, i in places.items()
         }
+        if not self.config.answers_from_objects:
+            return found
+        objects = layers[-1][:, : self.config.queries]
+        attributes = self.answer_attr_head(objects)
+        read = self.answer_readout(objects, logits, attributes, hidden[:, places["binary"]])
+        return found | {name: found[name] + more for name, more in read.items()}
+
+    def _roles(self, objects: Tensor) -> Tensor | None:
+        if not self.config.answers_from_objects:
+            return None
+        return self.answer_readout.roles(objects).float()
 
     def _layer_attributes(self, layers: Tensor) -> Tensor | None:
         """What each decoder layer would answer for an attribute, [D, B, K]."""
@@ -240,10 +264,11 @@ class MDETR(nn.Module):
         hidden = layers[:, :, : self.config.queries]
         n = tokens.shape[1]
         image = self.transformer.decoder.norm(memory[:, :n])
-        text = memory[:, n:]
-        query_embeddings, text_embeddings = self._embedded(hidden, text)
-        logits = self._class_logits(hidden, self._aligned(hidden, text), text_mask)
-        token_logits = self._class_logits(image, self._aligned(image, text), text_mask)
+        query_embeddings, text_embeddings = self._embedded(hidden, memory[:, n:])
+        logits = self._class_logits(hidden, (query_embeddings, text_embeddings), text_mask)
+        aligned = self.config.aligned_logits
+        embedded = (self._queries_embedded(image), text_embeddings) if aligned else None
+        token_logits = self._class_logits(image, embedded, text_mask)
         attributes = self.answer_attr_head if "attr" in self.answers else None
         return Outputs(
             logits=logits.float(),
@@ -256,6 +281,7 @@ class MDETR(nn.Module):
             token_attribute_logits=attributes(image).float() if attributes else None,
             hidden=hidden[-1],
             memory=memory[:, :n],
-            answers={k: v.float() for k, v in self._answer(layers).items()},
+            answers={k: v.float() for k, v in self._answer(layers, logits[-1]).items()},
+            roles=self._roles(hidden),
             layer_attributes=self._layer_attributes(layers),
         )

@@ -12,6 +12,7 @@ import torch
 
 from mdetr_training import official
 from mdetr_training.config import BundleConfig, Config
+from mdetr_training.data import ATTRIBUTES
 from mdetr_training.export import export
 from mdetr_training.network import MDETR
 from mdetr_training.segmentation import build
@@ -79,9 +80,9 @@ def test_tokenizer_larger_than_the_embedding_is_refused(network, config, tokeniz
 def test_masks_and_answers(config: Config, tokenizer: Path, tmp_path: Path):
     """Every graph agrees with PyTorch, also in a row on a picture that was not traced."""
     torch.manual_seed(2)
-    words = ["small", "large", "red"]
+    words = [word for values in ATTRIBUTES.values() for word in values]
     c = replace(config.network, answers="clevr", answer_attributes=words, masks=True, mask_width=16)
-    c.aligned_logits = True
+    c.aligned_logits = c.answers_from_objects = True
     network = build(c).eval()
     config = replace(config, network=c, bundle=BundleConfig("list", 0.8, 0.2))
     found = export(config, network, tokenizer, tmp_path / "bundle", "0.1.0", 1e-4)
@@ -99,7 +100,7 @@ def test_masks_and_answers(config: Config, tokenizer: Path, tmp_path: Path):
     expected = official.run(network, image, ids)
     outputs = official.run_bundle(tmp_path / "bundle", network, image, ids)
     assert outputs["masks"].shape == (1, c.queries, 19, 27)
-    assert outputs["answer_attr"].shape == (1, 3)
+    assert outputs["answer_attr"].shape == (1, len(words))
     for name, value in outputs.items():
         torch.testing.assert_close(value, expected[name], atol=1e-4, rtol=1e-4)
 

@@ -68,7 +68,7 @@ def test_aligned_logits_add_the_cosine_of_their_token(config: Config):
     hidden, text = torch.randn(2, 6, d), torch.randn(2, 5, d)
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
     with torch.no_grad():
-        found = network._class_logits(hidden, network._aligned(hidden, text), mask)
+        found = network._class_logits(hidden, network._embedded(hidden, text), mask)
         added = found - network.class_embed(hidden)
         image = network.contrastive_align_projection_image(hidden)
         words = network.contrastive_align_projection_text(text)
@@ -149,6 +149,10 @@ def test_weights_with_every_head_round_trip(config: Config, tmp_path):
         (
             {"answers": "clevr", "answer_attributes": ["red"], "answer_classes": [3, 1, 20, 15]},
             r"answer_classes: expected \[3, 1, 20, 1\], .* leave answer_classes out",
+        ),
+        (
+            {"answers": "clevr", "answer_attributes": ["red"], "answers_from_objects": True},
+            "answers_from_objects: expected answer_attributes with every value of shape",
         ),
         ({"masks": True, "mask_width": 20}, "mask_width: expected a multiple of 8, found 20"),
     ],

@@ -12,7 +12,7 @@ from test_data import QUESTIONS, with_questions, write_dataset
 from mdetr_training import __main__, weights
 from mdetr_training import tokenizer as tokenizers
 from mdetr_training.config import Config, LossConfig, StageConfig
-from mdetr_training.data import Data
+from mdetr_training.data import ATTRIBUTES, Data
 from mdetr_training.evaluate import evaluate
 from mdetr_training.network import MDETR
 from mdetr_training.segmentation import build
@@ -70,17 +70,28 @@ def test_starts_from_weights(tokenizer: Path, config: Config, network: MDETR, tm
             assert torch.equal(mine.state_dict()[name], value), name
 
 
-def test_learns_to_answer(tmp_path: Path, tokenizer: Path, config: Config):
+def from_their_objects(config: Config) -> Config:
+    """Answers read from objects, with the words that this takes."""
+    words = [word for values in ATTRIBUTES.values() for word in values]
+    network = replace(config.network, answer_attributes=words, answers_from_objects=True)
+    return replace(config, network=network)
+
+
+@pytest.mark.parametrize("from_objects", [False, True])
+def test_learns_to_answer(tmp_path: Path, tokenizer: Path, config: Config, from_objects: bool):
     write_dataset(tmp_path / "set", QUESTIONS)
     stage = StageConfig(steps=60, warmup=5, lr=2e-3, images=1, captions=5, clip_norm=1.0)
     config = replace(with_questions(config), stages=[stage])
+    if from_objects:
+        config = from_their_objects(config)
     data = Data([str(tmp_path / "set")], tokenizers.load(tokenizer), config, stride=16)
     trainer = Trainer(config, tokenizers.load(tokenizer), tmp_path)
     before = evaluate(trainer.network, data, 1, 1)
     assert before["qa"] < 1.0
     for _ in range(stage.steps):
         batch = data.random(np.random.default_rng(trainer.step), 1, 5, 0.0, 0.0)
-        trainer.train_step(batch, stage)
+        losses = trainer.train_step(batch, stage)
+    assert ("qa_roles" in losses) == from_objects
     after = evaluate(trainer.network, data, 1, 1)
     families = ["qa", "qa/count", "qa/exist", "qa/query-attribute"]
     assert [after[name] for name in families] == [1.0] * 4
@@ -196,6 +207,14 @@ def test_new_heads_are_kept(tokenizer: Path, config: Config, tmp_path: Path):
     trainer = Trainer(with_heads(config), tokenizers.load(tokenizer), tmp_path)
     new = trainer.start_from(questions, new_heads=True)
     assert all(name.startswith(("bbox_attention.", "mask_head.")) for name in new)
+
+
+def test_starts_to_read_answers_from_objects(tokenizer: Path, config: Config, tmp_path: Path):
+    target = from_their_objects(with_questions(config))
+    source = replace(target.network, answers_from_objects=False)
+    trainer = Trainer(target, tokenizers.load(tokenizer), tmp_path)
+    new = trainer.start_from(build(source), new_heads=True)
+    assert new and all(name.startswith("answer_readout.") for name in new)
 
 
 def test_words_of_answers_keep_their_classes(config: Config):
