@@ -3,6 +3,7 @@
 
 mod change;
 mod input;
+mod resize;
 
 pub use change::LumaGrid;
 pub(crate) use input::{InputPolicy, Normalisation};
