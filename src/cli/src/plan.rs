@@ -64,6 +64,9 @@ pub struct BuildArgs {
     /// How floats are computed: auto, fp32 or fp16.
     #[arg(long, value_name = "NAME", default_value = "auto")]
     precision: Precision,
+    /// Most memory of the GPU for a plan's intermediate results, in MiB [default: as TensorRT chooses].
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
+    workspace: Option<u32>,
     /// Build and check, and keep nothing. TensorRT-RTX needs no GPU for it.
     #[arg(long)]
     dry_run: bool,
@@ -128,8 +131,14 @@ impl BuildArgs {
         let (width, height) = self.size;
         let bar = progress::steps();
         let watcher = show(&bar);
+        let tensorrt = TensorRtOptions {
+            device_id: self.device_id,
+            precision: self.precision,
+            workspace: self.workspace.map(|mib| u64::from(mib) << 20),
+            ..TensorRtOptions::default()
+        };
         if self.dry_run {
-            let tried = try_plans(&model, self.size, self.precision, &watcher)?;
+            let tried = try_plans(&model, self.size, &tensorrt, &watcher)?;
             bar.finish_and_clear();
             for TriedPlan { graph, time, bytes } in tried {
                 println!(
@@ -145,10 +154,8 @@ impl BuildArgs {
         let options = GrounderOptions {
             engine: EngineKind::TensorRt,
             tensorrt: TensorRtOptions {
-                device_id: self.device_id,
-                precision: self.precision,
                 plan_cache_dir: Some(dir.clone()),
-                ..TensorRtOptions::default()
+                ..tensorrt
             },
             ..GrounderOptions::default()
         };

@@ -58,7 +58,13 @@ fn plans_of_the_bundled_model_have_its_inputs_and_outputs() {
         }
         true
     });
-    let tried = try_plans(&common::bundle(), (640, 480), Precision::Auto, &watcher).unwrap();
+    let tried = try_plans(
+        &common::bundle(),
+        (640, 480),
+        &TensorRtOptions::default(),
+        &watcher,
+    )
+    .unwrap();
     let graphs: Vec<&str> = tried.iter().map(|plan| plan.graph).collect();
     assert_eq!(
         graphs,
@@ -70,7 +76,11 @@ fn plans_of_the_bundled_model_have_its_inputs_and_outputs() {
 
 #[test]
 fn a_precision_that_the_bundle_has_not_is_refused() {
-    let error = try_plans(&common::bundle(), (640, 480), Precision::Fp16, &deaf()).unwrap_err();
+    let half = TensorRtOptions {
+        precision: Precision::Fp16,
+        ..TensorRtOptions::default()
+    };
+    let error = try_plans(&common::bundle(), (640, 480), &half, &deaf()).unwrap_err();
     let message = error.to_string();
     assert!(message.contains("the bundle is of fp32"), "{message}");
     assert!(message.contains("--precision fp16"), "{message}");
@@ -79,6 +89,23 @@ fn a_precision_that_the_bundle_has_not_is_refused() {
 #[test]
 fn a_build_that_is_given_up_says_so() {
     let never: PlanWatcher = Arc::new(|_| false);
-    let error = try_plans(&common::bundle(), (640, 480), Precision::Auto, &never).unwrap_err();
+    let error = try_plans(
+        &common::bundle(),
+        (640, 480),
+        &TensorRtOptions::default(),
+        &never,
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("was interrupted"), "{error}");
+}
+
+#[test]
+fn a_workspace_that_is_too_small_is_said() {
+    let small = TensorRtOptions {
+        workspace: Some(1),
+        ..TensorRtOptions::default()
+    };
+    let error = try_plans(&common::bundle(), (640, 480), &small, &deaf()).unwrap_err();
+    println!("{error}");
+    assert!(error.to_string().contains("workspace"), "{error}");
 }

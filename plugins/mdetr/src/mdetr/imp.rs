@@ -220,9 +220,13 @@ impl Mdetr {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         let settings = self.settings();
         let grounder = self.load(&settings)?;
-        if settings.has_queries() {
-            updater::apply(&grounder, &settings)
-                .map_err(|error| gst::error_msg!(gst::LibraryError::Settings, ("{error}")))?;
+        let refused = |error: String| gst::error_msg!(gst::LibraryError::Settings, ("{error}"));
+        // In mode live frames pass from the start, and get results once the plans are there.
+        let later = settings.mode == Mode::Live && grounder.plans_take_long();
+        if settings.has_queries() && later {
+            settings.standing().map_err(|e| refused(e.to_string()))?;
+        } else if settings.has_queries() {
+            updater::apply(&grounder, &settings).map_err(refused)?;
             updater::post_queries(&self.obj(), &grounder);
         } else {
             gst::element_imp_warning!(
@@ -244,7 +248,8 @@ impl Mdetr {
         };
         *self.run.lock().expect("never poisoned") = Some(Run { session, updater });
         // A property set while the model was loading.
-        if self.settings().queries_version != settings.queries_version {
+        let changed = self.settings().queries_version != settings.queries_version;
+        if changed || (later && settings.has_queries()) {
             self.update_queries();
         }
         self.update_limits();

@@ -59,6 +59,18 @@ fn model(defaults: &Settings) -> Vec<glib::ParamSpec> {
             .blurb("Directory in which TensorRT's plans are kept between runs; default: mdetr/plans in the user's cache directory")
             .mutable_ready()
             .build(),
+        glib::ParamSpecUInt::builder("workspace")
+            .nick("Workspace")
+            .blurb("Most memory of the GPU for intermediate results of a TensorRT plan, in MiB; 0: as TensorRT chooses")
+            .default_value(defaults.workspace)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecBoolean::builder("answer-while-building")
+            .nick("Answer while building")
+            .blurb("Let tract answer while TensorRT's plans are built in the background; without it frames pass without detections in mode live until they are there, and wait in mode every-frame")
+            .default_value(defaults.answer_while_building)
+            .mutable_ready()
+            .build(),
         glib::ParamSpecString::builder("text-cache-dir")
             .nick("Text cache directory")
             .blurb("Directory in which encoded queries are kept between runs; default: in memory only")
@@ -188,6 +200,10 @@ impl Settings {
             "device-id" => self.device_id = uint(),
             "precision" => self.precision = value.get::<Precision>().expect(TYPE_CHECKED),
             "plan-cache-dir" => self.plan_cache_dir = path(),
+            "workspace" => self.workspace = uint(),
+            "answer-while-building" => {
+                self.answer_while_building = value.get::<bool>().expect(TYPE_CHECKED);
+            }
             "text-cache-dir" => self.text_cache_dir = path(),
             "short-side" => self.short_side = uint(),
             "mode" => self.mode = value.get::<Mode>().expect(TYPE_CHECKED),
@@ -226,6 +242,8 @@ impl Settings {
             "device-id" => self.device_id.to_value(),
             "precision" => self.precision.to_value(),
             "plan-cache-dir" => self.plan_cache_dir.to_value(),
+            "workspace" => self.workspace.to_value(),
+            "answer-while-building" => self.answer_while_building.to_value(),
             "text-cache-dir" => self.text_cache_dir.to_value(),
             "short-side" => self.short_side.to_value(),
             "mode" => self.mode.to_value(),

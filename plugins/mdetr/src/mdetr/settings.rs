@@ -28,6 +28,9 @@ pub(super) struct Settings {
     pub device_id: u32,
     pub precision: Precision,
     pub plan_cache_dir: Option<PathBuf>,
+    /// MiB; 0: as TensorRT chooses.
+    pub workspace: u32,
+    pub answer_while_building: bool,
     pub mode: Mode,
     pub query: Option<String>,
     pub queries: gst::Array,
@@ -57,6 +60,8 @@ impl Default for Settings {
             device_id: 0,
             precision: Precision::default(),
             plan_cache_dir: None,
+            workspace: 0,
+            answer_while_building: false,
             mode: Mode::default(),
             query: None,
             queries: gst::Array::default(),
@@ -164,6 +169,8 @@ impl Settings {
                 device_id: self.device_id,
                 precision: self.precision.into(),
                 plan_cache_dir: self.plan_cache_dir.clone().or_else(default_plan_cache_dir),
+                workspace: (self.workspace > 0).then(|| u64::from(self.workspace) << 20),
+                answer_while_building: self.answer_while_building,
                 ..TensorRtOptions::default()
             },
             text_cache_dir: self.text_cache_dir.clone(),

@@ -3,6 +3,8 @@
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 pub mod plan_cache;
+#[cfg(any(feature = "tensorrt", test))]
+mod standby;
 #[cfg(feature = "tensorrt")]
 pub(crate) mod tensorrt;
 mod tract;
@@ -138,6 +140,12 @@ pub struct TensorRtOptions {
     pub plan_cache_dir: Option<PathBuf>,
     /// Bytes that the plans in `plan_cache_dir` may take.
     pub plan_cache_bytes: u64,
+    /// Most bytes of the GPU's memory for a plan's intermediate results; `None`: as TensorRT chooses.
+    /// A plan that needs more is not built.
+    pub workspace: Option<u64>,
+    /// Let tract answer while plans are built, which then happens in the background. It takes the time
+    /// of a CPU and the memory of a second model.
+    pub answer_while_building: bool,
 }
 
 impl Default for TensorRtOptions {
@@ -147,6 +155,8 @@ impl Default for TensorRtOptions {
             precision: Precision::Auto,
             plan_cache_dir: None,
             plan_cache_bytes: plan_cache::DEFAULT_PLAN_CACHE_BYTES,
+            workspace: None,
+            answer_while_building: false,
         }
     }
 }
@@ -324,6 +334,7 @@ fn not_on_the_host(input: &InputShape) -> String {
 }
 
 /// An ONNX file's bytes, with what messages and lookups need.
+#[derive(Clone)]
 #[cfg_attr(not(feature = "tensorrt"), allow(dead_code))]
 pub(crate) struct GraphSource {
     /// Path of the file, for messages.
@@ -340,6 +351,10 @@ pub(crate) struct GraphSource {
 /// Something that runs ONNX graphs.
 pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn info(&self) -> EngineInfo;
+    /// Whether a new shape or text may have to wait for minutes.
+    fn plans_take_long(&self) -> bool {
+        false
+    }
     /// Tells `watcher` from now on what becomes of plans, where they take long.
     fn watch(&self, _watcher: PlanWatcher) {}
     /// Most texts that one run of the fusion graph takes in less time than as many runs of one text;
@@ -395,7 +410,14 @@ fn open_one(
     let _ = options;
     match kind {
         #[cfg(feature = "tensorrt")]
-        EngineKind::TensorRt => Ok(Box::new(tensorrt::TensorRt::new(options, reason)?)),
+        EngineKind::TensorRt => {
+            let engine = Box::new(tensorrt::TensorRt::new(options, reason)?);
+            if !options.answer_while_building {
+                return Ok(engine);
+            }
+            let tract = Box::new(tract::Tract::new(String::new()));
+            Ok(Box::new(standby::Standby::new(engine, tract)))
+        }
         #[cfg(not(feature = "tensorrt"))]
         EngineKind::TensorRt => Err(unbuilt(
             kind,

@@ -14,10 +14,15 @@ use crate::disk::{self, Directory, Found};
 use crate::error::CacheError;
 
 /// Part of every key: raised when the format or the meaning of entries changes.
-const FORMAT: &str = "mdetr plan 1";
-const MAGIC: &[u8] = b"mdetr plan 1\n";
+const FORMAT: &str = "mdetr plan 2";
+const MAGIC: &[u8] = b"mdetr plan 2\n";
 const SUFFIX: &str = ".plan";
 const LOCK: &str = ".lock";
+const TIMINGS_FORMAT: &str = "mdetr timings 1";
+const TIMINGS_SUFFIX: &str = ".timings";
+/// Bound on the timings of one engine and device.
+const MAX_TIMINGS: u64 = 256 << 20;
+const CHECKSUM: usize = 32;
 /// Bound on an entry's header.
 const MAX_HEADER: usize = 1 << 16;
 /// Bound on a plan.
@@ -52,25 +57,33 @@ pub struct PlanKey {
     pub shapes: String,
     /// How floats are computed.
     pub precision: String,
+    /// Bound on the memory of intermediate results; empty: none was set.
+    pub workspace: String,
 }
 
 impl PlanKey {
     /// The entry's name: a SHA-256, hexadecimal.
     pub fn name(&self) -> String {
-        let mut hash = Sha256::new();
         let parts = [
             &self.graph,
             &self.engine,
             &self.device,
             &self.shapes,
             &self.precision,
+            &self.workspace,
         ];
-        for part in [FORMAT].into_iter().chain(parts.map(String::as_str)) {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-        hex(&hash.finalize())
+        name_of(FORMAT, &parts.map(String::as_str))
     }
+}
+
+/// A SHA-256 of a format and parts, hexadecimal.
+fn name_of(format: &str, parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in [&format].into_iter().chain(parts) {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hex(&hash.finalize())
 }
 
 /// What stands before a plan.
@@ -99,7 +112,11 @@ pub struct PlanEntry {
 /// A directory of plans. Several processes may use it at once; they wait for each other rather than
 /// build the same plan twice.
 #[derive(Debug)]
-pub struct PlanCache(Directory);
+pub struct PlanCache {
+    plans: Directory,
+    /// How fast parts of graphs were on a device, from which plans are built faster.
+    timings: Directory,
+}
 
 /// What is under a key.
 #[derive(Debug, PartialEq)]
@@ -128,7 +145,10 @@ impl PlanCache {
     /// # Errors
     /// The directory cannot be made or written.
     pub fn open(dir: &Path, max_bytes: u64) -> Result<PlanCache, CacheError> {
-        Directory::open(dir, SUFFIX, max_bytes).map(PlanCache)
+        Ok(PlanCache {
+            plans: Directory::open(dir, SUFFIX, max_bytes)?,
+            timings: Directory::open(dir, TIMINGS_SUFFIX, MAX_TIMINGS)?,
+        })
     }
 
     /// What is there, the last used first.
@@ -136,7 +156,7 @@ impl PlanCache {
     /// # Errors
     /// The directory cannot be read.
     pub fn entries(&self) -> io::Result<Vec<PlanEntry>> {
-        let mut entries = self.0.entries()?;
+        let mut entries = self.plans.entries()?;
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.used));
         let listed = entries.into_iter().map(|entry| PlanEntry {
             built: header_of(&entry.path)
@@ -154,15 +174,45 @@ impl PlanCache {
     /// # Errors
     /// A file cannot be removed.
     pub fn clear(&self) -> io::Result<usize> {
-        let entries = self.0.entries()?;
+        let entries = self.plans.entries()?;
         for entry in &entries {
             disk::remove(&entry.path)?;
-            let lock = self.0.beside(&format!("{}{LOCK}", entry.key));
+            let lock = self.plans.beside(&format!("{}{LOCK}", entry.key));
             if File::open(&lock).is_ok_and(|file| file.try_lock().is_ok()) {
                 disk::remove(&lock)?;
             }
         }
+        for timings in self.timings.entries()? {
+            disk::remove(&timings.path)?;
+        }
         Ok(entries.len())
+    }
+
+    /// What earlier builds by this engine on this device measured; empty if nothing sound is there.
+    pub fn timings(&self, engine: &str, device: &str) -> Vec<u8> {
+        let name = name_of(TIMINGS_FORMAT, &[engine, device]);
+        let Found::Bytes(mut bytes) = self.timings.read(&name, MAX_TIMINGS + CHECKSUM as u64)
+        else {
+            return Vec::new();
+        };
+        match bytes.split_first_chunk::<CHECKSUM>() {
+            Some((sum, timings)) if sum[..] == Sha256::digest(timings)[..] => {
+                bytes.drain(..CHECKSUM);
+                bytes
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Keeps them for the next build, which takes longer if that cannot be.
+    pub fn keep_timings(&self, engine: &str, device: &str, timings: &[u8]) {
+        if timings.is_empty() || timings.len() as u64 > MAX_TIMINGS {
+            return;
+        }
+        let name = name_of(TIMINGS_FORMAT, &[engine, device]);
+        let _ = self
+            .timings
+            .write(&name, &[&Sha256::digest(timings)[..], timings]);
     }
 
     /// The plan for `key`, from disk if a sound one is there, else built by `build` and kept.
@@ -214,14 +264,14 @@ impl PlanCache {
     pub(crate) fn replace(&self, path: &str, key: &PlanKey, plan: &[u8]) {
         let name = key.name();
         if self.put(path, &name, key, plan).is_err() {
-            let _ = disk::remove(&self.0.path(&name));
+            let _ = disk::remove(&self.plans.path(&name));
         }
     }
 
     /// The file whose lock is held while the plan is built. It is left: removing it would let two
     /// processes hold locks of the same name.
     fn lock(&self, name: &str) -> io::Result<File> {
-        let path = self.0.beside(&format!("{name}{LOCK}"));
+        let path = self.plans.beside(&format!("{name}{LOCK}"));
         File::options()
             .create(true)
             .truncate(false)
@@ -231,7 +281,7 @@ impl PlanCache {
 
     fn get(&self, name: &str, key: &PlanKey) -> Lookup {
         let limit = MAX_PLAN + (MAGIC.len() + 4 + MAX_HEADER) as u64;
-        let decoded = match self.0.read(name, limit) {
+        let decoded = match self.plans.read(name, limit) {
             Found::Bytes(bytes) => decode(bytes, key),
             Found::Missing => return Lookup::Missing,
             Found::Unreadable => None,
@@ -249,7 +299,7 @@ impl PlanCache {
             .ok()
             .filter(|&length| length as usize <= MAX_HEADER)
             .ok_or_else(|| io::Error::other("the plan's description is too long"))?;
-        self.0
+        self.plans
             .write(name, &[MAGIC, &length.to_le_bytes(), &header, plan])
     }
 }
@@ -306,6 +356,7 @@ mod tests {
             device: "Orin 8.7".to_owned(),
             shapes: "image [1, 3, 480, 640]".to_owned(),
             precision: "fp16".to_owned(),
+            workspace: String::new(),
         }
     }
 
@@ -342,12 +393,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = open(&dir);
         get(&cache, &key());
-        let changes: [fn(&mut PlanKey); 6] = [
+        let changes: [fn(&mut PlanKey); 7] = [
             |k| k.graph = "cd".repeat(32),
             |k| k.engine = "TensorRT 10.3.1".to_owned(),
             |k| k.device = "Orin Nano 8.7".to_owned(),
             |k| k.shapes = "image [1, 3, 480, 641]".to_owned(),
             |k| k.precision = "fp32".to_owned(),
+            |k| k.workspace = "1048576 bytes".to_owned(),
             |k| (k.shapes, k.precision) = (k.shapes.clone() + "fp", "16".to_owned()),
         ];
         for change in changes {
@@ -359,22 +411,45 @@ mod tests {
     }
 
     #[test]
+    fn timings_are_kept_by_engine_and_device() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = open(&dir);
+        let timings = |engine, device| open(&dir).timings(engine, device);
+        assert!(timings("TensorRT 10.3.0", "Orin").is_empty());
+        cache.keep_timings("TensorRT 10.3.0", "Orin", b"a kernel: 3 us");
+        assert_eq!(timings("TensorRT 10.3.0", "Orin"), b"a kernel: 3 us");
+        assert!(timings("TensorRT 10.3.1", "Orin").is_empty());
+        assert!(timings("TensorRT 10.3.0", "Xavier").is_empty());
+        assert!(cache.entries().unwrap().is_empty(), "they are no plans");
+        let file = cache.timings.entries().unwrap().remove(0).path;
+        let sound = fs::read(&file).unwrap();
+        for bytes in [&sound[..sound.len() - 1], &sound[..20], b""] {
+            fs::write(&file, bytes).unwrap();
+            assert!(timings("TensorRT 10.3.0", "Orin").is_empty());
+        }
+        cache.keep_timings("TensorRT 10.3.0", "Orin", b"a kernel: 4 us");
+        assert_eq!(timings("TensorRT 10.3.0", "Orin"), b"a kernel: 4 us");
+        cache.clear().unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
     fn damaged_and_foreign_plans_are_built_again() {
         let dir = tempfile::tempdir().unwrap();
         let cache = open(&dir);
         get(&cache, &key());
-        let path = cache.0.path(&key().name());
+        let path = cache.plans.path(&key().name());
         let sound = fs::read(&path).unwrap();
         let mut other = key();
         other.device = "another GPU".to_owned();
         get(&cache, &other);
-        let foreign = fs::read(cache.0.path(&other.name())).unwrap();
+        let foreign = fs::read(cache.plans.path(&other.name())).unwrap();
         let cut = sound[..sound.len() - 1].to_vec();
         for bytes in [
             cut,
             foreign,
             Vec::new(),
-            b"mdetr plan 1\n\xff\xff\xff\xff".to_vec(),
+            b"mdetr plan 2\n\xff\xff\xff\xff".to_vec(),
         ] {
             fs::write(&path, bytes).unwrap();
             assert_eq!(get(&cache, &key()).1, Origin::Built { damaged: true });
@@ -431,7 +506,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = open(&dir);
         // A directory in the entry's place: nothing can be renamed onto it.
-        fs::create_dir_all(cache.0.path(&key().name()).join("x")).unwrap();
+        fs::create_dir_all(cache.plans.path(&key().name()).join("x")).unwrap();
         let mut reason = None;
         let found = cache.get_or_build(
             "x",

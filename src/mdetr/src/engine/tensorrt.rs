@@ -42,7 +42,7 @@ pub(super) struct TensorRt {
 struct Shared {
     library: Arc<Library>,
     device: Arc<Device>,
-    precision: Precision,
+    options: TensorRtOptions,
     plans: Option<PlanCache>,
     watchers: Watchers,
 }
@@ -53,6 +53,14 @@ impl std::fmt::Debug for Shared {
             .field("library", &self.library)
             .field("device", &self.device)
             .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// The GPU with its compute capability.
+    fn device(&self) -> String {
+        let (major, minor) = self.device.capability();
+        format!("{}, compute capability {major}.{minor}", self.device.name())
     }
 }
 
@@ -67,7 +75,7 @@ impl TensorRt {
             shared: Arc::new(Shared {
                 library,
                 device,
-                precision: options.precision,
+                options: options.clone(),
                 plans: plans.transpose()?,
                 watchers: Watchers::default(),
             }),
@@ -88,12 +96,16 @@ impl Engine for TensorRt {
         crate::grounder::MOST_TEXTS
     }
 
+    fn plans_take_long(&self) -> bool {
+        true
+    }
+
     fn watch(&self, watcher: PlanWatcher) {
         self.shared.watchers.add(watcher);
     }
 
     fn load(&self, source: GraphSource) -> Result<Box<dyn Graph>, EngineError> {
-        let build = build_options(&self.shared.library, &source, self.shared.precision)?;
+        let build = build_options(&self.shared.library, &source, &self.shared.options)?;
         Ok(Box::new(TrtGraph {
             source,
             build,
@@ -107,8 +119,9 @@ impl Engine for TensorRt {
 fn build_options(
     library: &Library,
     source: &GraphSource,
-    precision: Precision,
+    options: &TensorRtOptions,
 ) -> Result<BuildOptions, EngineError> {
+    let precision = options.precision;
     let found = if source.half { "fp16" } else { "fp32" };
     let fits = match precision {
         Precision::Auto => true,
@@ -129,6 +142,7 @@ fn build_options(
     Ok(BuildOptions {
         half: precision == Precision::Fp16 && !source.half,
         tf32: precision != Precision::Fp32,
+        workspace: options.workspace,
         ..BuildOptions::default()
     })
 }
@@ -199,16 +213,15 @@ impl TrtGraph {
     /// The plan of these sizes, from memory, disk or the builder.
     fn engine(&self, ranges: &[Range]) -> Result<Arc<mdetr_tensorrt::Engine>, String> {
         let sizes = text(ranges);
-        let (major, minor) = self.shared.device.capability();
+        let options = &self.shared.options;
+        let limit = options.workspace.map(|bytes| format!("{bytes} bytes"));
         let key = PlanKey {
             graph: self.source.sha256.clone(),
             engine: self.shared.library.version(),
-            device: format!(
-                "{}, compute capability {major}.{minor}",
-                self.shared.device.name()
-            ),
+            device: self.shared.device(),
             shapes: sizes.clone(),
-            precision: self.shared.precision.to_string(),
+            precision: options.precision.to_string(),
+            workspace: limit.unwrap_or_default(),
         };
         self.engines.get_or_make(sizes, || self.find(&key, ranges))
     }
@@ -269,16 +282,21 @@ impl TrtGraph {
                 steps: progress.steps,
             })
         };
+        let (library, cache) = (&self.shared.library, self.shared.plans.as_ref());
+        let timings = cache.map(|cache| (cache, library.version(), self.shared.device()));
+        let mut options = self.build.clone();
+        if let Some((cache, engine, device)) = &timings {
+            options.timing_cache = cache.timings(engine, device);
+        }
         let built = self.shared.device.enter().and_then(|()| {
-            self.shared.library.build(
-                &self.source.onnx,
-                &self.source.path,
-                ranges,
-                &self.build,
-                &mut progress,
-            )
+            let GraphSource { onnx, path, .. } = &self.source;
+            library.build(onnx, path, ranges, &options, &mut progress)
         });
-        Ok(built.map_err(|error| error.to_string())?.plan)
+        let built = built.map_err(|error| error.to_string())?;
+        if let Some((cache, engine, device)) = &timings {
+            cache.keep_timings(engine, device, &built.timing_cache);
+        }
+        Ok(built.plan)
     }
 }
 
@@ -397,10 +415,10 @@ pub(crate) fn try_build(
     library: &Library,
     source: &GraphSource,
     shapes: &[InputShape],
-    precision: Precision,
+    options: &TensorRtOptions,
     watcher: &PlanWatcher,
 ) -> Result<Trial, EngineError> {
-    let options = build_options(library, source, precision)?;
+    let options = build_options(library, source, options)?;
     let mut progress = |progress: mdetr_tensorrt::Progress| {
         watcher(&PlanEvent::Building {
             graph: source.path.clone(),

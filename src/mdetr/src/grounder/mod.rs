@@ -452,6 +452,12 @@ impl Grounder {
         self.model.engine.watch(watcher);
     }
 
+    /// Whether plans are built while what asks for them waits, which may take minutes: for the first
+    /// text and each new frame size.
+    pub fn plans_take_long(&self) -> bool {
+        self.model.engine.plans_take_long()
+    }
+
     /// Which engine runs, and why.
     pub fn engine(&self) -> EngineInfo {
         self.model.engine.info()

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::engine::{PlanWatcher, Precision};
+use crate::engine::{PlanWatcher, TensorRtOptions};
 use crate::error::Error;
 
 /// A plan that was built, checked and dropped.
@@ -20,7 +20,7 @@ pub struct TriedPlan {
 /// Builds TensorRT's plans of the bundle in `dir` for frames of that width and height, checks that
 /// their inputs and outputs are the bundle's, by names, types and sizes, and keeps nothing.
 ///
-/// Of the libraries TensorRT-RTX needs no GPU for it.
+/// Of the libraries TensorRT-RTX needs no GPU for it. Of `options` the precision and the workspace count.
 ///
 /// # Errors
 /// The bundle is unsound, TensorRT is missing or does not take a graph, or a plan differs from what the
@@ -28,16 +28,15 @@ pub struct TriedPlan {
 pub fn try_plans(
     dir: &Path,
     size: (u32, u32),
-    precision: Precision,
+    options: &TensorRtOptions,
     watcher: &PlanWatcher,
 ) -> Result<Vec<TriedPlan>, Error> {
     #[cfg(feature = "tensorrt")]
-    return enabled::try_plans(dir, size, precision, watcher);
+    return enabled::try_plans(dir, size, options, watcher);
     #[cfg(not(feature = "tensorrt"))]
     {
-        let _ = (dir, size, precision, watcher);
-        let options = crate::engine::TensorRtOptions::default();
-        crate::engine::open(crate::engine::EngineKind::TensorRt, &options).map(|_| Vec::new())
+        let _ = (dir, size, watcher);
+        crate::engine::open(crate::engine::EngineKind::TensorRt, options).map(|_| Vec::new())
     }
 }
 
@@ -61,7 +60,7 @@ mod enabled {
     pub(super) fn try_plans(
         dir: &Path,
         (width, height): (u32, u32),
-        precision: Precision,
+        options: &TensorRtOptions,
         watcher: &PlanWatcher,
     ) -> Result<Vec<TriedPlan>, Error> {
         check_size(width, height)?;
@@ -77,7 +76,7 @@ mod enabled {
         let mut attempt = |graph, inputs: &[InputShape]| -> Result<Vec<IoTensor>, Error> {
             let source = bundle.graph(graph)?;
             let start = Instant::now();
-            let trial = try_build(&library, &source, inputs, precision, watcher)?;
+            let trial = try_build(&library, &source, inputs, options, watcher)?;
             tried.push(TriedPlan {
                 graph,
                 time: start.elapsed(),
