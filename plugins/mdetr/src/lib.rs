@@ -41,8 +41,8 @@
 //! `plan-cache-dir` has them. Meanwhile the element posts messages `mdetr-plan` with the `graph` and its
 //! `state`: "building" with a `phase` and `percent`, "waiting for another process", and "built" or "found"
 //! with the plan's `bytes`. In mode `live` frames go on without detections; in mode `every-frame` they wait.
-//! With `answer-while-building=true` tract answers in both modes until all plans that were asked for are
-//! there. Going to READY gives the plan up.
+//! With `answer-while-building=true` tract encodes the queries, and answers in both modes until all plans
+//! that were asked for are there. Going to READY gives the plan up.
 //!
 //! With `pack-queries=simple` or `all`, standing queries share captions ("a forklift. a ladder. a dog."):
 //! they are fused with the frame once for all, and detections go to the queries whose words they answer

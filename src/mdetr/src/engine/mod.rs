@@ -144,7 +144,7 @@ pub struct TensorRtOptions {
     /// A plan that needs more is not built.
     pub workspace: Option<u64>,
     /// Let tract answer while plans are built, which then happens in the background. It takes the time
-    /// of a CPU and the memory of a second model.
+    /// of a CPU and the memory of a second model. Texts are encoded by tract then.
     pub answer_while_building: bool,
 }
 
@@ -363,6 +363,10 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
         1
     }
     fn load(&self, source: GraphSource) -> Result<Box<dyn Graph>, EngineError>;
+    /// As [`load`](Self::load), for a graph that is dropped after a few runs.
+    fn load_briefly(&self, source: GraphSource) -> Result<Box<dyn Graph>, EngineError> {
+        self.load(source)
+    }
 }
 
 /// A loaded graph whose batch, image size and lengths are still open.

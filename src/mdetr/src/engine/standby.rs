@@ -68,6 +68,11 @@ impl Engine for Standby {
             building: self.building.clone(),
         }))
     }
+
+    /// Making a plan would take longer than the substitute's few runs.
+    fn load_briefly(&self, source: GraphSource) -> Result<Box<dyn Graph>, EngineError> {
+        self.substitute.load(source)
+    }
 }
 
 #[derive(Debug)]
@@ -345,7 +350,17 @@ mod tests {
     const PRIMARY: f32 = 1.0;
     const SUBSTITUTE: f32 = 2.0;
 
-    fn graph(gate: &Arc<Gated>) -> Box<dyn Graph> {
+    fn source() -> GraphSource {
+        GraphSource {
+            path: "vision.onnx".to_owned(),
+            onnx: Vec::new(),
+            sha256: String::new(),
+            half: false,
+            outputs: Vec::new(),
+        }
+    }
+
+    fn engine(gate: &Arc<Gated>) -> Standby {
         let primary = Fake {
             name: "slow",
             gate: Some(gate.clone()),
@@ -354,20 +369,11 @@ mod tests {
             name: "quick",
             gate: None,
         };
-        let engine = Standby::new(Box::new(primary), Box::new(substitute));
-        assert_eq!(engine.info().name, "slow");
-        assert_eq!(
-            engine.info().reason,
-            "a test; quick answers while it makes plans"
-        );
-        let source = GraphSource {
-            path: "vision.onnx".to_owned(),
-            onnx: Vec::new(),
-            sha256: String::new(),
-            half: false,
-            outputs: Vec::new(),
-        };
-        engine.load(source).unwrap()
+        Standby::new(Box::new(primary), Box::new(substitute))
+    }
+
+    fn graph(gate: &Arc<Gated>) -> Box<dyn Graph> {
+        engine(gate).load(source()).unwrap()
     }
 
     fn plan(graph: &dyn Graph, size: usize) -> Arc<dyn Plan> {
@@ -391,6 +397,19 @@ mod tests {
         while !met() {
             thread::yield_now();
         }
+    }
+
+    #[test]
+    fn it_says_who_answers_meanwhile() {
+        let info = engine(&Gated::new()).info();
+        assert_eq!(info.name, "slow");
+        assert_eq!(info.reason, "a test; quick answers while it makes plans");
+    }
+
+    #[test]
+    fn what_runs_only_briefly_is_the_substitutes() {
+        let brief = engine(&Gated::new()).load_briefly(source()).unwrap();
+        assert_eq!(who(plan(brief.as_ref(), 1).as_ref()), SUBSTITUTE);
     }
 
     #[test]

@@ -175,7 +175,7 @@ impl TextGraph {
         let path = source.path.clone();
         Ok(TextGraph {
             path,
-            graph: engine.load(source)?,
+            graph: engine.load_briefly(source)?,
             plans: HashMap::new(),
         })
     }
