@@ -161,6 +161,9 @@ class BundleConfig:
     """A detection needs a score above it, unless the user says otherwise."""
     phrase_threshold: float = 0.1
     """A token belongs to a detection's words if its probability is above it."""
+    overlap_threshold: float = 1.0
+    """Of two boxes that overlap by more than this, as intersection over union, the one with the
+    smaller score is dropped if it answers to no other words; 1: none is."""
 
 
 @dataclass

@@ -213,6 +213,7 @@ def manifest(
         "[thresholds]",
         f"score = {b.score_threshold}",
         f"phrase = {b.phrase_threshold}",
+        f"overlap = {b.overlap_threshold}",
         "",
         *answers_table(n),
         "[files]",

@@ -84,7 +84,7 @@ def test_masks_and_answers(config: Config, tokenizer: Path, tmp_path: Path):
     c = replace(config.network, answers="clevr", answer_attributes=words, masks=True, mask_width=16)
     c.aligned_logits = c.answers_from_objects = True
     network = build(c).eval()
-    config = replace(config, network=c, bundle=BundleConfig("list", 0.8, 0.2))
+    config = replace(config, network=c, bundle=BundleConfig("list", 0.8, 0.2, 0.6))
     found = export(config, network, tokenizer, tmp_path / "bundle", "0.1.0", 1e-4)
     heads = ["answer_type", "answer_binary", "answer_reg", "answer_attr"]
     assert list(found["vision"]) == ["tokens", "pyramid_8", "pyramid_4"]
@@ -94,7 +94,7 @@ def test_masks_and_answers(config: Config, tokenizer: Path, tmp_path: Path):
     assert manifest["tasks"] == ["grounding", "segmentation", "questions"]
     assert manifest["answers"] == {"kind": "clevr", "attributes": words}
     assert manifest["captions"] == "list"
-    assert manifest["thresholds"] == {"score": 0.8, "phrase": 0.2}
+    assert manifest["thresholds"] == {"score": 0.8, "phrase": 0.2, "overlap": 0.6}
     assert "mask.onnx" in manifest["files"]
     image, ids = torch.randn(1, 3, 75, 107), torch.randint(5, 300, (1, 9))
     expected = official.run(network, image, ids)

@@ -36,6 +36,10 @@ pub struct DetectArgs {
     /// Report boxes with a score above this, 0 to 1 [default: the model's].
     #[arg(long, value_name = "X")]
     score_threshold: Option<f32>,
+    /// Drop a box that overlaps another of its query with a greater score by more than this
+    /// intersection over union, if it answers to no other words; 1: keep all [default: the model's].
+    #[arg(long, value_name = "X")]
+    overlap_threshold: Option<f32>,
     /// Scale pictures to this short side in pixels for the network [default: the model's].
     #[arg(long, value_name = "PIXELS")]
     short_side: Option<u32>,
@@ -67,6 +71,7 @@ impl DetectArgs {
         let options = GrounderOptions {
             engine: self.engine,
             score_threshold: self.score_threshold,
+            overlap_threshold: self.overlap_threshold,
             short_side: self.short_side,
             packing: self.pack_queries,
             ..GrounderOptions::default()

@@ -337,6 +337,7 @@ impl Mdetr {
         let grounder = &session.grounder;
         grounder.set_score_threshold(or(settings.score_threshold, by_model.score));
         grounder.set_phrase_threshold(or(settings.phrase_threshold, by_model.phrase));
+        grounder.set_overlap_threshold(or(settings.overlap_threshold, by_model.overlap));
         grounder.set_max_detections(settings.max_detections as usize);
         grounder.set_masks(settings.masks);
         session.set_pace(settings.inference_interval, settings.change_threshold);

@@ -130,6 +130,10 @@ fn queries(defaults: &Settings) -> Vec<glib::ParamSpec> {
             .nick("Phrase threshold")
             .blurb("A box answers to words with a probability above this; -1: the model's")
             .build(),
+        threshold("overlap-threshold")
+            .nick("Overlap threshold")
+            .blurb("Drop a box that overlaps another of its query with a greater score by more than this intersection over union, if it answers to no other words; 1: keep all; -1: the model's")
+            .build(),
         glib::ParamSpecUInt::builder("max-detections")
             .nick("Maximum of detections")
             .blurb("Most boxes reported for one query")
@@ -217,6 +221,7 @@ impl Settings {
             }
             "score-threshold" => self.score_threshold = float(),
             "phrase-threshold" => self.phrase_threshold = float(),
+            "overlap-threshold" => self.overlap_threshold = float(),
             "max-detections" => self.max_detections = uint(),
             "masks" => self.masks = value.get::<bool>().expect(TYPE_CHECKED),
             "inference-interval" => self.inference_interval = uint(),
@@ -228,8 +233,8 @@ impl Settings {
                 self.queries_version += 1;
                 Change::Queries
             }
-            "score-threshold" | "phrase-threshold" | "max-detections" | "inference-interval"
-            | "change-threshold" | "masks" => Change::Limits,
+            "score-threshold" | "phrase-threshold" | "overlap-threshold" | "max-detections"
+            | "inference-interval" | "change-threshold" | "masks" => Change::Limits,
             _ => Change::NextStart,
         }
     }
@@ -255,6 +260,7 @@ impl Settings {
             "pack-queries" => self.pack_queries.to_value(),
             "score-threshold" => self.score_threshold.to_value(),
             "phrase-threshold" => self.phrase_threshold.to_value(),
+            "overlap-threshold" => self.overlap_threshold.to_value(),
             "max-detections" => self.max_detections.to_value(),
             "masks" => self.masks.to_value(),
             "inference-interval" => self.inference_interval.to_value(),

@@ -38,6 +38,7 @@ pub(super) struct Settings {
     pub pack_queries: PackQueries,
     pub score_threshold: f32,
     pub phrase_threshold: f32,
+    pub overlap_threshold: f32,
     pub max_detections: u32,
     pub inference_interval: u32,
     /// 0: every picture counts as changed.
@@ -69,6 +70,7 @@ impl Default for Settings {
             pack_queries: PackQueries::default(),
             score_threshold: BY_MODEL,
             phrase_threshold: BY_MODEL,
+            overlap_threshold: BY_MODEL,
             max_detections: 100,
             inference_interval: 1,
             change_threshold: 0.0,
@@ -176,6 +178,7 @@ impl Settings {
             text_cache_dir: self.text_cache_dir.clone(),
             score_threshold: threshold(self.score_threshold),
             phrase_threshold: threshold(self.phrase_threshold),
+            overlap_threshold: threshold(self.overlap_threshold),
             max_detections: self.max_detections as usize,
             short_side: (self.short_side > 0).then_some(self.short_side),
             masks: self.masks,

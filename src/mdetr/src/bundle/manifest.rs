@@ -107,6 +107,15 @@ pub struct Thresholds {
     pub score: f32,
     /// A token belongs to a detection's words if its probability is above it.
     pub phrase: f32,
+    /// A detection whose box overlaps that of one with a greater score by more than this, as
+    /// intersection over union, is dropped if it answers to no other words; 1, as where it is missing:
+    /// none is.
+    #[serde(default = "whole")]
+    pub overlap: f32,
+}
+
+fn whole() -> f32 {
+    1.0
 }
 
 /// How questions are answered.
@@ -279,6 +288,7 @@ impl Manifest {
         for (key, value) in [
             ("thresholds.score", self.thresholds.score),
             ("thresholds.phrase", self.thresholds.phrase),
+            ("thresholds.overlap", self.thresholds.overlap),
         ] {
             need(
                 (0.0..=1.0).contains(&value),

@@ -470,6 +470,11 @@ fn manifests_that_cannot_be() {
             "thresholds.score: expected 0 to 1",
         ),
         (
+            "phrase = 0.1",
+            "phrase = 0.1\noverlap = 1.5",
+            "thresholds.overlap: expected 0 to 1",
+        ),
+        (
             "resize = \"short-side\"",
             "resize = \"squash\"",
             "unknown variant `squash`",

@@ -104,6 +104,15 @@ pub struct Detection {
     pub mask: Option<Rle>,
 }
 
+impl Detection {
+    /// Whether one of its phrases has all of these words.
+    fn answers_to(&self, words: Span) -> bool {
+        let has =
+            |phrase: &Phrase| phrase.span.start <= words.start && words.end <= phrase.span.end;
+        self.phrases.iter().any(has)
+    }
+}
+
 /// The answer to a question.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Answer {
@@ -187,6 +196,8 @@ pub(crate) struct Decoding {
     pub score_threshold: f32,
     /// A token's probability must be above it.
     pub phrase_threshold: f32,
+    /// Boxes that overlap by more than it are on the same object.
+    pub overlap_threshold: f32,
     /// Most detections of a query.
     pub max_detections: usize,
 }
@@ -234,8 +245,28 @@ impl Decoding {
             })
             .collect();
         detections.sort_by(|(_, a), (_, b)| b.score.total_cmp(&a.score));
+        self.drop_seconds(&mut detections);
         detections.truncate(self.max_detections);
         detections
+    }
+
+    /// Drops second detections of an object that answer to no words which the first does not answer
+    /// to. Those with the greatest scores come first.
+    fn drop_seconds(self, detections: &mut Vec<(usize, Detection)>) {
+        let mut kept: Vec<(usize, Detection)> = Vec::with_capacity(detections.len());
+        for (index, detection) in detections.drain(..) {
+            let second = kept.iter().any(|(_, first)| {
+                first.bbox.iou(detection.bbox) > self.overlap_threshold
+                    && detection
+                        .phrases
+                        .iter()
+                        .all(|phrase| first.answers_to(phrase.span))
+            });
+            if !second {
+                kept.push((index, detection));
+            }
+        }
+        *detections = kept;
     }
 
     /// Maximal runs of adjacent tokens above the threshold. White space may join words, but is no
@@ -341,6 +372,7 @@ mod tests {
     const DECODING: Decoding = Decoding {
         score_threshold: 0.7,
         phrase_threshold: 0.1,
+        overlap_threshold: 1.0,
         max_detections: 100,
     };
     const CENTRE: [f32; 4] = [0.5, 0.5, 0.5, 0.5];
@@ -472,6 +504,34 @@ mod tests {
     }
 
     #[test]
+    fn a_second_box_on_an_object_is_dropped_unless_it_answers_to_other_words() {
+        let decoding = Decoding {
+            overlap_threshold: 0.5,
+            ..DECODING
+        };
+        let red = [0.0, 0.0, 0.9, 0.0, 0.0, 0.1];
+        let near = [0.55, 0.5, 0.5, 0.5];
+        let scores = |rows: &[([f32; SLOTS], [f32; 4])]| {
+            let found = decode(decoding, &outputs("a red cube", rows), 100, 100);
+            let scores = found.iter().map(|d| (d.score * 100.0).round() as i32);
+            scores.collect::<Vec<_>>()
+        };
+        let again = [0.0, 0.0, 0.85, 0.0, 0.0, 0.15];
+        assert_eq!(scores(&[(again, near), (red, CENTRE)]), [90]);
+        let cube = [0.0, 0.0, 0.0, 0.85, 0.0, 0.15];
+        assert_eq!(scores(&[(cube, near), (red, CENTRE)]), [90, 85]);
+        let red_cube = [0.0, 0.0, 0.5, 0.45, 0.0, 0.05];
+        assert_eq!(scores(&[(cube, near), (red_cube, CENTRE)]), [95]);
+        let wordless = [0.8, 0.05, 0.02, 0.0, 0.0, 0.13];
+        assert_eq!(scores(&[(wordless, near), (red, CENTRE)]), [90]);
+        // They share a third.
+        assert_eq!(
+            scores(&[(again, [0.75, 0.5, 0.5, 0.5]), (red, CENTRE)]),
+            [90, 85]
+        );
+    }
+
+    #[test]
     fn broken_numbers_are_no_detections() {
         let row = [0.0, 0.0, 0.95, 0.0, 0.0, 0.05];
         let mut broken = outputs(
@@ -556,12 +616,14 @@ mod tests {
             rows in prop::collection::vec((prop::array::uniform6(0.001f32..1.0), prop::array::uniform4(-1.0f32..2.0)), 0..12),
             score_threshold in 0.0f32..1.0,
             phrase_threshold in 0.0f32..1.0,
+            overlap_threshold in 0.0f32..=1.0,
             max_detections in 0usize..12,
             target in any::<bool>(),
         ) {
             let source = if target { "a [red] cube" } else { "a red cube" };
             let outputs = outputs(source, &rows);
-            let decoding = Decoding { score_threshold, phrase_threshold, max_detections };
+            let decoding =
+                Decoding { score_threshold, phrase_threshold, overlap_threshold, max_detections };
             let found = decode(decoding, &outputs, 64, 48);
             let most = |row: &Vec<f32>| row[..SLOTS - 1].iter().copied().fold(0.0, f32::max);
             let probabilities = outputs.probabilities();
@@ -569,6 +631,12 @@ mod tests {
             let threshold = phrase_threshold.min(0.25 * least);
             prop_assert!(found.len() <= max_detections);
             prop_assert!(found.windows(2).all(|pair| pair[0].score >= pair[1].score));
+            for (i, second) in found.iter().enumerate() {
+                for first in &found[..i] {
+                    let new = second.phrases.iter().any(|p| !first.answers_to(p.span));
+                    prop_assert!(new || first.bbox.iou(second.bbox) <= overlap_threshold);
+                }
+            }
             for detection in &found {
                 prop_assert!(detection.score > score_threshold);
                 let [x0, y0, x1, y1] = detection.bbox.to_xyxy();

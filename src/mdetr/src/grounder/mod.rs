@@ -51,6 +51,7 @@ pub struct Grounder {
     changing: Mutex<()>,
     score_threshold: AtomicU32,
     phrase_threshold: AtomicU32,
+    overlap_threshold: AtomicU32,
     max_detections: AtomicUsize,
     masks: AtomicBool,
     packing: Mutex<Packing>,
@@ -114,6 +115,11 @@ impl Grounder {
             options.phrase_threshold,
             manifest.thresholds.phrase,
         )?;
+        let overlap_threshold = threshold(
+            "overlap_threshold",
+            options.overlap_threshold,
+            manifest.thresholds.overlap,
+        )?;
         let policy = match options.short_side {
             None => manifest.input_policy(),
             Some(short) if (1..=MAX_SIDE).contains(&short) => {
@@ -134,6 +140,7 @@ impl Grounder {
             changing: Mutex::default(),
             score_threshold,
             phrase_threshold,
+            overlap_threshold,
             max_detections: AtomicUsize::new(options.max_detections),
             masks: AtomicBool::new(options.masks),
             packing: Mutex::new(options.packing),
@@ -239,6 +246,12 @@ impl Grounder {
     /// Sets the phrase threshold of queries without their own: clamped to 0 to 1; NaN changes nothing.
     pub fn set_phrase_threshold(&self, threshold: f32) {
         store(&self.phrase_threshold, threshold);
+    }
+
+    /// Sets the overlap above which a second box on an object is dropped: clamped to 0 to 1; NaN changes
+    /// nothing.
+    pub fn set_overlap_threshold(&self, threshold: f32) {
+        store(&self.overlap_threshold, threshold);
     }
 
     /// Sets how many detections are reported for one query at most.
@@ -477,6 +490,7 @@ impl Grounder {
             phrase_threshold: query
                 .phrase_threshold()
                 .unwrap_or(load(&self.phrase_threshold)),
+            overlap_threshold: load(&self.overlap_threshold),
             max_detections: self.max_detections.load(Ordering::Relaxed),
         }
     }

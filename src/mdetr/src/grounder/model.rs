@@ -73,6 +73,7 @@ impl Key {
             options: GrounderOptions {
                 score_threshold: by_grounder.score_threshold,
                 phrase_threshold: by_grounder.phrase_threshold,
+                overlap_threshold: by_grounder.overlap_threshold,
                 max_detections: by_grounder.max_detections,
                 short_side: by_grounder.short_side,
                 masks: by_grounder.masks,

@@ -23,6 +23,9 @@ pub struct GrounderOptions {
     pub score_threshold: Option<f32>,
     /// Phrase threshold of queries without their own, 0 to 1; `None`: the manifest's.
     pub phrase_threshold: Option<f32>,
+    /// Overlap of boxes, as intersection over union from 0 to 1, above which the one with the smaller
+    /// score is dropped if it answers to no other words; 1: none is; `None`: the manifest's.
+    pub overlap_threshold: Option<f32>,
     /// Most detections reported for one query.
     pub max_detections: usize,
     /// Short side in pixels to which frames are scaled for the network, 1 to [`MAX_SIDE`](crate::frame::MAX_SIDE); `None`:
@@ -44,6 +47,7 @@ impl Default for GrounderOptions {
             text_cache_bytes: 64 << 20,
             score_threshold: None,
             phrase_threshold: None,
+            overlap_threshold: None,
             max_detections: 100,
             short_side: None,
             masks: true,
