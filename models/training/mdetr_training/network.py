@@ -184,10 +184,11 @@ class MDETR(nn.Module):
         aligned = self.config.aligned_logits
         embedded = self._embedded(hidden, memory[:, tokens.shape[1] :]) if aligned else None
         logits = self._class_logits(hidden, embedded, text_mask)
-        outputs = [logits, self.bbox_embed(hidden).sigmoid()]
+        boxes = self.bbox_embed(hidden).sigmoid()
+        outputs = [logits, boxes]
         if self.config.masks:
             outputs += [hidden, memory[:, : tokens.shape[1]]]
-        return (*outputs, *self._answer(layers, logits).values())
+        return (*outputs, *self._answer(layers, logits, boxes).values())
 
     def _embedded(self, hidden: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """Unit vectors of the contrastive heads for queries [..., B, Q, d] and text [B, L, d]."""
@@ -218,9 +219,9 @@ class MDETR(nn.Module):
             names += ["hidden", "memory"]
         return names + [f"answer_{name}" for name in self.answers]
 
-    def _answer(self, layers: Sequence[Tensor], logits: Tensor) -> dict[str, Tensor]:
+    def _answer(self, layers: Sequence[Tensor], logits: Tensor, boxes: Tensor) -> dict[str, Tensor]:
         """Logits of each answer head from a decoder layer's output, and from the last layer's
-        objects, whose token logits [B, Q, C] are given."""
+        objects, whose token logits [B, Q, C] and boxes [B, Q, 4] are given."""
         hidden = layers[self.config.answer_layer]
         places = dict(zip(self.answers, range(self.config.queries, hidden.shape[1]), strict=True))
         found = {
@@ -231,7 +232,8 @@ class MDETR(nn.Module):
             return found
         objects = layers[-1][:, : self.config.queries]
         attributes = self.answer_attr_head(objects)
-        read = self.answer_readout(objects, logits, attributes, hidden[:, places["binary"]])
+        asking = hidden[:, places["binary"]]
+        read = self.answer_readout(objects, logits, boxes, attributes, asking)
         return found | {name: found[name] + more for name, more in read.items()}
 
     def _roles(self, objects: Tensor) -> Tensor | None:
@@ -270,9 +272,11 @@ class MDETR(nn.Module):
         embedded = (self._queries_embedded(image), text_embeddings) if aligned else None
         token_logits = self._class_logits(image, embedded, text_mask)
         attributes = self.answer_attr_head if "attr" in self.answers else None
+        boxes = self.bbox_embed(hidden).float().sigmoid()
+        found = self._answer(layers, logits[-1], boxes[-1])
         return Outputs(
             logits=logits.float(),
-            boxes=self.bbox_embed(hidden).float().sigmoid(),
+            boxes=boxes,
             query_embeddings=query_embeddings,
             text_embeddings=text_embeddings,
             token_logits=token_logits.float(),
@@ -281,7 +285,7 @@ class MDETR(nn.Module):
             token_attribute_logits=attributes(image).float() if attributes else None,
             hidden=hidden[-1],
             memory=memory[:, :n],
-            answers={k: v.float() for k, v in self._answer(layers, logits[-1]).items()},
+            answers={k: v.float() for k, v in found.items()},
             roles=self._roles(hidden),
             layer_attributes=self._layer_attributes(layers),
         )

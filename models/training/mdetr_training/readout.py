@@ -2,9 +2,9 @@
 
 A question of CLEVR's families is about the objects of one phrase ("how many red balls are behind
 the cone?") or of two ("are there more balls than cubes?"). Each object query says whether it shows
-something, what attributes that has, and which of the question's phrases it answers to. From these
-follow how many objects each phrase has, and which values their attributes have; an answer query
-only has to choose which of the facts the question asks for.
+something that no other shows, what attributes that has, and which of the question's phrases it
+answers to. From these follow how many objects each phrase has, and which values their attributes
+have; an answer query only has to choose which of the facts the question asks for.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .boxes import cxcywh_to_xyxy, iou_and_giou
+
 PHRASES = 2
 """Phrases of a question: what it asks about, and what that is compared with or related to."""
 
 SMALLEST = 1e-4
 """Probabilities are held this far from 0 and 1, so that no fact decides alone."""
+
+SAME_OBJECT = 0.5
+"""Intersection over union above which two boxes are on the same object."""
 
 
 def count_distribution(probabilities: Tensor, counts: int) -> Tensor:
@@ -35,6 +40,16 @@ def log_odds(p: Tensor) -> Tensor:
     """Of probabilities, finite."""
     p = p.clamp(SMALLEST, 1 - SMALLEST)
     return p.log() - (1 - p).log()
+
+
+def once(probabilities: Tensor, boxes: Tensor) -> Tensor:
+    """Probabilities [B, Q] that a box [B, Q, 4] (cx cy w h) shows something, and is not the second
+    on the same object: no box with a greater probability covers it."""
+    corners = cxcywh_to_xyxy(boxes)
+    iou, _ = iou_and_giou(corners[:, :, None], corners[:, None])
+    covered = (iou > SAME_OBJECT) & (probabilities[:, None] > probabilities[:, :, None])
+    free = 1 - covered.float() * probabilities[:, None]
+    return probabilities * free.clamp(min=SMALLEST).log().sum(-1).exp()
 
 
 class ObjectReadout(nn.Module):
@@ -62,17 +77,19 @@ class ObjectReadout(nn.Module):
         return self.role(objects)
 
     def forward(
-        self, objects: Tensor, logits: Tensor, attributes: Tensor, asking: Tensor
+        self, objects: Tensor, logits: Tensor, boxes: Tensor, attributes: Tensor, asking: Tensor
     ) -> dict[str, Tensor]:
         """By answer head, [B, classes].
 
-        objects: [B, Q, d] the object queries; logits: [B, Q, C] of their tokens; attributes:
-        [B, Q, K] of the attribute head on them; asking: [B, d], the answer query of "binary".
-        Detection and attributes are taken as they are: no answer's gradient changes them.
+        objects: [B, Q, d] the object queries; logits: [B, Q, C] of their tokens; boxes: [B, Q, 4],
+        cx cy w h; attributes: [B, Q, K] of the attribute head on them; asking: [B, d], the answer
+        query of "binary". Detection and attributes are taken as they are: no answer's gradient
+        changes them.
         """
         logits, attributes = logits.detach().float(), attributes.detach().float()
         shown = logits[..., :-1].logsumexp(-1) - logits[..., -1]
         shown = (self.presence[0] * shown + self.presence[1]).sigmoid()
+        shown = once(shown, boxes.detach().float())
         named = shown[..., None] * self.roles(objects).float().sigmoid()
         named = named.transpose(1, 2)
         counts = count_distribution(named, self.counts)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mdetr_training.data import Spans, phrase_roles
-from mdetr_training.readout import ObjectReadout, count_distribution, role_loss
+from mdetr_training.readout import ObjectReadout, count_distribution, once, role_loss
 
 FACTS = ["exist", "more", "fewer", "equal", "shape", "colour"]
 
@@ -27,11 +27,12 @@ def readout() -> ObjectReadout:
 
 
 def objects(*each: tuple[bool, float, float, list[float]]):
-    """Object queries, token logits and attribute logits of one caption, from whether each object
-    is there, its log-odds for both phrases and its attribute logits."""
+    """Object queries, token logits, boxes and attribute logits of one caption, from whether each
+    object is there, its log-odds for both phrases and its attribute logits."""
     logits = torch.tensor([[[10.0, -10.0] if there else [-10.0, 10.0] for there, *_ in each]])
     roles = torch.tensor([[[a, b] for _, a, b, _ in each]])
-    return roles, logits, torch.tensor([[attributes for *_, attributes in each]])
+    boxes = torch.tensor([[[0.2 * i + 0.1, 0.5, 0.1, 0.1] for i in range(len(each))]])
+    return roles, logits, boxes, torch.tensor([[attributes for *_, attributes in each]])
 
 
 def chosen(readout: ObjectReadout, fact: str, *inputs: torch.Tensor) -> float:
@@ -73,13 +74,22 @@ def test_facts_where_nothing_is_there(readout: ObjectReadout):
 
 
 def test_answers_do_not_change_what_objects_show(readout: ObjectReadout):
-    roles, logits, attributes = objects((True, 1.0, -1.0, [1.0, 2.0, 3.0, 4.0]))
-    for tensor in (roles, logits, attributes):
+    roles, *shown = objects((True, 1.0, -1.0, [1.0, 2.0, 3.0, 4.0]))
+    for tensor in (roles, *shown):
         tensor.requires_grad_(True)
-    found = readout(roles, logits, attributes, torch.zeros(1, 2))
+    found = readout(roles, *shown, torch.zeros(1, 2))
     sum(v.sum() for v in found.values()).backward()
-    assert logits.grad is None and attributes.grad is None
+    assert all(tensor.grad is None for tensor in shown)
     assert roles.grad.abs().sum() > 0
+
+
+def test_a_second_box_on_an_object_counts_once():
+    boxes = torch.tensor([[[0.5, 0.5, 0.2, 0.2], [0.51, 0.5, 0.2, 0.2], [0.6, 0.5, 0.2, 0.2]]])
+    found = once(torch.tensor([[0.9, 0.6, 0.8]]), boxes)
+    # The second shares 0.19 of 0.21 with the first and 0.11 of 0.29 with the third.
+    torch.testing.assert_close(found, torch.tensor([[0.9, 0.06, 0.8]]))
+    nothing = once(torch.zeros(1, 3), torch.zeros(1, 3, 4))
+    torch.testing.assert_close(nothing, torch.zeros(1, 3))
 
 
 def test_role_loss():
