@@ -106,6 +106,8 @@ fn people_read_presence_and_boxes() {
             "all objects",
             "--score-threshold",
             threshold,
+            "--overlap-threshold",
+            "1",
         ]);
         assert_eq!(code(&output), 0, "{}", text(&output.stderr));
         text(&output.stdout).to_owned()

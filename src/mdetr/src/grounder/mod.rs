@@ -6,6 +6,8 @@ mod network;
 mod options;
 mod plans;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod trial;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -598,112 +600,5 @@ fn in_order<T>(mut found: Vec<(usize, T)>) -> Vec<T> {
 fn store(slot: &AtomicU32, threshold: f32) {
     if !threshold.is_nan() {
         slot.store(threshold.clamp(0.0, 1.0).to_bits(), Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-
-    use super::*;
-    use crate::engine::{Data, EngineKind, Tensor};
-
-    fn bundle() -> PathBuf {
-        std::env::var_os("MDETR_TEST_BUNDLE").map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tabletop"),
-            PathBuf::from,
-        )
-    }
-
-    fn seen(grounder: &Grounder, asked: &Encoded) -> Seen {
-        let rgb: Vec<u8> = (0..64 * 48 * 3).map(|i| (i % 251) as u8).collect();
-        let frame = Frame::rgb(64, 48, &rgb).unwrap();
-        grounder.see(&frame, asked).unwrap().unwrap()
-    }
-
-    fn most(a: &[f32], b: &[f32]) -> f32 {
-        assert_eq!(a.len(), b.len());
-        let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
-        differences.fold(0.0, f32::max)
-    }
-
-    #[test]
-    fn padding_of_the_text_changes_nothing() {
-        let grounder = Grounder::load(bundle(), GrounderOptions::default()).unwrap();
-        let query = Query::parse("q", "the red ball left of a cube").unwrap();
-        let standing = grounder.encode(vec![query]).unwrap();
-        let memory = &standing.captions[0].memory;
-        let seen = seen(&grounder, &standing);
-        let length = memory.tokens.ids.len();
-        let run = |length| {
-            let shape = FusionShape {
-                texts: 1,
-                tokens: seen.plan.tokens,
-                length,
-            };
-            let network = &grounder.model.network;
-            let fused = network.fuse(&seen, &[memory], shape).unwrap().remove(0);
-            (fused.logits, fused.boxes)
-        };
-        let (logits, boxes) = run(length);
-        for padded in [length + 1, length.next_multiple_of(8), length + 40] {
-            let (padded_logits, padded_boxes) = run(padded);
-            let (l, b) = (most(&logits, &padded_logits), most(&boxes, &padded_boxes));
-            assert!(l <= 2e-5 && b <= 1e-5, "{length} to {padded}: {l} {b}");
-        }
-    }
-
-    fn on_host(memory: Option<Tensor>) -> Vec<f32> {
-        match memory.map(|tensor| tensor.data) {
-            Some(Data::Host(values)) => values,
-            _ => panic!("the bundle draws masks, on an engine of the host"),
-        }
-    }
-
-    #[test]
-    fn texts_fused_in_one_run_are_as_if_fused_one_by_one() {
-        for engine in [EngineKind::Tract, EngineKind::OnnxRuntime] {
-            let options = GrounderOptions {
-                engine,
-                ..GrounderOptions::default()
-            };
-            let grounder = match Grounder::load(bundle(), options) {
-                Err(Error::Engine(EngineError::Unavailable { message, .. })) => {
-                    eprintln!("SKIPPED on {engine}: {message}");
-                    continue;
-                }
-                loaded => loaded.unwrap(),
-            };
-            let texts = [
-                "a ball",
-                "the small shiny ball behind the large green cone",
-                "how many red things are there?",
-            ];
-            let queries = texts.map(|text| Query::parse(text, text).unwrap());
-            let asked = grounder.encode(queries.to_vec()).unwrap();
-            let seen = seen(&grounder, &asked);
-            let captions = asked.captions.iter();
-            let memories: Vec<&TextMemory> = captions.map(|c| c.memory.as_ref()).collect();
-            let shape = fusion_shape(&seen.plan, &asked.captions);
-            let network = &grounder.model.network;
-            let together = network.fuse(&seen, &memories, shape).unwrap();
-            assert_eq!(together.len(), 3);
-            for (caption, together) in asked.captions.iter().zip(together) {
-                let alone = grounder.fuse(&seen, std::slice::from_ref(caption));
-                let alone = alone.unwrap().remove(0);
-                let apart = [
-                    most(&alone.logits, &together.logits),
-                    most(&alone.boxes, &together.boxes),
-                    most(&alone.hidden, &together.hidden),
-                    most(&on_host(alone.memory), &on_host(together.memory)),
-                ];
-                let text = &caption.text;
-                assert!(apart.iter().all(|a| *a <= 1e-5), "{text}: {apart:?}");
-                for (head, logits) in &alone.answers {
-                    let apart = most(logits, &together.answers[head]);
-                    assert!(apart <= 1e-5, "{text}: {head}: {apart}");
-                }
-            }
-        }
     }
 }
