@@ -28,11 +28,11 @@ SAME_OBJECT = 0.5
 def count_distribution(probabilities: Tensor, counts: int) -> Tensor:
     """[..., counts], the probability that 0, 1, ... of independent events happen; probabilities
     [..., Q]. What lies at `counts` and beyond is left out."""
-    first = torch.ones_like(probabilities[..., :1])
-    found = F.pad(first, (0, counts - 1))
-    for q in range(probabilities.shape[-1]):
-        p = probabilities[..., q : q + 1]
-        found = found * (1 - p) + F.pad(found[..., :-1], (1, 0)) * p
+    each = probabilities.unsqueeze(-1).unbind(-2)
+    none = torch.zeros_like(each[0])
+    found = torch.cat([none + 1, none.expand(*none.shape[:-1], counts - 1)], -1)
+    for p in each:
+        found = found + p * (torch.cat([none, found[..., :-1]], -1) - found)
     return found
 
 
