@@ -92,7 +92,7 @@ def test_manifest(bundles, name: str):
     assert manifest["input"] == ({"resize": "none"} if name == "clevr" else sides) | statistics
     network = {"d_model": 16, "queries": 9, "slots": 256, "stride": 32, "max_tokens": 255}
     assert manifest["network"] == network
-    assert manifest["thresholds"] == {"score": 0.7, "phrase": 0.1}
+    assert manifest["thresholds"] == {"score": 0.7, "phrase": 0.1, "overlap": 1.0}
     assert manifest["captions"] == "sentences"
     assert ("mask.onnx" in manifest["files"]) == (name == "resnet101_phrasecut")
     assert set(manifest["files"]) | {"model.toml"} == {p.name for p in bundles[name].iterdir()}
