@@ -49,6 +49,10 @@
 //! to. [`Packing`](::mdetr::Packing) says which queries, and what their scores are. It costs accuracy:
 //! the README has what was measured.
 //!
+//! Of two boxes of a query that overlap by more than `overlap-threshold`, as intersection over union, the
+//! one with the smaller score is dropped if it answers to no other words. Bundles say from where on;
+//! released models keep all.
+//!
 //! With `change-threshold` over 0, a frame is not inferred if it shows what the last inferred frame
 //! showed: if in a grid of 32 x 24 cells ([`LumaGrid`](::mdetr::frame::LumaGrid)) no mean brightness
 //! differs by more than this, as a part of full scale. Its result is repeated, with its age, and `unchanged` in `stats`
