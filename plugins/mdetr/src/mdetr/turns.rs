@@ -187,7 +187,7 @@ mod tests {
             for (index, &n) in workers.iter().enumerate() {
                 for _ in 0..n {
                     let (seat, counts) = (&seats[index], &counts);
-                    let (taken, running) = (&taken, &running);
+                    let (taken, running, turns) = (&taken, &running, &turns);
                     scope.spawn(move || {
                         while let Some(_turn) = seat.turn() {
                             if taken.fetch_add(1, Ordering::SeqCst) >= total {
@@ -195,7 +195,12 @@ mod tests {
                             }
                             counts[index].fetch_add(1, Ordering::SeqCst);
                             assert!(running.fetch_add(1, Ordering::SeqCst) < limit);
-                            thread::sleep(std::time::Duration::from_micros(500));
+                            // Who the system lets wait for a processor is not yet there to be served.
+                            while turns.lock().waiting.len() + limit < all
+                                && taken.load(Ordering::SeqCst) < total
+                            {
+                                thread::yield_now();
+                            }
                             running.fetch_sub(1, Ordering::SeqCst);
                         }
                     });
