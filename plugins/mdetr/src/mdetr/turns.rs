@@ -169,6 +169,7 @@ impl Drop for Turn<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
@@ -183,11 +184,15 @@ mod tests {
         // Nobody begins before all wait.
         let all = workers.iter().sum::<usize>();
         let held: Vec<Turn> = (0..limit).filter_map(|_| seats[0].turn()).collect();
+        // Turns last equally long, however late the system runs who has one.
+        let together = Barrier::new(limit);
+        assert!(total.is_multiple_of(limit));
         thread::scope(|scope| {
             for (index, &n) in workers.iter().enumerate() {
                 for _ in 0..n {
                     let (seat, counts) = (&seats[index], &counts);
                     let (taken, running, turns) = (&taken, &running, &turns);
+                    let together = &together;
                     scope.spawn(move || {
                         while let Some(_turn) = seat.turn() {
                             if taken.fetch_add(1, Ordering::SeqCst) >= total {
@@ -195,7 +200,8 @@ mod tests {
                             }
                             counts[index].fetch_add(1, Ordering::SeqCst);
                             assert!(running.fetch_add(1, Ordering::SeqCst) < limit);
-                            // Who the system lets wait for a processor is not yet there to be served.
+                            together.wait();
+                            // Who had a turn before is there again when the next is chosen.
                             while turns.lock().waiting.len() + limit < all
                                 && taken.load(Ordering::SeqCst) < total
                             {
