@@ -7,6 +7,9 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use sha2::{Digest, Sha256};
+
+use crate::bundle::hex;
 use crate::error::CacheError;
 
 const TEMPORARY: &str = ".mdetr-";
@@ -14,6 +17,16 @@ const TEMPORARY: &str = ".mdetr-";
 const ABANDONED: Duration = Duration::from_secs(3600);
 /// Hexadecimal digits of an entry's key, a SHA-256.
 const KEY_LENGTH: usize = 64;
+
+/// An entry's key: a SHA-256 of a format and parts, hexadecimal.
+pub(crate) fn key(format: &str, parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in [&format].into_iter().chain(parts) {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hex(&hash.finalize())
+}
 
 /// A directory with entries whose names end in `suffix`; other files in it are left alone.
 #[derive(Debug)]

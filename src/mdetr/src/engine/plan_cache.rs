@@ -72,18 +72,8 @@ impl PlanKey {
             &self.precision,
             &self.workspace,
         ];
-        name_of(FORMAT, &parts.map(String::as_str))
+        disk::key(FORMAT, &parts.map(String::as_str))
     }
-}
-
-/// A SHA-256 of a format and parts, hexadecimal.
-fn name_of(format: &str, parts: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for part in [&format].into_iter().chain(parts) {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    hex(&hash.finalize())
 }
 
 /// What stands before a plan.
@@ -190,7 +180,7 @@ impl PlanCache {
 
     /// What earlier builds by this engine on this device measured; empty if nothing sound is there.
     pub fn timings(&self, engine: &str, device: &str) -> Vec<u8> {
-        let name = name_of(TIMINGS_FORMAT, &[engine, device]);
+        let name = disk::key(TIMINGS_FORMAT, &[engine, device]);
         let Found::Bytes(mut bytes) = self.timings.read(&name, MAX_TIMINGS + CHECKSUM as u64)
         else {
             return Vec::new();
@@ -209,7 +199,7 @@ impl PlanCache {
         if timings.is_empty() || timings.len() as u64 > MAX_TIMINGS {
             return;
         }
-        let name = name_of(TIMINGS_FORMAT, &[engine, device]);
+        let name = disk::key(TIMINGS_FORMAT, &[engine, device]);
         let _ = self
             .timings
             .write(&name, &[&Sha256::digest(timings)[..], timings]);

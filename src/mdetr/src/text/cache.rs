@@ -8,7 +8,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
 
 use crate::bundle::hex;
-use crate::disk::{Directory, Found};
+use crate::disk::{self, Directory, Found};
 use crate::error::CacheError;
 
 /// Part of every key: raised when the format or the meaning of entries changes.
@@ -24,12 +24,7 @@ const MAX_HEADER: u64 = 1 << 18;
 
 /// Name of the entry for `text` under a text graph and a tokenizer, given by their SHA-256.
 pub(super) fn key(text_graph: &str, tokenizer: &str, text: &str) -> String {
-    let mut hash = Sha256::new();
-    for part in [FORMAT, text_graph, tokenizer, text] {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    hex(&hash.finalize())
+    disk::key(FORMAT, &[text_graph, tokenizer, text])
 }
 
 /// What an entry is worth.
