@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mdetr::{
     EngineError, EngineKind, Error, Grounder, GrounderOptions, PlanEvent, PlanWatcher, Precision,
-    TensorRtOptions, try_plans,
+    TensorRtOptions, TriedPlan, try_plans,
 };
 
 /// A GPU that no machine has.
@@ -24,6 +24,10 @@ fn options(engine: EngineKind) -> GrounderOptions {
         },
         ..GrounderOptions::default()
     }
+}
+
+fn try_with(options: &TensorRtOptions, watcher: &PlanWatcher) -> Result<Vec<TriedPlan>, Error> {
+    try_plans(&common::bundle(), (640, 480), options, watcher)
 }
 
 fn deaf() -> PlanWatcher {
@@ -58,13 +62,7 @@ fn plans_of_the_bundled_model_have_its_inputs_and_outputs() {
         }
         true
     });
-    let tried = try_plans(
-        &common::bundle(),
-        (640, 480),
-        &TensorRtOptions::default(),
-        &watcher,
-    )
-    .unwrap();
+    let tried = try_with(&TensorRtOptions::default(), &watcher).unwrap();
     let graphs: Vec<&str> = tried.iter().map(|plan| plan.graph).collect();
     assert_eq!(
         graphs,
@@ -80,7 +78,7 @@ fn a_precision_that_the_bundle_has_not_is_refused() {
         precision: Precision::Fp16,
         ..TensorRtOptions::default()
     };
-    let error = try_plans(&common::bundle(), (640, 480), &half, &deaf()).unwrap_err();
+    let error = try_with(&half, &deaf()).unwrap_err();
     let message = error.to_string();
     assert!(message.contains("the bundle is of fp32"), "{message}");
     assert!(message.contains("--precision fp16"), "{message}");
@@ -89,13 +87,7 @@ fn a_precision_that_the_bundle_has_not_is_refused() {
 #[test]
 fn a_build_that_is_given_up_says_so() {
     let never: PlanWatcher = Arc::new(|_| false);
-    let error = try_plans(
-        &common::bundle(),
-        (640, 480),
-        &TensorRtOptions::default(),
-        &never,
-    )
-    .unwrap_err();
+    let error = try_with(&TensorRtOptions::default(), &never).unwrap_err();
     assert!(error.to_string().contains("was interrupted"), "{error}");
 }
 
@@ -105,7 +97,6 @@ fn a_workspace_that_is_too_small_is_said() {
         workspace: Some(1),
         ..TensorRtOptions::default()
     };
-    let error = try_plans(&common::bundle(), (640, 480), &small, &deaf()).unwrap_err();
-    println!("{error}");
+    let error = try_with(&small, &deaf()).unwrap_err();
     assert!(error.to_string().contains("workspace"), "{error}");
 }

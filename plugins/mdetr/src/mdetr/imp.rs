@@ -222,8 +222,9 @@ impl Mdetr {
         let grounder = self.load(&settings)?;
         let refused = |error: String| gst::error_msg!(gst::LibraryError::Settings, ("{error}"));
         // In mode live frames pass from the start, and get results once the plans are there.
-        let later = settings.mode == Mode::Live && grounder.plans_take_long();
-        if settings.has_queries() && later {
+        let live = settings.mode == Mode::Live;
+        let later = live && settings.has_queries() && grounder.plans_take_long();
+        if later {
             settings.standing().map_err(|e| refused(e.to_string()))?;
         } else if settings.has_queries() {
             updater::apply(&grounder, &settings).map_err(refused)?;
@@ -249,7 +250,7 @@ impl Mdetr {
         *self.run.lock().expect("never poisoned") = Some(Run { session, updater });
         // A property set while the model was loading.
         let changed = self.settings().queries_version != settings.queries_version;
-        if changed || (later && settings.has_queries()) {
+        if changed || later {
             self.update_queries();
         }
         self.update_limits();

@@ -195,17 +195,18 @@ impl StandbyPlan {
             let made = self.making.made.wait(state);
             state = made.unwrap_or_else(PoisonError::into_inner);
         }
-        match &*state {
+        match mem::replace(&mut *state, State::Idle) {
+            State::Failed(error) => Err(error),
             State::Ready(plan) => {
+                *state = State::Ready(plan.clone());
                 // A frame's plans are of one engine, or each would move its tensors again.
                 let all = self.making.building.count.load(Ordering::Acquire) == 0;
-                Ok((needed || all).then(|| plan.clone()))
+                Ok((needed || all).then_some(plan))
             }
-            State::Failed(_) => match mem::replace(&mut *state, State::Idle) {
-                State::Failed(error) => Err(error),
-                _ => Ok(None),
-            },
-            State::Idle | State::Building => Ok(None),
+            unfinished => {
+                *state = unfinished;
+                Ok(None)
+            }
         }
     }
 

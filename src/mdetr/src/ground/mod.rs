@@ -245,16 +245,16 @@ impl Decoding {
             })
             .collect();
         detections.sort_by(|(_, a), (_, b)| b.score.total_cmp(&a.score));
-        self.drop_seconds(&mut detections);
+        let mut detections = self.without_seconds(detections);
         detections.truncate(self.max_detections);
         detections
     }
 
-    /// Drops second detections of an object that answer to no words which the first does not answer
+    /// Without second detections of an object that answer to no words which the first does not answer
     /// to. Those with the greatest scores come first.
-    fn drop_seconds(self, detections: &mut Vec<(usize, Detection)>) {
+    fn without_seconds(self, detections: Vec<(usize, Detection)>) -> Vec<(usize, Detection)> {
         let mut kept: Vec<(usize, Detection)> = Vec::with_capacity(detections.len());
-        for (index, detection) in detections.drain(..) {
+        for (index, detection) in detections {
             let second = kept.iter().any(|(_, first)| {
                 first.bbox.iou(detection.bbox) > self.overlap_threshold
                     && detection
@@ -266,7 +266,7 @@ impl Decoding {
                 kept.push((index, detection));
             }
         }
-        *detections = kept;
+        kept
     }
 
     /// Maximal runs of adjacent tokens above the threshold. White space may join words, but is no
@@ -529,6 +529,13 @@ mod tests {
             scores(&[(again, [0.75, 0.5, 0.5, 0.5]), (red, CENTRE)]),
             [90, 85]
         );
+    }
+
+    #[test]
+    fn an_overlap_of_1_keeps_equal_boxes() {
+        let row = [0.0, 0.0, 0.9, 0.0, 0.0, 0.1];
+        let twice = outputs("a red cube", &[(row, CENTRE), (row, CENTRE)]);
+        assert_eq!(decode(DECODING, &twice, 639, 479).len(), 2);
     }
 
     #[test]
