@@ -109,10 +109,10 @@ class MDETR(nn.Module):
             setattr(self, f"answer_{name}_head", head)
         if c.answers_from_objects:
             groups = answers.attribute_groups(c.answer_attributes, ATTRIBUTES)
-            if not groups:
+            if not groups or sum(map(len, groups)) != len(c.answer_attributes):
                 raise ValueError(
                     "answers_from_objects: expected answer_attributes with every value of "
-                    f"{', '.join(ATTRIBUTES)}, found {c.answer_attributes}"
+                    f"{', '.join(ATTRIBUTES)} and no others, found {c.answer_attributes}"
                 )
             self.answer_readout = ObjectReadout(d, groups, self.answers["reg"])
 

@@ -8,6 +8,7 @@ import torch
 
 from mdetr_training import weights
 from mdetr_training.config import Config, from_dict
+from mdetr_training.data import ATTRIBUTES
 from mdetr_training.network import MDETR
 from mdetr_training.position import sine_position
 from mdetr_training.segmentation import build
@@ -153,6 +154,14 @@ def test_weights_with_every_head_round_trip(config: Config, tmp_path):
         (
             {"answers": "clevr", "answer_attributes": ["red"], "answers_from_objects": True},
             "answers_from_objects: expected answer_attributes with every value of shape",
+        ),
+        (
+            {
+                "answers": "clevr",
+                "answer_attributes": [*(v for x in ATTRIBUTES.values() for v in x), "pink"],
+                "answers_from_objects": True,
+            },
+            "and no others, found",
         ),
         ({"masks": True, "mask_width": 20}, "mask_width: expected a multiple of 8, found 20"),
     ],
