@@ -1,5 +1,6 @@
 //! `mdetr summary`: what a file of mdetr/1 lines says, query by query.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -29,8 +30,13 @@ struct Entry {
     id: String,
     text: String,
     #[serde(default)]
-    detections: Vec<serde::de::IgnoredAny>,
+    detections: Vec<Detection>,
     answer: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Detection {
+    track: Option<u64>,
 }
 
 /// One query over all frames.
@@ -42,6 +48,8 @@ struct Tally {
     present: usize,
     detections: usize,
     answers: usize,
+    /// Ids that `mdetrtrack` gave.
+    tracks: BTreeSet<u64>,
 }
 
 pub fn run(args: &SummaryArgs) -> Result<()> {
@@ -58,6 +66,9 @@ pub fn run(args: &SummaryArgs) -> Result<()> {
             ", {:.2} boxes a frame",
             t.detections as f64 / t.frames as f64
         );
+        if !t.tracks.is_empty() {
+            print!(", {} tracks", t.tracks.len());
+        }
         match t.answers {
             0 => println!(),
             n => println!(", answered in {n}"),
@@ -119,6 +130,9 @@ fn count(tallies: &mut Vec<Tally>, entry: Entry) {
     tally.present += usize::from(!entry.detections.is_empty());
     tally.detections += entry.detections.len();
     tally.answers += usize::from(entry.answer.is_some());
+    tally
+        .tracks
+        .extend(entry.detections.iter().filter_map(|found| found.track));
 }
 
 #[cfg(test)]
@@ -145,6 +159,19 @@ mod tests {
             rows,
             [("q1", 3, 3, 6, 0), ("q2", 3, 0, 0, 0), ("q3", 3, 0, 0, 3)]
         );
+    }
+
+    #[test]
+    fn objects_that_were_followed_are_counted_once() {
+        let frame = |a, b| {
+            let found = format!(r#"{{"track":{a}}},{{"track":{b},"score":0.5}},{{}}"#);
+            FRAME.replace("{},{}", &found)
+        };
+        let lines = [frame(1, 2), frame(2, 1), frame(2, 5)].concat();
+        let (_, tallies) = tally(lines.as_bytes()).unwrap();
+        let counts: Vec<usize> = tallies.iter().map(|t| t.tracks.len()).collect();
+        assert_eq!(counts, [3, 0, 0]);
+        assert_eq!(tallies[0].detections, 9);
     }
 
     #[test]

@@ -82,6 +82,30 @@ impl Rle {
         builder.finish(width, height)
     }
 
+    /// The mask moved by whole pixels, to the right and down; what leaves the picture is lost.
+    pub fn shifted(&self, dx: i32, dy: i32) -> Rle {
+        let (width, height) = (i64::from(self.width), i64::from(self.height));
+        let (dx, dy) = (i64::from(dx), i64::from(dy));
+        let mut builder = RunBuilder::default();
+        let mut end = 0;
+        for (index, &count) in self.counts.iter().enumerate() {
+            let mut at = end;
+            end += i64::from(count);
+            // A run of ones, column by column.
+            while index % 2 == 1 && at < end {
+                let (column, top) = (at / height + dx, at % height);
+                let len = (end - at).min(height - top);
+                let (top, bottom) = ((top + dy).max(0), (top + len + dy).min(height));
+                if (0..width).contains(&column) && top < bottom {
+                    let start = column * height + top;
+                    builder.push(start as u32, (bottom - top) as u32);
+                }
+                at += len;
+            }
+        }
+        builder.finish(self.width, self.height)
+    }
+
     /// Number of pixels in the mask.
     pub fn area(&self) -> u32 {
         self.counts.iter().skip(1).step_by(2).sum()

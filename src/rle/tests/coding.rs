@@ -57,6 +57,25 @@ fn overlap_is_a_ratio_of_pixels() {
 
 proptest! {
     #[test]
+    fn a_mask_moves_by_whole_pixels(
+        width in 1u32..12,
+        height in 1u32..12,
+        bits in prop::collection::vec(0u8..2, 144),
+        dx in -14i32..14,
+        dy in -14i32..14,
+    ) {
+        let bits = &bits[..(width * height) as usize];
+        let moved = Rle::encode(bits, width, height).shifted(dx, dy);
+        let at = |x: i32, y: i32| {
+            let inside = (0..width as i32).contains(&x) && (0..height as i32).contains(&y);
+            if inside { bits[(y * width as i32 + x) as usize] } else { 0 }
+        };
+        let pixels = (0..height as i32).flat_map(|y| (0..width as i32).map(move |x| (x, y)));
+        let expected: Vec<u8> = pixels.map(|(x, y)| at(x - dx, y - dy)).collect();
+        prop_assert_eq!(moved, Rle::encode(&expected, width, height));
+    }
+
+    #[test]
     fn masks_survive_coding(width in 1u32..40, height in 1u32..40, bits in prop::collection::vec(0u8..2, 1600)) {
         let mask = &bits[..(width * height) as usize];
         let rle = Rle::encode(mask, width, height);

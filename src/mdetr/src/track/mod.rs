@@ -100,13 +100,9 @@ impl Tracking {
         }
         let mut before: Vec<(QueryResult, Tracker)> = Vec::new();
         if let Some((_, last)) = self.last.take() {
-            let scale = |new: u32, old: u32| f64::from(new.max(1)) / f64::from(old.max(1));
-            let (x, y) = (
-                scale(found.width, last.width),
-                scale(found.height, last.height),
-            );
+            let (from, to) = ((last.width, last.height), (found.width, found.height));
             for tracker in &mut self.trackers {
-                tracker.scale(x, y);
+                tracker.resize(from, to);
             }
             before = last
                 .queries

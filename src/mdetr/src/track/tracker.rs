@@ -56,6 +56,30 @@ impl Track {
         self.score += SCORE_GAIN * (detection.score - self.score);
         self.detection = detection.clone();
     }
+
+    /// The object at `time`: as it was seen then, later where it should be. It does not move on for
+    /// longer than `max_age`.
+    fn detection_at(&self, time: Duration, max_age: Duration) -> Detection {
+        let mut detection = Detection {
+            score: self.score,
+            track: self.id,
+            ..self.detection.clone()
+        };
+        if self.seen != time {
+            let moved = self.motion_at(time.min(self.at + max_age)).bbox();
+            let [dx, dy] = displacement(detection.bbox, moved);
+            detection.bbox = moved;
+            detection.mask = detection.mask.map(|mask| mask.shifted(dx, dy));
+        }
+        detection
+    }
+}
+
+/// How far the centre has moved, in whole pixels.
+fn displacement(from: BBox, to: BBox) -> [i32; 2] {
+    let [x0, y0, x1, y1] = from.to_xyxy();
+    let [u0, v0, u1, v1] = to.to_xyxy();
+    [u0 + u1 - x0 - x1, v0 + v1 - y0 - y1].map(|twice| (twice / 2.0).round() as i32)
 }
 
 /// The tracks of one query.
@@ -127,7 +151,6 @@ impl Tracker {
 
     /// What is there at `time`, highest score first: at the time of the last update the detections
     /// as they were, later where they should be by then; objects that were missed for a while too.
-    /// Nothing moves on for longer than `max_age`.
     pub fn at(&self, time: Duration, options: &TrackOptions) -> Vec<Detection> {
         let tracked = self
             .tracks
@@ -135,25 +158,29 @@ impl Tracker {
             .filter(|track| {
                 track.seen == self.time || time.saturating_sub(track.seen) <= options.coast
             })
-            .map(|track| Detection {
-                bbox: if track.seen == time {
-                    track.detection.bbox
-                } else {
-                    track.motion_at(time.min(track.at + options.max_age)).bbox()
-                },
-                score: track.score,
-                track: track.id,
-                ..track.detection.clone()
-            });
+            .map(|track| track.detection_at(time, options.max_age));
         let mut found: Vec<Detection> = tracked.chain(self.untracked.iter().cloned()).collect();
         found.sort_by(|a, b| b.score.total_cmp(&a.score));
         found
     }
 
-    /// Goes on in a frame that was scaled.
-    pub fn scale(&mut self, x: f64, y: f64) {
-        for track in &mut self.tracks {
-            track.motion = track.motion.scaled(x, y);
+    /// Goes on in frames of another size: widths and heights.
+    pub fn resize(&mut self, from: (u32, u32), to: (u32, u32)) {
+        if from == to {
+            return;
+        }
+        let scale = |new: u32, old: u32| f64::from(new.max(1)) / f64::from(old.max(1));
+        let (x, y) = (scale(to.0, from.0), scale(to.1, from.1));
+        for Track {
+            motion, detection, ..
+        } in &mut self.tracks
+        {
+            *motion = motion.scaled(x, y);
+            let [x0, y0, x1, y1] = detection.bbox.to_xyxy();
+            let (x, y) = (x as f32, y as f32);
+            detection.bbox = BBox::from_xyxy(x0 * x, y0 * y, x1 * x, y1 * y);
+            let mask = detection.mask.take();
+            detection.mask = mask.map(|mask| mask.resized(to.0, to.1));
         }
     }
 }
@@ -191,4 +218,72 @@ fn assign(boxes: &[BBox], detections: &[&Detection], threshold: f32) -> Vec<Opti
         .enumerate()
         .map(|(row, column)| (weights[(row, column)] > 0).then_some(column))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use mdetr_rle::Rle;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A box of 4 x 4 pixels, all of them in its mask, in a frame of 40 x 20.
+    fn seen(x: u32) -> Detection {
+        let mut mask = vec![0; 800];
+        for row in 8..12 {
+            mask[row * 40 + x as usize..][..4].fill(1);
+        }
+        Detection {
+            score: 0.9,
+            phrases: Vec::new(),
+            track: None,
+            mask: Some(Rle::encode(&mask, 40, 20)),
+            bbox: BBox {
+                x: x as f32,
+                y: 8.0,
+                width: 4.0,
+                height: 4.0,
+            },
+        }
+    }
+
+    /// A tracker that saw a box move right by 2 pixels a second, until it was at 18 after 9 s.
+    fn followed(options: &TrackOptions) -> Tracker {
+        let (mut tracker, mut next_id) = (Tracker::default(), 1);
+        for step in 0..10 {
+            tracker.update(step * SECOND, &[seen(2 * step)], options, &mut next_id);
+        }
+        tracker
+    }
+
+    fn options() -> TrackOptions {
+        TrackOptions {
+            coast: 5 * SECOND,
+            max_age: 8 * SECOND,
+            ..TrackOptions::default()
+        }
+    }
+
+    #[test]
+    fn a_mask_goes_with_its_box() {
+        let options = options();
+        let tracker = followed(&options);
+        assert_eq!(tracker.at(9 * SECOND, &options)[0].mask, seen(18).mask);
+        let carried = &tracker.at(11 * SECOND, &options)[0];
+        assert!((carried.bbox.x - 22.0).abs() < 0.3, "{carried:?}");
+        assert_eq!(carried.mask, seen(22).mask);
+    }
+
+    #[test]
+    fn a_missed_object_follows_a_change_of_the_frames_size() {
+        let options = options();
+        let mut tracker = followed(&options);
+        tracker.resize((40, 20), (80, 20));
+        tracker.update(10 * SECOND, &[], &options, &mut 2);
+        let missed = &tracker.at(10 * SECOND, &options)[0];
+        assert!((missed.bbox.x - 40.0).abs() < 0.6, "{missed:?}");
+        let expected = seen(20).mask.map(|mask| mask.resized(80, 20));
+        assert_eq!(missed.mask, expected);
+    }
 }
