@@ -114,16 +114,19 @@ impl Normalisation {
         }
     }
 
-    /// Channel by channel, so that the compiler makes vector instructions of it.
     fn yuv(&self, [luma, cb, cr]: [&[u8]; 3], colorimetry: Colorimetry, tensor: &mut [f32]) {
         let coefficients = YuvCoefficients::new(colorimetry);
         let area = tensor.len() / 3;
-        for (channel, values) in tensor.chunks_exact_mut(area).enumerate() {
-            let (mean, scale) = (self.mean[channel], 1.0 / self.std[channel]);
-            let codes = luma.iter().zip(cb).zip(cr);
-            for (value, ((&y, &cb), &cr)) in values.iter_mut().zip(codes) {
-                *value = (coefficients.channel(channel, [y, cb, cr]) - mean) * scale;
-            }
+        let (red, rest) = tensor.split_at_mut(area);
+        let (green, blue) = rest.split_at_mut(area);
+        let scale = self.std.map(|std| 1.0 / std);
+        let codes = luma.iter().zip(cb).zip(cr);
+        let values = red.iter_mut().zip(green).zip(blue);
+        for (((red, green), blue), ((&y, &cb), &cr)) in values.zip(codes) {
+            let rgb = coefficients.rgb(y, cb, cr);
+            *red = (rgb[0] - self.mean[0]) * scale[0];
+            *green = (rgb[1] - self.mean[1]) * scale[1];
+            *blue = (rgb[2] - self.mean[2]) * scale[2];
         }
     }
 }
@@ -131,8 +134,11 @@ impl Normalisation {
 /// Y'CbCr codes to R'G'B' from 0 to 1 (ITU-R BT.601, BT.709, BT.2020: the same form, other weights).
 struct YuvCoefficients {
     black: f32,
-    /// Weights of luma and of both colour differences in red, green and blue.
-    weights: [[f32; 3]; 3],
+    luma: f32,
+    red_cr: f32,
+    green_cb: f32,
+    green_cr: f32,
+    blue_cb: f32,
 }
 
 impl YuvCoefficients {
@@ -143,25 +149,24 @@ impl YuvCoefficients {
             YuvRange::Limited => (16.0, 219.0, 224.0),
             YuvRange::Full => (0.0, 255.0, 255.0),
         };
-        let luma = 1.0 / luma_codes;
-        let (red, blue) = (
-            2.0 * (1.0 - kr) / chroma_codes,
-            2.0 * (1.0 - kb) / chroma_codes,
-        );
         YuvCoefficients {
             black,
-            weights: [
-                [luma, 0.0, red],
-                [luma, -blue * kb / kg, -red * kr / kg],
-                [luma, blue, 0.0],
-            ],
+            luma: 1.0 / luma_codes,
+            red_cr: 2.0 * (1.0 - kr) / chroma_codes,
+            green_cb: -2.0 * kb * (1.0 - kb) / kg / chroma_codes,
+            green_cr: -2.0 * kr * (1.0 - kr) / kg / chroma_codes,
+            blue_cb: 2.0 * (1.0 - kb) / chroma_codes,
         }
     }
 
-    fn channel(&self, channel: usize, [y, cb, cr]: [u8; 3]) -> f32 {
-        let [luma, blue, red] = self.weights[channel];
-        let differences = blue * (f32::from(cb) - 128.0) + red * (f32::from(cr) - 128.0);
-        (luma * (f32::from(y) - self.black) + differences).clamp(0.0, 1.0)
+    fn rgb(&self, y: u8, cb: u8, cr: u8) -> [f32; 3] {
+        let y = (f32::from(y) - self.black) * self.luma;
+        let (cb, cr) = (f32::from(cb) - 128.0, f32::from(cr) - 128.0);
+        [
+            (y + self.red_cr * cr).clamp(0.0, 1.0),
+            (y + self.green_cb * cb + self.green_cr * cr).clamp(0.0, 1.0),
+            (y + self.blue_cb * cb).clamp(0.0, 1.0),
+        ]
     }
 }
 
@@ -382,11 +387,6 @@ mod tests {
         }
     }
 
-    fn rgb(colorimetry: Colorimetry, yuv: [u8; 3]) -> [f32; 3] {
-        let coefficients = YuvCoefficients::new(colorimetry);
-        std::array::from_fn(|channel| coefficients.channel(channel, yuv))
-    }
-
     #[test]
     fn limited_range_black_white_and_red() {
         let colorimetry = |matrix| Colorimetry {
@@ -394,17 +394,21 @@ mod tests {
             range: YuvRange::Limited,
         };
         for matrix in [YuvMatrix::Bt601, YuvMatrix::Bt709, YuvMatrix::Bt2020] {
-            let black = rgb(colorimetry(matrix), [16, 128, 128]);
-            let white = rgb(colorimetry(matrix), [235, 128, 128]);
-            assert_eq!(black, [0.0; 3]);
-            assert!(white.iter().all(|v| *v > 0.999_999), "{white:?}");
+            let coefficients = YuvCoefficients::new(colorimetry(matrix));
+            assert_eq!(coefficients.rgb(16, 128, 128), [0.0; 3]);
+            assert!(
+                coefficients
+                    .rgb(235, 128, 128)
+                    .iter()
+                    .all(|v| *v > 0.999_999)
+            );
         }
         // Codes of pure red, as tables of the standards give them.
         for (matrix, [y, cb, cr]) in [
             (YuvMatrix::Bt601, [81, 90, 240]),
             (YuvMatrix::Bt709, [63, 102, 240]),
         ] {
-            let [r, g, b] = rgb(colorimetry(matrix), [y, cb, cr]);
+            let [r, g, b] = YuvCoefficients::new(colorimetry(matrix)).rgb(y, cb, cr);
             assert!(r > 0.99 && g < 0.01 && b < 0.01, "{matrix:?}: {r} {g} {b}");
         }
     }
