@@ -60,29 +60,29 @@ impl Scratch {
         match (frame.format, frame.planes.as_slice()) {
             (PixelFormat::Nv12, [y, chroma]) => {
                 let grid = Grid::chroma(whole, true);
-                resize(resizer, y, luma, PixelType::U8, target, first);
-                resize(resizer, chroma, grid, PixelType::U8x2, target, second);
+                let y = resize(resizer, y, luma, PixelType::U8, target, first);
+                let pairs = resize(resizer, chroma, grid, PixelType::U8x2, target, second);
                 let [cb, cr, _] = split;
-                pick(second, 2, 0, cb);
-                pick(second, 2, 1, cr);
-                then(Resized::Yuv([first, cb, cr]));
+                pick(pairs, 2, 0, cb);
+                pick(pairs, 2, 1, cr);
+                then(Resized::Yuv([y, cb, cr]));
             }
             (PixelFormat::I420, [y, cb, cr]) => {
                 let grid = Grid::chroma(whole, true);
-                resize(resizer, y, luma, PixelType::U8, target, first);
-                resize(resizer, cb, grid, PixelType::U8, target, second);
-                resize(resizer, cr, grid, PixelType::U8, target, third);
-                then(Resized::Yuv([first, second, third]));
+                let y = resize(resizer, y, luma, PixelType::U8, target, first);
+                let cb = resize(resizer, cb, grid, PixelType::U8, target, second);
+                let cr = resize(resizer, cr, grid, PixelType::U8, target, third);
+                then(Resized::Yuv([y, cb, cr]));
             }
             (PixelFormat::Yuy2, [packed]) => {
                 // Pairs of luma and chroma, and groups of Y0, Cb, Y1, Cr.
                 let grid = Grid::chroma(whole, false);
-                resize(resizer, packed, luma, PixelType::U8x2, target, first);
-                resize(resizer, packed, grid, PixelType::U8x4, target, second);
+                let pairs = resize(resizer, packed, luma, PixelType::U8x2, target, first);
+                let groups = resize(resizer, packed, grid, PixelType::U8x4, target, second);
                 let [y, cb, cr] = split;
-                pick(first, 2, 0, y);
-                pick(second, 4, 1, cb);
-                pick(second, 4, 3, cr);
+                pick(pairs, 2, 0, y);
+                pick(groups, 4, 1, cb);
+                pick(groups, 4, 3, cr);
                 then(Resized::Yuv([y, cb, cr]));
             }
             (format, [plane, ..]) => match format.packing() {
@@ -92,12 +92,12 @@ impl Scratch {
                     } else {
                         PixelType::U8x4
                     };
-                    resize(resizer, plane, luma, pixel, target, first);
-                    then(Resized::Packed(first, packing));
+                    let pixels = resize(resizer, plane, luma, pixel, target, first);
+                    then(Resized::Packed(pixels, packing));
                 }
                 None => {
-                    resize(resizer, plane, luma, PixelType::U8, target, first);
-                    then(Resized::Gray(first));
+                    let pixels = resize(resizer, plane, luma, PixelType::U8, target, first);
+                    then(Resized::Gray(pixels));
                 }
             },
             (_, []) => unreachable!("Frame::new takes as many planes as the format has"),
@@ -138,6 +138,12 @@ impl Grid {
         }
     }
 
+    /// Whether the picture covers all samples.
+    fn is_whole(self) -> bool {
+        let covered = (self.covered_columns, self.covered_rows);
+        covered == (self.columns.into(), self.rows.into())
+    }
+
     /// Half the columns, and half the rows too if `vertical`.
     fn chroma((width, height): (u32, u32), vertical: bool) -> Grid {
         Grid {
@@ -153,18 +159,23 @@ impl Grid {
     }
 }
 
-/// Resizes one plane into `out`, packed.
+/// One plane at the target's size, packed: its own bytes where they are just that, else resized into
+/// `out`.
 ///
 /// The pixel types are spelled out, as the resizer's own dispatch compiles its kernels for all of
 /// the dozen it knows, most of this crate's build time.
-fn resize(
+fn resize<'a>(
     resizer: &mut Resizer,
-    plane: &Plane,
+    plane: &Plane<'a>,
     grid: Grid,
     pixel: PixelType,
     target: (u32, u32),
-    out: &mut Vec<u8>,
-) {
+    out: &'a mut Vec<u8>,
+) -> &'a [u8] {
+    let row = grid.columns as usize * pixel.size();
+    if target == (grid.columns, grid.rows) && grid.is_whole() && plane.stride == row {
+        return &plane.data[..row * grid.rows as usize];
+    }
     match pixel {
         PixelType::U8 => resize_typed::<U8>(resizer, plane, grid, target, out),
         PixelType::U8x2 => resize_typed::<U8x2>(resizer, plane, grid, target, out),
@@ -172,6 +183,7 @@ fn resize(
         PixelType::U8x4 => resize_typed::<U8x4>(resizer, plane, grid, target, out),
         other => unreachable!("no frame has pixels of type {other:?}"),
     }
+    out
 }
 
 fn resize_typed<P: PixelTrait>(
