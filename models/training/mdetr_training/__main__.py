@@ -13,7 +13,7 @@ from . import config as configs
 from . import official, plot, reference, structures, weights
 from . import tokenizer as tokenizers
 from .data import Data
-from .export import export
+from .export import TOLERANCES, export
 from .segmentation import build
 from .train import Trainer, restore
 
@@ -91,7 +91,7 @@ def run_export(args: argparse.Namespace) -> None:
         config, network = restore(args.checkpoint)
     if args.weights:
         weights.round_weights(network)
-    differences = export(config, network, args.tokenizer, args.out, args.version, args.tolerance)
+    differences = export(config, network, args.tokenizer, args.out, args.version, args.precision)
     for name, outputs in differences.items():
         for output, difference in outputs.items():
             print(f"{name}.onnx {output}: differs from PyTorch by at most {difference:.2e}")
@@ -187,7 +187,7 @@ def main() -> None:
         metavar="FILE",
         help="round the weights to fp16 first and keep them here, to train on from there",
     )
-    p.add_argument("--tolerance", type=float, default=1e-4)
+    p.add_argument("--precision", choices=list(TOLERANCES), default="fp32")
     p.set_defaults(run=run_export)
 
     p = commands.add_parser("export-official", help="write a bundle from a released checkpoint")
@@ -207,7 +207,7 @@ def main() -> None:
         "random weights need none",
     )
     p.add_argument("--out", type=Path, required=True, help="folder of the bundle")
-    p.add_argument("--precision", choices=list(official.TOLERANCES), default="fp32")
+    p.add_argument("--precision", choices=list(TOLERANCES), default="fp32")
     p.add_argument(
         "--weights",
         choices=["ema", "model"],

@@ -18,12 +18,17 @@ from tqdm import tqdm
 from .config import Config, NetworkConfig
 from .fold import folded, same_padding
 from .half import to_half
+from .int8 import to_int8
 from .network import MDETR, as_tuple
 from .segmentation import DETRsegm
 
 OPSET = 17
 EXAMPLE_SIDE = 256
 """Most pixels of the short side of the image that graphs are traced with."""
+TOLERANCES = {"fp32": 1e-4, "fp16": 5e-2, "int8": 0.25}
+"""Largest differences from PyTorch that are accepted by precision, as shares of the largest value:
+of int8 only to see that it is the same network, as differences on random inputs say little."""
+CONVERSIONS = {"fp16": to_half, "int8": to_int8}
 
 
 @dataclass
@@ -152,8 +157,8 @@ def export_graph(
     model = onnx.load(path)
     if graph.name == "vision":
         same_padding(model, reference)
-    if precision == "fp16":
-        model = to_half(model)
+    if precision in CONVERSIONS:
+        model = CONVERSIONS[precision](model)
     onnx.save(model, path)
     onnx.checker.check_model(model, full_check=True)
     expected = as_tuple(reference.eval()(*inputs))
@@ -241,7 +246,6 @@ def export(
     tokenizer: Path,
     out: Path,
     version: str,
-    tolerance: float,
     precision: str = "fp32",
     words: dict[str, list[str]] | None = None,
 ) -> dict[str, dict[str, float]]:
@@ -271,10 +275,10 @@ def export(
         differences[g.name] = export_graph(g, partial, references[g.name], precision)
     for name, outputs in differences.items():
         for output, found in outputs.items():
-            if not found <= tolerance:
+            if not found <= TOLERANCES[precision]:
                 raise RuntimeError(
                     f"{partial / name}.onnx: {output} differs from PyTorch by {found:.2e}, "
-                    f"expected at most {tolerance:.0e}"
+                    f"expected at most {TOLERANCES[precision]:.0e}"
                 )
     max_tokens = min(config.network.slots - 1, config.network.text.max_positions - 2)
     text = manifest(config, network, max_tokens, version, partial, precision)

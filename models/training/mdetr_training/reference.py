@@ -66,28 +66,42 @@ FULL_CASES = [
 ]
 
 
+INT8 = "_int8"
+LENGTH_STEP = 8
+"""What the Rust library pads texts to a multiple of. In int8 padding has a part in the scale of
+activations."""
+
+
 def write_official(out: Path, full: bool = False) -> list[str]:
     """For each released structure a bundle with random weights in its small form, `out`/NAME,
     which takes images as they are, and `out`/NAME.safetensors with, for each case I of
     `out`/cases.json: `pixels.I` u8 [H, W, 3] and by name what the network says, masks of every
-    query among it. `full`: at its own size. Returns the names."""
+    query among it. One more is of int8: what its graphs say under ONNX Runtime. `full`: at its own
+    size, without int8. Returns the names."""
     out.mkdir(parents=True, exist_ok=True)
     cases = FULL_CASES if full else OFFICIAL_CASES
     names = list(structures.NETWORKS)
+    if not full:
+        names.append(names[0] + INT8)
     (out / "cases.json").write_text(json.dumps(cases, indent=2) + "\n")
     for name in names:
-        source = official.from_random(name, reduced=not full)
+        precision = "int8" if name.endswith(INT8) else "fp32"
+        structure = name.removesuffix(INT8)
+        source = official.from_random(structure, reduced=not full)
         source.config.input.resize = "none"
         image, ids = inputs(source, cases, 0)[1:]
         place_scores(source.network, image, ids)
         with tempfile.TemporaryDirectory() as folder:
             words = numbered_answers(source, Path(folder))
-            for _ in official.write(source, out / name, "0.1.0", words=words):
+            for _ in official.write(source, out / name, "0.1.0", precision, words):
                 pass
         tensors = {}
         for i in range(len(cases)):
             pixels, image, ids = inputs(source, cases, i)
-            found = official.run(source.network, image, ids)
+            if precision == "int8":
+                found = official.run_bundle(out / name, source.network, image, ids, LENGTH_STEP)
+            else:
+                found = official.run(source.network, image, ids)
             found["pixels"] = pixels
             tensors |= {f"{key}.{i}": value.contiguous() for key, value in found.items()}
         save_file(tensors, out / f"{name}.safetensors")

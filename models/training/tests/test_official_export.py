@@ -12,9 +12,9 @@ import torch
 from onnx import TensorProto
 
 from mdetr_training import __main__ as command
-from mdetr_training import official, structures
+from mdetr_training import int8, official, structures
 from mdetr_training import tokenizer as tokenizers
-from mdetr_training.export import as_tuple, run_graph
+from mdetr_training.export import TOLERANCES, as_tuple, run_graph
 from mdetr_training.random_weights import random_network
 
 NAMES = ["resnet101", "efficientnetB3", "resnet101_gqa", "clevr", "resnet101_phrasecut"]
@@ -107,6 +107,28 @@ def test_full_structures_have_the_released_sizes(name: str, queries: int, answer
     assert network.config.queries == queries
     assert (network.config.slots, network.config.d_model, network.stride) == (256, 256, 32)
     assert len(network.fusion_outputs) == 2 + answers
+
+
+@pytest.mark.parametrize("name", ["efficientnetB3", "clevr"])
+def test_weights_of_8_bit(sources, bundles, tmp_path, name: str):
+    source = sources[name]
+    assert all(d < 0.1 for _, d in official.write(source, tmp_path, "0.1.0", "int8"))
+    assert tomllib.loads((tmp_path / "model.toml").read_text())["precision"] == "int8"
+    for graph in ("text", "fusion"):
+        model = onnx.load(tmp_path / f"{graph}.onnx")
+        weights = {i.name: i.data_type for i in model.graph.initializer}
+        products = [n for n in model.graph.node if n.name.startswith(int8.LAYERS)]
+        kinds = {
+            (node.op_type, weights[i])
+            for node in products
+            for i in node.input
+            if node.op_type in ("MatMul", "MatMulInteger") and i in weights
+        }
+        assert kinds >= {("MatMulInteger", TensorProto.INT8)}, graph
+        assert ("MatMul", TensorProto.FLOAT) not in kinds, graph
+        assert not model.graph.value_info
+    for graph in ("vision.onnx", "tokenizer.json"):
+        assert (tmp_path / graph).read_bytes() == (bundles[name] / graph).read_bytes()
 
 
 @pytest.mark.parametrize("name", ["efficientnetB3", "resnet101_phrasecut", "clevr"])
@@ -211,7 +233,7 @@ def test_command_refuses(released, monkeypatch, change: str, message: str):
 
 
 def test_a_difference_from_torch_leaves_no_bundle(sources, tmp_path, monkeypatch):
-    monkeypatch.setitem(official.TOLERANCES, "fp32", 1e-12)
+    monkeypatch.setitem(TOLERANCES, "fp32", 1e-12)
     with pytest.raises(RuntimeError, match=r"differs from PyTorch by .*, expected at most 1e-12"):
         list(official.write(sources["clevr"], tmp_path / "bundle", "0.1.0"))
     assert not (tmp_path / "bundle").exists()

@@ -69,6 +69,32 @@ fn resnet_equals_pytorch() {
     outputs_agree(&folder(), "resnet101", 0);
 }
 
+/// The reference outputs are ONNX Runtime's of the same graphs.
+#[test]
+fn weights_of_8_bit_equal_the_reference() {
+    outputs_agree(&folder(), "resnet101_int8", 0);
+}
+
+#[test]
+fn in_8_bit_answers_do_not_depend_on_the_other_queries() {
+    let (grounder, reference) = load(&folder(), "resnet101_int8");
+    let case = &cases(&folder())[0];
+    let pixels = reference.bytes("pixels.0");
+    let frame = Frame::rgb(case.width, case.height, &pixels).unwrap();
+    let texts = ["a red cube", "ZZZZ 0000", "all cones"];
+    let query = |text: &str| Query::parse(text, text).unwrap();
+    grounder.set_queries(texts.map(query).to_vec()).unwrap();
+    let together = grounder.outputs(&frame).unwrap();
+    for (text, together) in texts.into_iter().zip(together) {
+        grounder.set_queries(vec![query(text)]).unwrap();
+        let alone = grounder.outputs(&frame).unwrap().remove(0);
+        assert_eq!(
+            (alone.logits, alone.boxes),
+            (together.logits, together.boxes)
+        );
+    }
+}
+
 #[test]
 fn efficientnets_equal_pytorch() {
     outputs_agree(&folder(), "efficientnetB3", 0);

@@ -24,7 +24,7 @@ pub struct Manifest {
     /// What the model does: `grounding` at least; `segmentation` and `questions` if it has their
     /// heads.
     pub tasks: Vec<String>,
-    /// Precision of the graphs: `fp32` or `fp16`.
+    /// Precision of the graphs: `fp32`, `fp16`, or `int8` for weights of 8 bit in transformer layers.
     pub precision: String,
     /// How the captions it was trained on name several things; `sentences` if it is not said.
     #[serde(default)]
@@ -230,11 +230,11 @@ impl Manifest {
             "a table if, and only if, \"questions\" is a task",
             if asked { "none" } else { "a table" }.to_owned(),
         )?;
-        let known = ["fp32", "fp16"].contains(&self.precision.as_str());
+        let known = ["fp32", "fp16", "int8"].contains(&self.precision.as_str());
         need(
             known,
             "precision",
-            "\"fp32\" or \"fp16\"",
+            "\"fp32\", \"fp16\" or \"int8\"",
             format!("{:?}", self.precision),
         )?;
 

@@ -388,21 +388,41 @@ pub(crate) trait Plan: fmt::Debug + Send + Sync {
     ) -> Result<Vec<Tensor>, EngineError>;
 }
 
-/// The engine for `kind`; for [`EngineKind::Auto`] the first that is available here, in the order
-/// of [`EngineKind::ALL`].
-pub(crate) fn open(kind: EngineKind, options: &TensorRtOptions) -> Result<Box<dyn Engine>, Error> {
+/// The engine for `kind` and bundles of `precision`; for [`EngineKind::Auto`] the first that is
+/// available here, in the order of [`EngineKind::ALL`].
+pub(crate) fn open(
+    kind: EngineKind,
+    precision: &str,
+    options: &TensorRtOptions,
+) -> Result<Box<dyn Engine>, Error> {
     if kind != EngineKind::Auto {
+        check_precision(kind, precision)?;
         return open_one(kind, options, format!("engine={kind} was asked for"));
     }
     let mut passed_over = String::new();
     for &candidate in &EngineKind::ALL[1..] {
         let reason = format!("engine=auto took {candidate}{passed_over}");
-        match open_one(candidate, options, reason) {
+        let opened = check_precision(candidate, precision)
+            .and_then(|()| open_one(candidate, options, reason));
+        match opened {
             Ok(engine) => return Ok(engine),
             Err(error) => passed_over += &format!("; {error}"),
         }
     }
     unreachable!("tract is always available")
+}
+
+/// Refuses bundles of a precision that an engine does not run.
+pub(crate) fn check_precision(kind: EngineKind, precision: &str) -> Result<(), Error> {
+    if kind == EngineKind::TensorRt && precision == "int8" {
+        return Err(Error::Engine(EngineError::Unavailable {
+            engine: kind.name(),
+            message: "it does not run bundles of int8; export the model with --precision fp16 or \
+                      fp32, or take another engine"
+                .to_owned(),
+        }));
+    }
+    Ok(())
 }
 
 fn open_one(
@@ -467,7 +487,7 @@ mod tests {
 
     #[test]
     fn auto_says_what_it_took_and_why() {
-        let open = |kind| open(kind, &TensorRtOptions::default());
+        let open = |kind| open(kind, "fp32", &TensorRtOptions::default());
         let info = open(EngineKind::Auto).unwrap().info();
         assert!(
             info.reason
@@ -484,12 +504,29 @@ mod tests {
     #[test]
     fn an_engine_that_is_not_built_says_how_to_have_it() {
         for &kind in EngineKind::ALL.iter().filter(|kind| !kind.is_built()) {
-            let error = open(kind, &TensorRtOptions::default())
+            let error = open(kind, "fp32", &TensorRtOptions::default())
                 .map(drop)
                 .unwrap_err();
             let message = error.to_string();
             assert!(message.contains(&format!("--features {kind}")), "{message}");
         }
+    }
+
+    #[test]
+    fn tensorrt_takes_no_weights_of_8_bit() {
+        let open = |kind| open(kind, "int8", &TensorRtOptions::default());
+        let message = open(EngineKind::TensorRt)
+            .map(drop)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("does not run bundles of int8"),
+            "{message}"
+        );
+        let info = open(EngineKind::Auto).unwrap().info();
+        assert_ne!(info.name, "tensorrt");
+        assert!(info.reason.contains("bundles of int8"), "{}", info.reason);
+        assert_eq!(open(EngineKind::Tract).unwrap().info().name, "tract");
     }
 
     #[test]
@@ -515,7 +552,7 @@ mod tests {
             half: false,
             outputs: vec![],
         };
-        let message = open(EngineKind::Tract, &TensorRtOptions::default())
+        let message = open(EngineKind::Tract, "fp32", &TensorRtOptions::default())
             .unwrap()
             .load(source)
             .map(drop)

@@ -518,9 +518,13 @@ impl Grounder {
     }
 
     /// Captions that are fused in one run: of one padded length, and no more than the engine gains
-    /// from.
+    /// from. In int8 activations of a run share a scale: one by one, so that answers do not depend on
+    /// the other queries.
     fn batches<'a>(&self, asked: &'a Encoded) -> impl Iterator<Item = &'a [Caption]> + use<'a> {
-        let most = self.model.engine.texts_at_once().max(1);
+        let most = match self.manifest().precision.as_str() {
+            "int8" => 1,
+            _ => self.model.engine.texts_at_once().max(1),
+        };
         let padded = |caption: &Caption| FusionShape::padded(caption.length());
         let alike = asked.captions.chunk_by(move |a, b| padded(a) == padded(b));
         alike.flat_map(move |captions| captions.chunks(most))

@@ -26,7 +26,8 @@ pub(super) struct Model {
 
 impl Model {
     pub(super) fn load(bundle: Bundle, options: &GrounderOptions) -> Result<Model, Error> {
-        let engine = engine::open(options.engine, &options.tensorrt)?;
+        let precision = &bundle.manifest().precision;
+        let engine = engine::open(options.engine, precision, &options.tensorrt)?;
         let text = TextEncoder::new(
             bundle.clone(),
             options.text_cache_entries,

@@ -36,7 +36,8 @@ pub fn try_plans(
     #[cfg(not(feature = "tensorrt"))]
     {
         let _ = (dir, size, watcher);
-        crate::engine::open(crate::engine::EngineKind::TensorRt, options).map(|_| Vec::new())
+        crate::engine::open(crate::engine::EngineKind::TensorRt, "fp32", options)
+            .map(|_| Vec::new())
     }
 }
 
@@ -49,7 +50,7 @@ mod enabled {
     use super::*;
     use crate::bundle::{Bundle, FUSION_GRAPH, Interface, MASK_GRAPH, TEXT_GRAPH, VISION_GRAPH};
     use crate::engine::tensorrt::{NAME, open_library, ranges, try_build};
-    use crate::engine::{InputShape, InputType};
+    use crate::engine::{EngineKind, InputShape, InputType, check_precision};
     use crate::error::EngineError;
     use crate::frame::check_size;
     use crate::grounder::network::{
@@ -65,8 +66,9 @@ mod enabled {
     ) -> Result<Vec<TriedPlan>, Error> {
         check_size(width, height)?;
         let bundle = Bundle::open(dir)?;
-        let library = open_library()?;
         let manifest = bundle.manifest();
+        check_precision(EngineKind::TensorRt, &manifest.precision)?;
+        let library = open_library()?;
         let sizes = &manifest.network;
         let size = manifest.input_policy().target(width, height);
         let (rows, columns) = grid(size, sizes.stride);
