@@ -60,7 +60,7 @@ class Plan:
 
 
 FULL = Plan(2.0, 20.0, 5, 90.0, 600, 5, 60, 10)
-QUICK = Plan(0.6, 1.8, 2, 10.0, 150, 3, 10, 3)
+QUICK = Plan(0.6, 1.2, 2, 8.0, 150, 3, 10, 3)
 
 
 class Bench:
@@ -82,8 +82,13 @@ class Bench:
 
     def prepare(self) -> None:
         """Everything that is measured with."""
-        for subject in self.subjects:
-            bundles.make(subject)
+        self.bundles = {
+            subject.name: [
+                bundles.make(subject, int8)
+                for int8 in sorted({c.int8 for c in contestants.of(subject)})
+            ]
+            for subject in self.subjects
+        }
         idle.make(self.idle)
         self.frames, self.queries = bundles.write_inputs(self.program, self.out)
         sources = Path(__file__).parent.glob("*.py")
@@ -124,7 +129,8 @@ class Bench:
     def measure_grid(self, subject: Subject) -> None:
         """All contestants on a subject, taking turns."""
         taking_part = contestants.of(subject)
-        key = self.key | {"bundle": bundles.digest(subject.folder / "model.toml")}
+        manifests = [folder / "model.toml" for folder in self.bundles[subject.name]]
+        key = self.key | {"bundle": bundles.digest(*manifests)}
         with contextlib.ExitStack() as stack:
             running: dict[str, Process] = {}
             for count in tables.QUERIES:

@@ -31,7 +31,9 @@ QUERIES = (
     "a green block",
     "the shiny things behind the red cube",
 )
-TOKENIZER = ROOT / "models/tabletop/tokenizer.json"
+TABLETOP = ROOT / "models/tabletop"
+WEIGHTS = ROOT / "models/training/weights/tabletop.safetensors"
+TOKENIZER = TABLETOP / "tokenizer.json"
 """Of all bundles: RoBERTa's is not in the repository. In both, a common word is one token."""
 
 
@@ -42,6 +44,8 @@ class Subject:
     name: str
     title: str
     folder: Path
+    int8: Path
+    """The same with weights of 8 bit, for those that take it."""
     structure: str | None
     """Name of the released structure, with random weights; None: the bundled model."""
     short_side: int | None
@@ -56,9 +60,10 @@ class Subject:
 def subjects(out: Path) -> list[Subject]:
     """The bundles, small to large; those with random weights lie in `out`."""
     full = [("resnet101", "ResNet-101"), ("efficientnetB3", "EfficientNet-B3")]
+    folder = out / "bundles"
     return [
-        Subject("tabletop", "tabletop (bundled)", ROOT / "models/tabletop", None, None),
-        *(Subject(n, title, out / "bundles" / n, n, min(SIZE)) for n, title in full),
+        Subject("tabletop", "tabletop (bundled)", TABLETOP, folder / "tabletop-int8", None, None),
+        *(Subject(n, t, folder / n, folder / f"{n}-int8", n, min(SIZE)) for n, t in full),
     ]
 
 
@@ -78,15 +83,22 @@ def input_size(folder: Path, short_side: int | None) -> tuple[int, int]:
     return (short * width // height, short) if width >= height else (short, short * height // width)
 
 
-def make(subject: Subject) -> None:
-    """Export the bundle if it is not there."""
-    if (subject.folder / "model.toml").exists():
-        return
-    print(f"bench: {subject.folder}: exporting {subject.title} with random weights", flush=True)
-    subject.folder.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "mdetr_training", "export-official"]
-    command += ["--random-weights", str(subject.structure), "--tokenizer", str(TOKENIZER)]
-    subprocess.run([*command, "--out", str(subject.folder)], check=True, stdout=subprocess.DEVNULL)
+def make(subject: Subject, int8: bool) -> Path:
+    """Export the bundle, or the one with weights of 8 bit, if it is not there; gives its folder.
+    The bundled model's own weights may have changed, so its is made anew."""
+    folder = subject.int8 if int8 else subject.folder
+    if (folder / "model.toml").exists() and (subject.structure or not int8):
+        return folder
+    command = [sys.executable, "-m", "mdetr_training"]
+    if subject.structure:
+        command += ["export-official", "--random-weights", subject.structure]
+    else:
+        command += ["export", "--checkpoint", str(WEIGHTS)]
+    command += ["--tokenizer", str(TOKENIZER), "--precision", "int8" if int8 else "fp32"]
+    print(f"bench: {folder}: exporting {subject.title}", flush=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run([*command, "--out", str(folder)], check=True, stdout=subprocess.DEVNULL)
+    return folder
 
 
 def write_inputs(program: Path, out: Path) -> tuple[Path, Path]:

@@ -29,12 +29,15 @@ class Contestant:
     ours: bool
     options: tuple[str, ...]
     """Of `mdetr-bench serve` if it is ours; of `worker.py` otherwise."""
-    only: str | None = None
-    """Name of the one subject it takes part in."""
+    only: tuple[str, ...] = ()
+    """Names of the subjects it takes part in, if not in all."""
+    int8: bool = False
+    """Whether it is given the bundle with weights of 8 bit."""
 
 
 ORT, TRACT = "mdetr-onnxruntime", "mdetr-tract"
 PLAIN, TORCH, MASKS, PACKED = "onnxruntime", "torch", "mdetr-masks", "mdetr-packed"
+INT8 = "mdetr-int8"
 CONTESTANTS = (
     Contestant(ORT, "mdetr on ONNX Runtime", True, ("--engine", "onnxruntime")),
     Contestant(TRACT, "mdetr on tract", True, ("--engine", "tract")),
@@ -45,7 +48,7 @@ CONTESTANTS = (
         "mdetr on ONNX Runtime, with masks",
         True,
         ("--engine", "onnxruntime", "--masks"),
-        only="tabletop",
+        only=("tabletop",),
     ),
     Contestant(
         PACKED,
@@ -53,12 +56,20 @@ CONTESTANTS = (
         True,
         ("--engine", "onnxruntime", "--pack"),
     ),
+    Contestant(
+        INT8,
+        "mdetr on ONNX Runtime, int8",
+        True,
+        ("--engine", "onnxruntime"),
+        only=("tabletop", "efficientnetB3"),
+        int8=True,
+    ),
 )
 
 
 def of(subject: Subject) -> list[Contestant]:
     """Those that take part."""
-    return [c for c in CONTESTANTS if c.only in (None, subject.name)]
+    return [c for c in CONTESTANTS if not c.only or subject.name in c.only]
 
 
 class MeasureError(Exception):
@@ -122,7 +133,8 @@ def command(
     ours = [program, "serve"]
     theirs = [sys.executable, "-m", "bench.worker"]
     width, height = SIZE
-    options = ["--model", subject.folder, "--frames", frames, "--queries", queries]
+    model = subject.int8 if contestant.int8 else subject.folder
+    options = ["--model", model, "--frames", frames, "--queries", queries]
     options += ["--size", f"{width}x{height}"]
     if subject.short_side:
         options += ["--short-side", subject.short_side]

@@ -113,6 +113,16 @@ def test_packed_queries_count_where_they_were_measured():
     assert (target.measured, target.met) == ("1.29; by CPU time 1.29", True)
 
 
+def test_weights_of_8_bit_are_told_apart():
+    times = {ORT: {1: 20.0, 8: 60.0}, tables.INT8: {1: 13.0, 8: 45.0}}
+    single, several = tables.grid_targets(grid(GRID | times))[2:4]
+    assert single.measured.endswith("; in int8 3.08, by CPU time 3.08 (ONNX Runtime)")
+    assert (single.met, several.met) == ("in int8", True)
+    assert tables.targets_table([single]).rstrip().endswith("| in int8 |")
+    too_slow = grid(GRID | times | {tables.INT8: {1: 14.0, 8: 45.0}})
+    assert tables.grid_targets(too_slow)[2].met is False
+
+
 def test_the_element_is_judged_by_its_costliest_frames():
     def rounds(added: float, copied: int = 0) -> list[dict]:
         with_ms = [10 + 100 * added, 10 + 100 * added, 900]
