@@ -7,6 +7,7 @@
 # make soak [FRAMES=100000]            streams that come and go and queries that change, under the leak tracer
 # make bench [QUICK=1] [FORCE=1]       speed, against PyTorch and ONNX Runtime, into docs/benchmarks.md.
 #                                      QUICK: in minutes. FORCE: measure anew what is known
+# make fuzz [TARGET=name] [SECS=60]    what parses, each fuzz target for so long; installs cargo-fuzz
 # make eval                            measure the bundled model, and write models/tabletop/README.md
 # make lint                            formatting, clippy, docs; ruff is part of test-models
 # make data train export               the bundled model from nothing
@@ -17,7 +18,7 @@ PYTHON ?= python3
 VENV := .venv
 MODEL := models/tabletop
 
-.PHONY: setup demo test soak test-models test-tensorrt bench eval lint python data train export
+.PHONY: setup demo test soak fuzz test-models test-tensorrt bench eval lint python data train export
 
 setup:
 	tools/setup
@@ -36,6 +37,9 @@ FRAMES ?= 100000
 
 soak: setup
 	MDETR_SOAK_FRAMES=$(FRAMES) cargo test --release -p gst-plugin-mdetr --test soak -- --nocapture
+
+fuzz: setup
+	tools/fuzz "$(TARGET)" "$(SECS)"
 
 python: $(VENV)/installed
 
@@ -68,6 +72,7 @@ eval: setup
 
 lint: setup
 	cargo fmt --all --check
+	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 

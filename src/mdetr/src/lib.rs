@@ -37,6 +37,8 @@ pub mod engine;
 pub mod error;
 pub mod eval;
 pub mod frame;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod ground;
 pub mod grounder;
 pub mod query;

@@ -1,7 +1,7 @@
 //! A directory with a model: manifest, ONNX graphs, tokenizer.
 
 mod manifest;
-mod onnx;
+pub(crate) mod onnx;
 #[cfg(test)]
 mod tests;
 

@@ -78,7 +78,7 @@ impl PlanKey {
 
 /// What stands before a plan.
 #[derive(Debug, Serialize, Deserialize)]
-struct Header {
+pub(crate) struct Header {
     /// The graph's file when it was built.
     path: String,
     key: PlanKey,
@@ -295,7 +295,7 @@ impl PlanCache {
 }
 
 /// The header at the start of a file, and where the plan begins.
-fn header(start: &[u8]) -> Option<(Header, usize)> {
+pub(crate) fn header(start: &[u8]) -> Option<(Header, usize)> {
     let rest = start.strip_prefix(MAGIC)?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let length = u32::from_le_bytes(*length) as usize;

@@ -128,7 +128,11 @@ pub fn read(dir: &Path, limit: Option<usize>) -> Result<Vec<Picture>, DatasetErr
     parse(&json, &dir.join(IMAGES), limit).map_err(|message| DatasetError::Format { path, message })
 }
 
-fn parse(json: &[u8], images: &Path, limit: Option<usize>) -> Result<Vec<Picture>, String> {
+pub(crate) fn parse(
+    json: &[u8],
+    images: &Path,
+    limit: Option<usize>,
+) -> Result<Vec<Picture>, String> {
     let file: Annotations = serde_json::from_slice(json).map_err(|e| e.to_string())?;
     let mut objects: HashMap<u64, Vec<Object>> = HashMap::new();
     for (index, annotation) in file.annotations.into_iter().enumerate() {

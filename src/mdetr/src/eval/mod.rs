@@ -14,7 +14,7 @@
 //! over the phrase's tokens of their probability, not clipped, and all of them
 //! take part.
 
-mod dataset;
+pub(crate) mod dataset;
 mod metrics;
 
 use std::collections::{BTreeMap, BTreeSet};

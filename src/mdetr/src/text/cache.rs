@@ -87,7 +87,7 @@ fn encode(
 }
 
 /// `None` for anything but a sound entry of this key, text and shape.
-fn decode(bytes: &[u8], key: &str, text: &str, shape: [usize; 2]) -> Option<Vec<f32>> {
+pub(crate) fn decode(bytes: &[u8], key: &str, text: &str, shape: [usize; 2]) -> Option<Vec<f32>> {
     let (_, header) = SafeTensors::read_metadata(bytes).ok()?;
     let metadata = header.metadata().as_ref()?;
     let tensors = SafeTensors::deserialize(bytes).ok()?;

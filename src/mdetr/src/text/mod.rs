@@ -1,6 +1,6 @@
 //! Query text to text memory: tokenizer, encoder on demand, encodings kept in memory and on disk.
 
-mod cache;
+pub(crate) mod cache;
 mod tokenizer;
 
 use std::collections::HashMap;

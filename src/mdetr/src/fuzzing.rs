@@ -1,0 +1,36 @@
+//! What the fuzz targets in `tests/fuzz` call. Built only with `--cfg fuzzing`, which cargo-fuzz sets.
+
+use std::io::Cursor;
+use std::path::Path;
+
+/// Reads a manifest.
+pub fn manifest(text: &str) {
+    drop(crate::bundle::Manifest::parse(
+        Path::new("model.toml"),
+        text,
+    ));
+}
+
+/// Reads the interface of an ONNX file.
+pub fn onnx(bytes: &[u8]) {
+    let length = bytes.len() as u64;
+    drop(crate::bundle::onnx::read_interface(
+        Cursor::new(bytes),
+        length,
+    ));
+}
+
+/// Reads a file of the cache of texts, and of plans.
+pub fn cache(bytes: &[u8]) {
+    drop(crate::text::cache::decode(bytes, "key", "a cube", [3, 2]));
+    drop(crate::engine::plan_cache::header(bytes));
+}
+
+/// Reads the annotations of a data set.
+pub fn annotations(bytes: &[u8]) {
+    drop(crate::eval::dataset::parse(
+        bytes,
+        Path::new("images"),
+        None,
+    ));
+}

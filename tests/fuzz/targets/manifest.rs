@@ -1,0 +1,4 @@
+//! `model.toml`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|text: &str| mdetr::fuzzing::manifest(text));
