@@ -1,11 +1,12 @@
 //! Identities over time: which detection is the object that was seen before.
 //!
 //! Each query has its own tracks. A track is a box that moves at constant velocity (a Kalman filter
-//! for its centre and its sides, by which its mask is moved along); detections continue the tracks whose predicted boxes they overlap
-//! most, by optimal assignment, sure detections first (as ByteTrack does). A track is *tentative*, and
-//! has no id, until it was seen `min_hits` times without a miss; then it is *confirmed*. A confirmed
-//! track that is missed is still reported for `coast`, so that a presence does not flicker, and is
-//! then *lost*: it comes back under its id if it is seen again within `max_age`.
+//! for its centre and its sides), and its mask along with it; detections continue the tracks whose
+//! predicted boxes they overlap most, by optimal assignment, sure detections first (as ByteTrack
+//! does). A track is *tentative*, and has no id, until it was seen `min_hits` times without a miss;
+//! then it is *confirmed*. A confirmed track that is missed is still reported for `coast`, so that a
+//! presence does not flicker, and is then *lost*: it comes back under its id if it is seen again
+//! within `max_age`.
 //!
 //! ```
 //! use std::time::Duration;
