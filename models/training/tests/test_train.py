@@ -80,7 +80,7 @@ def from_their_objects(config: Config) -> Config:
 @pytest.mark.parametrize("from_objects", [False, True])
 def test_learns_to_answer(tmp_path: Path, tokenizer: Path, config: Config, from_objects: bool):
     write_dataset(tmp_path / "set", QUESTIONS)
-    stage = StageConfig(steps=60, warmup=5, lr=2e-3, images=1, captions=5, clip_norm=1.0)
+    stage = StageConfig(steps=120, warmup=5, lr=2e-3, images=1, captions=5, clip_norm=1.0)
     config = replace(with_questions(config), stages=[stage])
     if from_objects:
         config = from_their_objects(config)
