@@ -165,7 +165,7 @@ impl ObjectImpl for Track {
                 unit(
                     "high-threshold",
                     "High threshold",
-                    "Detections with a lower score continue objects but begin none",
+                    "Detections with a lower score continue objects but begin none: presence has hysteresis with a lower score-threshold of mdetr",
                     defaults.high_threshold,
                 ),
             ]

@@ -46,7 +46,8 @@ pub struct TrackOptions {
     pub max_age: Duration,
     /// Least intersection over union of a detection with the box it continues.
     pub iou_threshold: f32,
-    /// Detections with a lower score continue tracks but begin none.
+    /// Detections with a lower score continue tracks but begin none, and are not reported unless they
+    /// do: with a lower score threshold before, presence has hysteresis.
     pub high_threshold: f32,
 }
 

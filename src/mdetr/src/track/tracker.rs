@@ -125,7 +125,7 @@ impl Tracker {
                 match pair {
                     Some(at) => self.tracks[free[*at]].see(detection, time),
                     None if begins => new.push(Track::new(detection, time)),
-                    None => self.untracked.push((*detection).clone()),
+                    None => (),
                 }
             }
             let taken: Vec<usize> = pairs.into_iter().flatten().collect();
@@ -273,6 +273,29 @@ mod tests {
         let carried = &tracker.at(11 * SECOND, &options)[0];
         assert!((carried.bbox.x - 22.0).abs() < 0.3, "{carried:?}");
         assert_eq!(carried.mask, seen(22).mask);
+    }
+
+    #[test]
+    fn presence_has_hysteresis() {
+        let options = TrackOptions {
+            high_threshold: 0.8,
+            ..options()
+        };
+        let scored = |score| Detection { score, ..seen(10) };
+        let (mut tracker, mut next_id) = (Tracker::default(), 1);
+        let mut found = Vec::new();
+        for (step, score) in [0.7, 0.9, 0.9, 0.6, 0.7, 0.6].into_iter().enumerate() {
+            let time = step as u32 * SECOND;
+            tracker.update(time, &[scored(score)], &options, &mut next_id);
+            let now = tracker.at(time, &options);
+            found.push(now.iter().map(|one| one.track).collect::<Vec<_>>());
+        }
+        let known = vec![Some(1)];
+        assert_eq!(found[..2], [vec![], vec![None]]);
+        assert_eq!(
+            found[2..],
+            [known.clone(), known.clone(), known.clone(), known]
+        );
     }
 
     #[test]
