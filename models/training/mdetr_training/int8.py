@@ -14,14 +14,15 @@ LAYERS = ("/text_encoder/encoder/", "/encoder/", "/decoder/")
 def to_int8(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph with products by weights in transformer layers in int8: weights are rounded once,
     with a scale for each output channel, activations in every run, with one for the whole tensor.
-    Convolutions, embeddings, heads, products of activations, inputs and outputs stay in fp32."""
+    Convolutions, embeddings, heads, products of activations, inputs and outputs stay in fp32.
+    Raises ValueError if there are no such products."""
     layers = [
         node.name
         for node in model.graph.node
         if node.op_type == "MatMul" and node.name.startswith(LAYERS)
     ]
     if not layers:
-        return model
+        raise ValueError(f"expected products in {', '.join(LAYERS)}, found none")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
         quiet = logging.getLogger().level

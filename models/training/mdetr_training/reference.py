@@ -67,6 +67,7 @@ FULL_CASES = [
 
 
 INT8 = "_int8"
+"""What the name of a bundle of int8 ends in."""
 LENGTH_STEP = 8
 """What the Rust library pads texts to a multiple of. In int8 padding has a part in the scale of
 activations."""

@@ -131,6 +131,11 @@ def test_weights_of_8_bit(sources, bundles, tmp_path, name: str):
         assert (tmp_path / graph).read_bytes() == (bundles[name] / graph).read_bytes()
 
 
+def test_a_graph_without_layers_is_not_passed_off_as_8_bit(bundles):
+    with pytest.raises(ValueError, match="expected products in /text_encoder/encoder/"):
+        int8.to_int8(onnx.load(bundles["clevr"] / "vision.onnx"))
+
+
 @pytest.mark.parametrize("name", ["efficientnetB3", "resnet101_phrasecut", "clevr"])
 def test_half_precision(sources, tmp_path, name: str):
     source = sources[name]
