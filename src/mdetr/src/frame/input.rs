@@ -387,6 +387,20 @@ mod tests {
         }
     }
 
+    /// Without padding planes are taken as they lie, with it they go through the resizer.
+    #[test]
+    fn a_frame_of_the_networks_size_is_the_same_either_way() {
+        let size = (12, 10);
+        let rgb = picture(size.0, size.1);
+        for format in PixelFormat::ALL {
+            let [as_it_lies, copied] = [0, 4].map(|padding| {
+                let planes = encode(format, &rgb, size.0, size.1, padding);
+                tensor_of(&planes, format, size, size)
+            });
+            assert_eq!(as_it_lies, copied, "{format:?}");
+        }
+    }
+
     #[test]
     fn limited_range_black_white_and_red() {
         let colorimetry = |matrix| Colorimetry {
