@@ -110,6 +110,7 @@
 pub mod meta;
 pub mod regions;
 
+mod allocation;
 mod bundle;
 mod frame;
 mod mdetr;

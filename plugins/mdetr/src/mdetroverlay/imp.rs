@@ -19,7 +19,7 @@ use mdetr::Grounding;
 use mdetr_draw::{Drawing, Mark, Patch, Style};
 
 use super::Regions;
-use crate::{frame, meta, regions};
+use crate::{allocation, frame, meta, regions};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -282,6 +282,26 @@ impl BaseTransformImpl for Overlay {
         state.wanted = None;
         state.last = None;
         Ok(())
+    }
+
+    fn propose_allocation(
+        &self,
+        decide_query: Option<&gst::query::Allocation>,
+        query: &mut gst::query::Allocation,
+    ) -> Result<(), gst::LoggableError> {
+        self.parent_propose_allocation(decide_query, query)?;
+        // What this element blends into must be the whole picture, and have no overlay that would
+        // come on top of it.
+        let announced = self.state.lock().expect("never poisoned").announced;
+        allocation::keep_understood(query, announced);
+        Ok(())
+    }
+
+    fn src_event(&self, event: gst::Event) -> bool {
+        if event.type_() == gst::EventType::Reconfigure {
+            self.state.lock().expect("never poisoned").wanted = None;
+        }
+        self.parent_src_event(event)
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
