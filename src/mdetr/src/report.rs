@@ -13,6 +13,10 @@
 //! model that draws masks has `"mask":{"size":[720,1280],"counts":"..."}`: height, width and COCO's
 //! compressed run lengths. Keys whose value is not known (`pts_ns`, `utc`, `age_ms`, `track`,
 //! `mask`) are left out.
+//!
+//! Where several elements answered a frame, each query says which one did: `"element":"mdetr1","revision":2,
+//! "age_ms":40.0`. Ids are unique within an element. The frame's `revision` is the sum of theirs then, and its
+//! `age_ms` that of the oldest result.
 
 use std::time::{Duration, SystemTime};
 
@@ -40,21 +44,56 @@ pub struct FrameInfo {
     pub age_ms: Option<f64>,
 }
 
+/// What one of several elements found in a frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    /// Name of the element, unique on the frame.
+    pub element: &'a str,
+    /// How old its result is, in milliseconds.
+    pub age_ms: f64,
+    /// Its result, in pixels of the frame.
+    pub grounding: &'a Grounding,
+}
+
 /// One line of JSON without the line feed.
 pub fn to_json_line(info: &FrameInfo, grounding: &Grounding) -> String {
+    let size = [grounding.width, grounding.height];
+    let queries = grounding.queries.iter().map(Entry::new).collect();
+    line(info, size, grounding.revision, queries)
+}
+
+/// The line of a frame of `size` (width and height) that several elements answered.
+pub fn to_json_line_of_parts(info: &FrameInfo, size: [u32; 2], parts: &[Part]) -> String {
+    let revisions = parts.iter().map(|part| part.grounding.revision);
+    let revision = revisions.fold(0, u64::saturating_add);
+    let entries = parts.iter().flat_map(|part| {
+        part.grounding.queries.iter().map(|result| Entry {
+            element: Some(part.element),
+            revision: Some(part.grounding.revision),
+            age_ms: age(Some(part.age_ms)),
+            ..Entry::new(result)
+        })
+    });
+    line(info, size, revision, entries.collect())
+}
+
+fn age(milliseconds: Option<f64>) -> Option<f64> {
+    milliseconds
+        .filter(|age| age.is_finite())
+        .map(|age| rounded(age, 1e3))
+}
+
+fn line(info: &FrameInfo, size: [u32; 2], revision: u64, queries: Vec<Entry>) -> String {
     let line = Line {
         schema: "mdetr/1",
         source: &info.source,
         frame: info.frame,
         pts_ns: info.pts_ns,
         utc: info.utc.and_then(rfc3339),
-        age_ms: info
-            .age_ms
-            .filter(|age| age.is_finite())
-            .map(|age| rounded(age, 1e3)),
-        size: [grounding.width, grounding.height],
-        revision: grounding.revision,
-        queries: grounding.queries.iter().map(Entry::new).collect(),
+        age_ms: age(info.age_ms),
+        size,
+        revision,
+        queries,
     };
     serde_json::to_string(&line).expect("strings and finite numbers always serialise")
 }
@@ -78,6 +117,12 @@ struct Line<'a> {
 #[derive(Serialize)]
 struct Entry<'a> {
     id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    element: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_ms: Option<f64>,
     text: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     present: Option<bool>,
@@ -93,6 +138,9 @@ impl<'a> Entry<'a> {
         let grounded = result.answer.is_none() || result.present();
         Entry {
             id: result.query.id(),
+            element: None,
+            revision: None,
+            age_ms: None,
             text: result.query.text(),
             present: grounded.then(|| result.present()),
             detections: grounded.then(|| result.detections.iter().map(Found::new).collect()),
@@ -297,6 +345,32 @@ mod tests {
             line.contains(r#""phrases":[],"mask":{"size":[2,3],"counts":"222"}}"#),
             "{line}"
         );
+    }
+
+    #[test]
+    fn several_elements_are_told_apart() {
+        let grounding = |revision, text| Grounding {
+            revision,
+            width: 8,
+            height: 8,
+            queries: vec![result("q1", text, vec![])],
+        };
+        let (first, second) = (grounding(2, "a cube"), grounding(5, "a ball"));
+        let part = |element, age_ms, grounding| Part {
+            element,
+            age_ms,
+            grounding,
+        };
+        let parts = [part("near", 0.0, &first), part("far", 40.0, &second)];
+        let line = to_json_line_of_parts(&FrameInfo::default(), [8, 8], &parts);
+        let expected = concat!(
+            r#""size":[8,8],"revision":7,"queries":["#,
+            r#"{"id":"q1","element":"near","revision":2,"age_ms":0.0,"text":"a cube","present":false,"detections":[]},"#,
+            r#"{"id":"q1","element":"far","revision":5,"age_ms":40.0,"text":"a ball","present":false,"detections":[]}]}"#
+        );
+        assert!(line.ends_with(expected), "{line}");
+        let validator = jsonschema::validator_for(&serde_json::from_str(SCHEMA).unwrap()).unwrap();
+        assert!(validator.is_valid(&serde_json::from_str(&line).unwrap()));
     }
 
     #[test]

@@ -80,7 +80,15 @@ impl Grounder {
     /// # Errors
     /// As [`load`](Self::load). A failure is not remembered.
     pub fn load_shared(dir: impl AsRef<Path>, options: GrounderOptions) -> Result<Grounder, Error> {
-        Grounder::with_model(Bundle::open(dir)?, options, Model::shared)
+        Grounder::from_bundle_shared(Bundle::open(dir)?, options)
+    }
+
+    /// As [`load_shared`](Self::load_shared), of a bundle that is open.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_bundle_shared(bundle: Bundle, options: GrounderOptions) -> Result<Grounder, Error> {
+        Grounder::with_model(bundle, options, Model::shared)
     }
 
     /// Loads a bundle that is open.

@@ -30,6 +30,8 @@
 mod motion;
 mod tracker;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::ground::{Grounding, QueryResult};
@@ -63,6 +65,16 @@ impl Default for TrackOptions {
     }
 }
 
+/// Ids of tracks, from 1 on. Clones give ids of one sequence, none of them twice.
+#[derive(Debug, Clone, Default)]
+pub struct TrackIds(Arc<AtomicU64>);
+
+impl TrackIds {
+    fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
 /// The tracks of a stream's standing queries.
 #[derive(Debug, Clone)]
 pub struct Tracking {
@@ -71,18 +83,23 @@ pub struct Tracking {
     last: Option<(Duration, Grounding)>,
     /// One for each query of the last result.
     trackers: Vec<Tracker>,
-    next_id: u64,
+    ids: TrackIds,
 }
 
 impl Tracking {
     /// Nothing was seen yet. Ids begin at 1 and are never used twice, not even after
     /// [`reset`](Self::reset).
     pub fn new(options: TrackOptions) -> Tracking {
+        Tracking::with_ids(options, TrackIds::default())
+    }
+
+    /// As [`new`](Self::new), with ids that are unique among all that share `ids`.
+    pub fn with_ids(options: TrackOptions, ids: TrackIds) -> Tracking {
         Tracking {
             options,
             last: None,
             trackers: Vec::new(),
-            next_id: 1,
+            ids,
         }
     }
 
@@ -121,7 +138,7 @@ impl Tracking {
                 Some(at) => before.swap_remove(at).1,
                 None => Tracker::default(),
             };
-            tracker.update(time, &result.detections, &self.options, &mut self.next_id);
+            tracker.update(time, &result.detections, &self.options, &self.ids);
             self.trackers.push(tracker);
         }
         self.last = Some((time, found.clone()));

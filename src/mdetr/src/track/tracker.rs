@@ -5,8 +5,8 @@ use std::time::Duration;
 use pathfinding::kuhn_munkres::kuhn_munkres;
 use pathfinding::matrix::Matrix;
 
-use super::TrackOptions;
 use super::motion::Motion;
+use super::{TrackIds, TrackOptions};
 use crate::ground::{BBox, Detection};
 
 /// Weight of an overlap of 1 where overlaps are compared as whole numbers.
@@ -93,13 +93,13 @@ pub(super) struct Tracker {
 }
 
 impl Tracker {
-    /// Takes in what was seen at `time`, which never falls. `next_id` is raised for each new object.
+    /// Takes in what was seen at `time`, which never falls. Each new object takes one of `ids`.
     pub fn update(
         &mut self,
         time: Duration,
         detections: &[Detection],
         options: &TrackOptions,
-        next_id: &mut u64,
+        ids: &TrackIds,
     ) {
         self.time = time;
         self.tracks
@@ -142,8 +142,7 @@ impl Tracker {
             if track.seen == time {
                 track.hits = track.hits.saturating_add(1);
                 if track.id.is_none() && track.hits >= options.min_hits {
-                    track.id = Some(*next_id);
-                    *next_id += 1;
+                    track.id = Some(ids.next());
                 }
             }
         }
@@ -250,9 +249,9 @@ mod tests {
 
     /// A tracker that saw a box move right by 2 pixels a second, until it was at 18 after 9 s.
     fn followed(options: &TrackOptions) -> Tracker {
-        let (mut tracker, mut next_id) = (Tracker::default(), 1);
+        let (mut tracker, ids) = (Tracker::default(), TrackIds::default());
         for step in 0..10 {
-            tracker.update(step * SECOND, &[seen(2 * step)], options, &mut next_id);
+            tracker.update(step * SECOND, &[seen(2 * step)], options, &ids);
         }
         tracker
     }
@@ -282,11 +281,11 @@ mod tests {
             ..options()
         };
         let scored = |score| Detection { score, ..seen(10) };
-        let (mut tracker, mut next_id) = (Tracker::default(), 1);
+        let (mut tracker, ids) = (Tracker::default(), TrackIds::default());
         let mut found = Vec::new();
         for (step, score) in [0.7, 0.9, 0.9, 0.6, 0.7, 0.6].into_iter().enumerate() {
             let time = step as u32 * SECOND;
-            tracker.update(time, &[scored(score)], &options, &mut next_id);
+            tracker.update(time, &[scored(score)], &options, &ids);
             let now = tracker.at(time, &options);
             found.push(now.iter().map(|one| one.track).collect::<Vec<_>>());
         }
@@ -303,7 +302,7 @@ mod tests {
         let options = options();
         let mut tracker = followed(&options);
         tracker.resize((40, 20), (80, 20));
-        tracker.update(10 * SECOND, &[], &options, &mut 2);
+        tracker.update(10 * SECOND, &[], &options, &TrackIds::default());
         let missed = &tracker.at(10 * SECOND, &options)[0];
         assert!((missed.bbox.x - 40.0).abs() < 0.6, "{missed:?}");
         let expected = seen(20).mask.map(|mask| mask.resized(80, 20));
