@@ -11,13 +11,32 @@ const PLACES: [&str; 2] = ["models/tabletop", "share/mdetr/models/tabletop"];
 /// Directories above the plugin's that are searched: `lib/ARCH/gstreamer-1.0` to the prefix, and `target/debug` to the workspace.
 const LEVELS: usize = 4;
 
+/// A bundle's directory, and who named it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A property.
+    Named(PathBuf),
+    /// The environment variable [`VARIABLE`].
+    Variable(PathBuf),
+    /// Nobody.
+    Default(PathBuf),
+}
+
+impl Place {
+    pub fn dir(&self) -> &Path {
+        match self {
+            Place::Named(dir) | Place::Variable(dir) | Place::Default(dir) => dir,
+        }
+    }
+}
+
 /// `$MDETR_MODEL`, else the bundled model near the plugin's file, else `models/tabletop` in the working directory.
-pub(crate) fn default_dir(plugin: Option<&Path>) -> PathBuf {
+pub(crate) fn default_place(plugin: Option<&Path>) -> Place {
     if let Some(dir) = env::var_os(VARIABLE).filter(|dir| !dir.is_empty()) {
-        return dir.into();
+        return Place::Variable(dir.into());
     }
     let near = plugin.and_then(near);
-    near.unwrap_or_else(|| PLACES[0].into())
+    Place::Default(near.unwrap_or_else(|| PLACES[0].into()))
 }
 
 /// The bundled model near the plugin's file, which may be a link.

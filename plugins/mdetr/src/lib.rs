@@ -23,13 +23,30 @@
 //! In mode `every-frame` each frame waits for its own result. Up to `max-in-flight` frames are held,
 //! `workers` of them are inferred at once, and frames, events and queries keep their order. Upstream
 //! waits when all places are taken. The latency told to the pipeline is the time in which
-//! `max-in-flight` frames arrive, or the longest a result was seen to take.
+//! `max-in-flight` frames arrive, or, if that is more, the time they need at the pace of the slowest of the
+//! last 64 inferences. A message `latency` is posted when it rises, and when it falls by more than a quarter.
+//!
+//! Going to PAUSED checks the bundle's manifest and the words of the queries; the model is loaded and the
+//! queries are encoded in the background. In mode `every-frame` the first frame waits for that, which messages
+//! of progress tell (code `mdetr-start`); in mode `live` frames pass without detections meanwhile. What goes
+//! wrong is an error message. Going to READY does not wait for it either: it takes half a second at most.
 //!
 //! In mode `live` no frame waits. Each carries the newest finished result and its age; a frame that
 //! finds all workers busy is not inferred, which a QoS message tells at most once a second, where
 //! "dropped" counts skipped inferences. No mode drops a frame.
 //!
 //! A frame that still waits for a worker gives way to a newer one.
+//!
+//! The age of a result is in running time. Where timestamps are missing, or fall in the middle of a segment, it
+//! is the time between the arrivals of the two frames.
+//!
+//! At EOS both modes post their statistics as an element message, as in the property `stats`.
+//!
+//! Several `mdetr` elements may follow one another. Each attaches a result of its own with the element's name
+//! (`element` in regions and lines; two of the same name, in different bins, get a number). Query ids need be
+//! unique within an element only.
+//!
+//! Elements before this one crop pixels, not metadata, and boxes are those of the cropped frame.
 //!
 //! Elements of one process with the same `model`, `engine` and `text-cache-dir` share one loaded model;
 //! the last one out frees it (`model-users` in `stats`). They take turns: as many frames are inferred at

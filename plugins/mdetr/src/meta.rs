@@ -10,6 +10,8 @@ use std::sync::{Arc, Once};
 use gst::glib;
 use mdetr::Grounding;
 
+use crate::regions;
+
 /// Name of the metadata.
 pub const NAME: &str = "GstMdetrGroundingMeta";
 
@@ -21,8 +23,32 @@ const GROUNDING: &str = "grounding";
 pub struct FrameGrounding {
     /// The queries with their detections.
     pub grounding: Arc<Grounding>,
-    /// Time from the frame that was grounded to the one that carries the result; 0 if they are the same.
+    /// Running time from the frame that was grounded to the one that carries the result; 0 if they are the
+    /// same.
     pub age: gst::ClockTime,
+    /// Name of the element that grounded it, unique on a buffer.
+    pub element: Arc<str>,
+}
+
+impl FrameGrounding {
+    /// The queries with their detections in pixels of a frame of this size.
+    pub fn scaled(&self, width: u32, height: u32) -> Grounding {
+        let mut grounding = Grounding::clone(&self.grounding);
+        let scale = (
+            width as f32 / grounding.width as f32,
+            height as f32 / grounding.height as f32,
+        );
+        (grounding.width, grounding.height) = (width, height);
+        if scale == (1.0, 1.0) {
+            return grounding;
+        }
+        for detection in grounding.queries.iter_mut().flat_map(|q| &mut q.detections) {
+            regions::scale(&mut detection.bbox, scale);
+            let mask = detection.mask.take();
+            detection.mask = mask.map(|mask| mask.resized(width, height));
+        }
+        grounding
+    }
 }
 
 #[derive(Debug, Clone, glib::Boxed)]
@@ -58,6 +84,7 @@ fn add(buffer: &mut gst::BufferRef, found: FrameGrounding) -> bool {
             let structure = meta.mut_structure();
             structure.set("revision", found.grounding.revision);
             structure.set("age", found.age);
+            structure.set("element", &*found.element);
             structure.set(GROUNDING, Boxed(found));
             true
         }
@@ -70,11 +97,23 @@ fn content(meta: &gst::meta::CustomMeta) -> Option<FrameGrounding> {
     Some(boxed.0)
 }
 
-/// Attaches a result. Other results on the buffer stay.
-pub fn attach(buffer: &mut gst::BufferRef, found: FrameGrounding) {
+/// Attaches a result. Other results on the buffer stay; if one of them is of an element with the same
+/// name, in another bin, this one's name gets a number.
+pub fn attach(buffer: &mut gst::BufferRef, mut found: FrameGrounding) {
     register();
+    found.element = unique(found.element, &read(buffer));
     let added = add(buffer, found);
     debug_assert!(added, "{NAME} is registered");
+}
+
+fn unique(element: Arc<str>, others: &[FrameGrounding]) -> Arc<str> {
+    let free = |name: &str| others.iter().all(|other| &*other.element != name);
+    if free(&element) {
+        return element;
+    }
+    let numbered = |number: usize| format!("{element}-{number}");
+    let name = (2..).map(numbered).find(|name| free(name));
+    name.map_or(element, Arc::from)
 }
 
 /// The results on a buffer, one for each `mdetr` element it came through, in their order.
@@ -113,6 +152,7 @@ mod tests {
                 queries: vec![],
             }),
             age: gst::ClockTime::from_mseconds(40),
+            element: "mdetr0".into(),
         }
     }
 
@@ -123,14 +163,31 @@ mod tests {
         assert!(read(&buffer).is_empty());
         let writable = buffer.get_mut().expect("the only reference");
         attach(writable, found(3));
-        attach(writable, found(4));
-        assert_eq!(read(&buffer), [found(3), found(4)]);
+        let other = FrameGrounding {
+            element: "other".into(),
+            ..found(4)
+        };
+        attach(writable, other.clone());
+        assert_eq!(read(&buffer), [found(3), other.clone()]);
         let copy = buffer.copy_deep().expect("8 bytes");
         drop(buffer);
-        assert_eq!(read(&copy), [found(3), found(4)]);
+        assert_eq!(read(&copy), [found(3), other]);
         let mut copy = copy;
         remove(copy.get_mut().expect("the only reference"));
         assert!(read(&copy).is_empty());
+    }
+
+    #[test]
+    fn elements_of_the_same_name_are_told_apart() {
+        gst::init().expect("GStreamer is installed");
+        let mut buffer = gst::Buffer::with_size(8).expect("8 bytes");
+        let writable = buffer.get_mut().expect("the only reference");
+        for revision in 1..4 {
+            attach(writable, found(revision));
+        }
+        let results = read(&buffer);
+        let names: Vec<&str> = results.iter().map(|found| &*found.element).collect();
+        assert_eq!(names, ["mdetr0", "mdetr0-2", "mdetr0-3"]);
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //!
 //! | structure | fields |
 //! |---|---|
-//! | `detection` | `label` (the phrases), `label_id` (index of the query), `confidence`, `x_min`, `y_min`, `x_max`, `y_max` (0 to 1), `track` if known |
-//! | `mdetr` | `query` (the text), `revision`, `phrases`, `spans` (`[start, end]` in code points), `scores` (of the phrases), `age` |
+//! | `detection` | `label` (the phrases), `label_id` (index of the query among all on the frame), `confidence`, `x_min`, `y_min`, `x_max`, `y_max` (0 to 1), `track` if known |
+//! | `mdetr` | `element` (name of the `mdetr`), `query` (the text), `revision`, `phrases`, `spans` (`[start, end]` in code points), `scores` (of the phrases), `age` |
+//!
+//! A region's id is unique on its buffer, whoever attached the others.
 //!
 //! A region's type becomes a GQuark, which is never freed: it is an id, never free text.
 
@@ -20,22 +22,34 @@ use crate::meta::{self, FrameGrounding};
 const DETECTION: &str = "detection";
 const MDETR: &str = "mdetr";
 
-/// Attaches one region for each detection, scaled to a frame of `width` x `height` pixels.
-pub fn attach(buffer: &mut gst::BufferRef, found: &FrameGrounding, width: u32, height: u32) {
+/// Attaches a result, and one region for each of its detections, scaled to a frame of `width` x `height`
+/// pixels.
+pub fn attach(buffer: &mut gst::BufferRef, found: FrameGrounding, width: u32, height: u32) {
+    meta::attach(buffer, found);
+    let mut results = meta::read(buffer);
+    let Some(found) = results.pop() else { return };
     let grounding = &found.grounding;
     let frame = (grounding.width as f32, grounding.height as f32);
-    let mut id = 0;
-    for (index, result) in grounding.queries.iter().enumerate() {
+    let first: usize = results.iter().map(|r| r.grounding.queries.len()).sum();
+    let mut id = free_id(buffer);
+    for (index, result) in (first..).zip(&grounding.queries) {
         for detection in &result.detections {
             let corners = relative(detection, frame);
             let rect = pixels(corners, width, height);
             let mut meta = VideoRegionOfInterestMeta::add(buffer, result.query.id(), rect);
             meta.set_id(id);
             meta.add_param(detection_structure(result, detection, index, corners));
-            meta.add_param(mdetr_structure(result, detection, found));
-            id += 1;
+            meta.add_param(mdetr_structure(result, detection, &found));
+            id = id.wrapping_add(1);
         }
     }
+}
+
+/// An id above those of all regions on the buffer.
+fn free_id(buffer: &gst::BufferRef) -> i32 {
+    let regions = buffer.iter_meta::<VideoRegionOfInterestMeta>();
+    let highest = regions.map(|region| region.id()).max();
+    highest.map_or(0, |highest| highest.wrapping_add(1).max(0))
 }
 
 /// Left, top, right, bottom from 0 to 1.
@@ -104,6 +118,7 @@ fn mdetr_structure(
         .clone()
         .map(|p| gst::Array::new([p.span.start, p.span.end]));
     gst::Structure::builder(MDETR)
+        .field("element", &*found.element)
         .field("query", result.query.text())
         .field("revision", found.grounding.revision)
         .field("phrases", gst::Array::new(phrases.clone().map(|p| &p.text)))
@@ -325,6 +340,7 @@ mod tests {
                 }],
             }),
             age: gst::ClockTime::ZERO,
+            element: "mdetr0".into(),
         };
         let mut buffer = gst::Buffer::new();
         let writable = buffer.get_mut().expect("the only reference");

@@ -3,7 +3,6 @@
 //! Lock order: `run`, then the updater's own. No other lock of this file or of `Session` is taken while
 //! one is held: what they guard is cloned out. None is held across inference, pushes, queries or messages.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,16 +10,16 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_video::VideoInfo;
-use mdetr::Grounder;
+use mdetr::Bundle;
 
 use super::properties::{Change, SPECS};
 use super::queue::Item;
-use super::session::{Done, Session};
+use super::session::{Done, Session, Settled};
 use super::settings::Settings;
-use super::updater::{self, Updater};
-use super::{Mode, plans, request, stats};
-use crate::meta::{self, FrameGrounding};
-use crate::{bundle, frame, regions};
+use super::updater::Updater;
+use super::{Mode, request, stats};
+use crate::meta::FrameGrounding;
+use crate::{allocation, bundle, frame, regions};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -47,8 +46,6 @@ pub struct Mdetr {
     /// Statistics of the last run, for those who ask after it.
     last_stats: Mutex<Option<gst::Structure>>,
     last_qos: Mutex<Option<Instant>>,
-    /// Whether plans that are being made for this run are to be given up.
-    give_up: Mutex<Arc<AtomicBool>>,
 }
 
 fn video_caps() -> gst::Caps {
@@ -112,7 +109,6 @@ impl ObjectSubclass for Mdetr {
             run: Mutex::default(),
             last_stats: Mutex::default(),
             last_qos: Mutex::default(),
-            give_up: Mutex::default(),
         }
     }
 }
@@ -217,19 +213,15 @@ impl Mdetr {
         run.as_ref().map(|run| run.session.clone())
     }
 
+    /// Says at once what is wrong with the bundle's manifest or the words of the queries; all that takes
+    /// long happens in the background.
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         let settings = self.settings();
-        let grounder = self.load(&settings)?;
-        let refused = |error: String| gst::error_msg!(gst::LibraryError::Settings, ("{error}"));
-        // In mode live frames pass from the start, and get results once the plans are there.
-        let live = settings.mode == Mode::Live;
-        let later = live && settings.has_queries() && grounder.plans_take_long();
-        if later {
-            settings.standing().map_err(|e| refused(e.to_string()))?;
-        } else if settings.has_queries() {
-            updater::apply(&grounder, &settings).map_err(refused)?;
-            updater::post_queries(&self.obj(), &grounder);
-        } else {
+        let bundle = self.bundle(&settings)?;
+        if let Err(error) = settings.standing() {
+            return Err(gst::error_msg!(gst::LibraryError::Settings, ("{error}")));
+        }
+        if !settings.has_queries() {
             gst::element_imp_warning!(
                 self,
                 gst::LibraryError::Settings,
@@ -239,62 +231,52 @@ impl Mdetr {
         let failed = |error: std::io::Error| {
             gst::error_msg!(gst::CoreError::Thread, ("cannot start a thread: {error}"))
         };
-        let updater = Updater::start(self.obj().downgrade(), grounder.clone()).map_err(failed)?;
-        let session = match Session::start(grounder, &settings) {
-            Ok(session) => session,
-            Err(error) => {
-                updater.stop();
-                return Err(failed(error));
-            }
-        };
+        let session = Session::start(&self.obj().name(), &settings).map_err(failed)?;
+        let version = settings.queries_version;
+        let updater = Updater::start(&self.obj(), session.clone(), bundle, settings);
+        let updater = updater.map_err(|error| {
+            session.shut();
+            session.finish();
+            failed(error)
+        })?;
         *self.run.lock().expect("never poisoned") = Some(Run { session, updater });
-        // A property set while the model was loading.
-        let changed = self.settings().queries_version != settings.queries_version;
-        if changed || later {
+        // Properties set meanwhile.
+        if self.settings().queries_version != version {
             self.update_queries();
         }
         self.update_limits();
         Ok(())
     }
 
-    fn load(&self, settings: &Settings) -> Result<Arc<Grounder>, gst::ErrorMessage> {
-        let dir = settings.model.clone().unwrap_or_else(|| {
+    fn bundle(&self, settings: &Settings) -> Result<Bundle, gst::ErrorMessage> {
+        let named = settings.model.clone().map(bundle::Place::Named);
+        let place = named.unwrap_or_else(|| {
             let factory = self.obj().factory();
             let plugin = factory.and_then(|factory| factory.plugin());
-            bundle::default_dir(plugin.and_then(|plugin| plugin.filename()).as_deref())
+            bundle::default_place(plugin.and_then(|plugin| plugin.filename()).as_deref())
         });
-        let grounder =
-            Grounder::load_shared(&dir, settings.grounder_options()).map_err(|error| {
-                let unnamed = settings.model.is_none() && matches!(error, mdetr::Error::Bundle(_));
-                if unnamed {
-                    let variable = bundle::VARIABLE;
-                    gst::error_msg!(
-                        gst::ResourceError::NotFound,
-                        ("{error}. No model was named: set model=DIR or {variable}")
-                    )
-                } else {
-                    gst::error_msg!(gst::ResourceError::OpenRead, ("{error}"))
-                }
-            })?;
-        let give_up = Arc::default();
-        *self.give_up.lock().expect("never poisoned") = Arc::clone(&give_up);
-        plans::watch(&grounder, self.obj().downgrade(), give_up);
-        let engine = grounder.engine();
-        gst::info!(
-            CAT,
-            imp = self,
-            "model {} on {} {}: {}",
-            dir.display(),
-            engine.name,
-            engine.version,
-            engine.reason
-        );
-        Ok(Arc::new(grounder))
+        let bundle = Bundle::open(place.dir()).map_err(|error| {
+            let (kind, hint) = match place {
+                bundle::Place::Named(_) => (gst::ResourceError::OpenRead, String::new()),
+                bundle::Place::Variable(_) => (
+                    gst::ResourceError::OpenRead,
+                    format!(". {} names this place", bundle::VARIABLE),
+                ),
+                bundle::Place::Default(_) => (
+                    gst::ResourceError::NotFound,
+                    format!(
+                        ". No model was named: set model=DIR or {}",
+                        bundle::VARIABLE
+                    ),
+                ),
+            };
+            gst::error_msg!(kind, ("{error}{hint}"))
+        })?;
+        gst::info!(CAT, imp = self, "model {}", bundle.dir().display());
+        Ok(bundle)
     }
 
     fn shut(&self) {
-        let give_up = self.give_up.lock().expect("never poisoned").clone();
-        give_up.store(true, Ordering::Relaxed);
         if let Some(session) = self.session() {
             session.shut();
         }
@@ -305,7 +287,10 @@ impl Mdetr {
         if let Some(Run { session, updater }) = run {
             session.shut();
             updater.stop();
-            session.join();
+            let left = session.finish();
+            if left > 0 {
+                gst::info!(CAT, imp = self, "{left} threads end what they have begun");
+            }
             let stats = stats::of(&session);
             *self.last_stats.lock().expect("never poisoned") = Some(stats);
         }
@@ -328,14 +313,17 @@ impl Mdetr {
         }
     }
 
-    fn update_limits(&self) {
+    /// What changes while the model is loading is taken up once it is loaded.
+    pub(super) fn update_limits(&self) {
         let Some(session) = self.session() else {
             return;
         };
+        let Some(grounder) = session.grounder() else {
+            return;
+        };
         let settings = self.settings();
-        let by_model = session.grounder.manifest().thresholds;
+        let by_model = grounder.manifest().thresholds;
         let or = |value: f32, default: f32| if value < 0.0 { default } else { value };
-        let grounder = &session.grounder;
         grounder.set_score_threshold(or(settings.score_threshold, by_model.score));
         grounder.set_phrase_threshold(or(settings.phrase_threshold, by_model.phrase));
         grounder.set_overlap_threshold(or(settings.overlap_threshold, by_model.overlap));
@@ -390,19 +378,8 @@ impl Mdetr {
             let original = buffer.clone();
             gst::meta::ParentBufferMeta::add(buffer.make_mut(), &original);
         }
-        self.attach(session, &mut buffer, offer.found);
+        attach(&mut buffer, &offer.info, offer.found);
         self.srcpad.push(buffer)
-    }
-
-    fn attach(&self, session: &Session, buffer: &mut gst::Buffer, found: Option<FrameGrounding>) {
-        let Some(found) = found else { return };
-        let size = match session.info() {
-            Some(info) => (info.width(), info.height()),
-            None => (found.grounding.width, found.grounding.height),
-        };
-        let buffer = buffer.make_mut();
-        regions::attach(buffer, &found, size.0, size.1);
-        meta::attach(buffer, found);
     }
 
     fn post_qos(&self, session: &Session, buffer: &gst::BufferRef) {
@@ -461,6 +438,12 @@ impl Mdetr {
         {
             return false;
         }
+        if let gst::EventView::Segment(segment) = event.view() {
+            session.set_segment(segment.segment());
+        }
+        if session.mode == Mode::Live && event.type_() == gst::EventType::Eos {
+            self.post_stats(&session);
+        }
         if session.mode == Mode::EveryFrame && event.is_serialized() {
             return session.enqueue_event(event);
         }
@@ -513,9 +496,8 @@ impl Mdetr {
     fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
         if query.is_serialized()
             && let Some(session) = self.session()
-            && session.mode == Mode::EveryFrame
         {
-            if !session.drain() {
+            if session.mode == Mode::EveryFrame && !session.drain() {
                 return false;
             }
             if let gst::QueryViewMut::Allocation(allocation) = query.view_mut() {
@@ -525,7 +507,7 @@ impl Mdetr {
         gst::Pad::query_default(pad, Some(&*self.obj()), query)
     }
 
-    /// What downstream answers, with room for the frames held here.
+    /// What downstream answers and this element understands, with room for the frames held here.
     fn answer_allocation(
         &self,
         session: &Session,
@@ -534,7 +516,8 @@ impl Mdetr {
         if !self.srcpad.peer_query(allocation.query_mut()) {
             return false;
         }
-        let held = session.max_in_flight() as u32;
+        allocation::keep_understood(allocation, true);
+        let held = session.held() as u32;
         let pools: Vec<_> = allocation.allocation_pools().collect();
         for (index, (pool, size, min, max)) in pools.into_iter().enumerate() {
             let wanted = min.saturating_add(held);
@@ -625,12 +608,16 @@ impl Mdetr {
     }
 
     fn push_frame(&self, session: &Session, done: Done) -> Result<(), gst::FlowError> {
-        let (mut buffer, found) = session.settle(done);
+        let Settled {
+            mut buffer,
+            info,
+            found,
+        } = session.settle(done);
         // Frames behind a refused one are dropped, as upstream is told with its next frame.
         session.flow()?;
         let found = found.map_err(|failure| self.fail(&failure))?;
-        self.attach(session, &mut buffer, found);
-        if session.latency_grew() {
+        attach(&mut buffer, &info, found);
+        if session.latency_changed() {
             self.post_latency();
         }
         self.srcpad.push(buffer).map(|_| ())
@@ -660,6 +647,13 @@ impl Mdetr {
             latency.set(live, min + ours, max.map(|max| max + ours));
         }
         answered
+    }
+}
+
+/// Attaches what was found to a frame of these caps.
+fn attach(buffer: &mut gst::Buffer, info: &VideoInfo, found: Option<FrameGrounding>) {
+    if let Some(found) = found {
+        regions::attach(buffer.make_mut(), found, info.width(), info.height());
     }
 }
 

@@ -12,7 +12,9 @@ mod queue;
 mod request;
 mod session;
 mod settings;
+mod start;
 mod stats;
+mod threads;
 mod turns;
 mod updater;
 

@@ -3,28 +3,34 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use gst::glib;
 use gst::prelude::*;
 use mdetr::{Grounder, PlanEvent};
 
 use super::Mdetr;
+use super::start::post_progress;
 
 /// Name of the element message.
 const MESSAGE: &str = "mdetr-plan";
 
-/// Posts an element message `mdetr-plan` for each per cent of a phase, and gives up the plan once
-/// `give_up` is set.
-pub(super) fn watch(grounder: &Grounder, element: glib::WeakRef<Mdetr>, give_up: Arc<AtomicBool>) {
+/// Posts an element message `mdetr-plan` for each per cent of a phase, with a message of progress if
+/// `posts_progress`, and gives up the plan once `give_up` is set.
+pub(super) fn watch(
+    grounder: &Grounder,
+    element: &Mdetr,
+    posts_progress: bool,
+    give_up: Arc<AtomicBool>,
+) {
     let last = AtomicU32::new(u32::MAX);
+    let element = element.downgrade();
     grounder.watch_plans(Arc::new(move |event| {
         if let Some(element) = element.upgrade() {
-            post(&element, event, &last);
+            post(&element, event, &last, posts_progress);
         }
         !give_up.load(Ordering::Relaxed)
     }));
 }
 
-fn post(element: &Mdetr, event: &PlanEvent, last: &AtomicU32) {
+fn post(element: &Mdetr, event: &PlanEvent, last: &AtomicU32, posts_progress: bool) {
     let message = gst::Structure::builder(MESSAGE);
     let structure = match event {
         PlanEvent::Building {
@@ -37,6 +43,10 @@ fn post(element: &Mdetr, event: &PlanEvent, last: &AtomicU32) {
             let percent = u32::try_from(percent.unwrap_or(0)).unwrap_or(100).min(100);
             if last.swap(percent, Ordering::Relaxed) == percent {
                 return;
+            }
+            if posts_progress {
+                let text = format!("building the plan of {graph}: {phase}, {percent} %");
+                post_progress(element, gst::ProgressType::Continue, &text);
             }
             message
                 .field("graph", graph)

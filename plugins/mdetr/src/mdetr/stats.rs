@@ -70,15 +70,17 @@ fn milliseconds(duration: &Duration) -> f64 {
 
 /// What a run and its grounder have counted.
 pub(super) fn of(session: &Session) -> gst::Structure {
-    let grounder = &session.grounder;
-    let revision = grounder.queries().revision();
-    structure(
-        &session.counters(),
-        &grounder.stats(),
-        revision,
-        Some(grounder.engine()),
-        grounder.model_users() as u64,
-    )
+    let counters = session.counters();
+    match session.grounder() {
+        Some(grounder) => structure(
+            &counters,
+            &grounder.stats(),
+            grounder.queries().revision(),
+            Some(grounder.engine()),
+            grounder.model_users() as u64,
+        ),
+        None => structure(&counters, &Stats::default(), 0, None, 0),
+    }
 }
 
 /// The same before the first run.

@@ -1,26 +1,24 @@
 //! Changes the standing queries while the element plays.
 
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread::{self, JoinHandle};
 
-use gst::glib;
 use gst::prelude::*;
-use mdetr::Grounder;
+use mdetr::{Bundle, Grounder};
 
 use super::Mdetr;
-use super::session::guarded;
+use super::session::{Preparation, Session, guarded};
 use super::settings::Settings;
+use super::start::Start;
 
-/// A thread that encodes new queries and swaps them in.
+/// A thread that loads the model, encodes queries and swaps them in.
 ///
 /// Of several changes that come while one is being encoded, only the last is done.
 pub(super) struct Updater {
     shared: Arc<Shared>,
-    thread: JoinHandle<()>,
 }
 
 #[derive(Default)]
-struct Shared {
+pub(super) struct Shared {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -35,6 +33,7 @@ struct State {
 pub(super) fn apply(grounder: &Grounder, settings: &Settings) -> Result<u64, String> {
     let standing = settings.standing().map_err(|error| error.to_string())?;
     grounder.set_packing(settings.pack_queries.into());
+    let _preparation = Preparation::begin();
     guarded(|| grounder.set_queries(standing))
 }
 
@@ -55,15 +54,31 @@ pub(super) fn post_queries(element: &Mdetr, grounder: &Grounder) {
 
 impl Updater {
     pub fn start(
-        element: glib::WeakRef<Mdetr>,
-        grounder: Arc<Grounder>,
+        element: &Mdetr,
+        session: Arc<Session>,
+        bundle: Bundle,
+        settings: Settings,
     ) -> std::io::Result<Updater> {
         let shared = Arc::new(Shared::default());
-        let thread = thread::Builder::new().name("mdetr-queries".into()).spawn({
-            let shared = shared.clone();
+        let updater = Updater {
+            shared: shared.clone(),
+        };
+        if settings.has_queries() {
+            updater.request(settings.clone());
+        }
+        let start = Start::begin(element, session.clone(), &bundle);
+        let element = element.downgrade();
+        let threads = session.clone();
+        threads.threads.spawn("mdetr-queries".into(), {
             move || {
+                let Some(grounder) = start.run(bundle, &settings, &shared) else {
+                    return;
+                };
                 while let Some(settings) = shared.next() {
                     let applied = apply(&grounder, &settings);
+                    if session.stopping() {
+                        return;
+                    }
                     let Some(element) = element.upgrade() else {
                         return;
                     };
@@ -78,7 +93,7 @@ impl Updater {
                 }
             }
         })?;
-        Ok(Updater { shared, thread })
+        Ok(updater)
     }
 
     /// Asks for the queries of `settings`.
@@ -87,18 +102,19 @@ impl Updater {
         self.shared.changed.notify_one();
     }
 
-    /// Waits for the change in progress, if any; drops one that has not begun.
+    /// Drops a change that has not begun.
     pub fn stop(self) {
         self.shared.state.lock().expect("never poisoned").stopping = true;
         self.shared.changed.notify_one();
-        if self.thread.thread().id() != thread::current().id() {
-            // The thread has no panic to report that the library did not turn into an error.
-            let _ = self.thread.join();
-        }
     }
 }
 
 impl Shared {
+    /// What is wanted at this moment.
+    pub fn wanted(&self) -> Option<Settings> {
+        self.state.lock().expect("never poisoned").wanted.take()
+    }
+
     fn next(&self) -> Option<Settings> {
         let mut state = self.state.lock().expect("never poisoned");
         loop {

@@ -8,7 +8,8 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_video::{VideoCapsBuilder, VideoMeta};
-use mdetr::{FrameInfo, Grounding, report};
+use mdetr::report::{self, Part};
+use mdetr::{FrameInfo, Grounding};
 
 use super::time;
 use crate::meta::{self, FrameGrounding};
@@ -209,16 +210,18 @@ impl ToJson {
             frame,
             pts_ns: buffer.pts().map(gst::ClockTime::nseconds),
             utc: time::referenced(&buffer).or_else(captured),
-            age_ms: found
-                .iter()
-                .map(|f| f.age.nseconds() as f64 / 1e6)
-                .reduce(f64::max),
+            age_ms: found.iter().map(|f| milliseconds(f.age)).reduce(f64::max),
         };
-        let grounding = match found.is_empty() {
-            true => regions::grounding(&buffer, width, height),
-            false => merged(&found, width, height),
+        let scaled: Vec<Grounding> = found.iter().map(|f| f.scaled(width, height)).collect();
+        let mut line = match scaled.as_slice() {
+            [] => report::to_json_line(&info, &regions::grounding(&buffer, width, height)),
+            [only] => report::to_json_line(&info, only),
+            several => {
+                let part = |(found, grounding)| part(found, grounding);
+                let parts: Vec<Part> = found.iter().zip(several).map(part).collect();
+                report::to_json_line_of_parts(&info, [width, height], &parts)
+            }
         };
-        let mut line = report::to_json_line(&info, &grounding);
         line.push('\n');
         gst::trace!(CAT, imp = self, "{line}");
         let mut output = gst::Buffer::from_slice(line.into_bytes());
@@ -278,35 +281,14 @@ impl ToJson {
     }
 }
 
-/// The results of all `mdetr` elements before this one as a single one, scaled to the frame.
-fn merged(found: &[FrameGrounding], width: u32, height: u32) -> Grounding {
-    let mut whole = Grounding {
-        revision: found
-            .iter()
-            .map(|f| f.grounding.revision)
-            .max()
-            .unwrap_or(0),
-        width,
-        height,
-        queries: Vec::new(),
-    };
-    for FrameGrounding { grounding, .. } in found {
-        let scale = (
-            width as f32 / grounding.width as f32,
-            height as f32 / grounding.height as f32,
-        );
-        whole
-            .queries
-            .extend(grounding.queries.iter().cloned().map(|mut result| {
-                if scale != (1.0, 1.0) {
-                    for detection in &mut result.detections {
-                        regions::scale(&mut detection.bbox, scale);
-                        let mask = detection.mask.take();
-                        detection.mask = mask.map(|mask| mask.resized(width, height));
-                    }
-                }
-                result
-            }));
+fn part<'a>(found: &'a FrameGrounding, grounding: &'a Grounding) -> Part<'a> {
+    Part {
+        element: &found.element,
+        age_ms: milliseconds(found.age),
+        grounding,
     }
-    whole
+}
+
+fn milliseconds(age: gst::ClockTime) -> f64 {
+    age.nseconds() as f64 / 1e6
 }

@@ -10,10 +10,10 @@ use gst::prelude::*;
 use gst_base::subclass::prelude::*;
 use gst_video::{VideoCapsBuilder, VideoInfo};
 use mdetr::Grounding;
-use mdetr::track::{TrackOptions, Tracking};
+use mdetr::track::{TrackIds, TrackOptions, Tracking};
 
 use crate::meta::{self, FrameGrounding};
-use crate::{frame, regions};
+use crate::{allocation, frame, regions};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -28,6 +28,7 @@ const START: gst::ClockTime = gst::ClockTime::from_seconds(3600);
 
 /// One `mdetr` element upstream.
 struct Stream {
+    element: Arc<str>,
     tracking: Tracking,
     /// The result that was taken in last.
     last: Option<Arc<Grounding>>,
@@ -39,8 +40,9 @@ struct State {
     segment: gst::FormattedSegment<gst::ClockTime>,
     /// Time of the last frame.
     now: Option<gst::ClockTime>,
-    /// In the order of the results on a frame.
     streams: Vec<Stream>,
+    /// Of all streams.
+    ids: TrackIds,
 }
 
 impl State {
@@ -69,13 +71,26 @@ impl State {
         }
     }
 
+    fn stream(&mut self, element: &Arc<str>, options: &TrackOptions) -> &mut Stream {
+        let known = self.streams.iter().position(|s| s.element == *element);
+        let index = known.unwrap_or_else(|| {
+            self.streams.push(Stream {
+                element: element.clone(),
+                tracking: Tracking::with_ids(options.clone(), self.ids.clone()),
+                last: None,
+            });
+            self.streams.len() - 1
+        });
+        &mut self.streams[index]
+    }
+
     fn follow(
         &mut self,
-        index: usize,
         found: FrameGrounding,
         now: gst::ClockTime,
+        options: &TrackOptions,
     ) -> FrameGrounding {
-        let stream = &mut self.streams[index];
+        let stream = self.stream(&found.element, options);
         let new = stream
             .last
             .as_ref()
@@ -88,7 +103,7 @@ impl State {
         match stream.tracking.at(duration(now)) {
             Some(grounding) => FrameGrounding {
                 grounding: Arc::new(grounding),
-                age: found.age,
+                ..found
             },
             None => found,
         }
@@ -258,6 +273,16 @@ impl BaseTransformImpl for Track {
         self.parent_sink_event(event)
     }
 
+    fn propose_allocation(
+        &self,
+        decide_query: Option<&gst::query::Allocation>,
+        query: &mut gst::query::Allocation,
+    ) -> Result<(), gst::LoggableError> {
+        self.parent_propose_allocation(decide_query, query)?;
+        allocation::keep_understood(query, true);
+        Ok(())
+    }
+
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *self.state.lock().expect("never poisoned") = State::default();
         Ok(())
@@ -278,23 +303,15 @@ impl BaseTransformImpl for Track {
         if found.is_empty() {
             return Ok(gst::FlowSuccess::Ok);
         }
-        while state.streams.len() < found.len() {
-            state.streams.push(Stream {
-                tracking: Tracking::new(options.clone()),
-                last: None,
-            });
-        }
         let followed: Vec<FrameGrounding> = found
             .into_iter()
-            .enumerate()
-            .map(|(index, found)| state.follow(index, found, now))
+            .map(|found| state.follow(found, now, &options))
             .collect();
         drop(state);
         regions::remove(buffer);
         meta::remove(buffer);
         for found in followed {
-            regions::attach(buffer, &found, width, height);
-            meta::attach(buffer, found);
+            regions::attach(buffer, found, width, height);
         }
         Ok(gst::FlowSuccess::Ok)
     }

@@ -190,3 +190,49 @@ fn a_new_size_mid_stream_is_taken_up() {
         }
     }
 }
+
+/// Frames of two sizes in turn, all in flight at once: regions belong to the caps of their own frame.
+#[test]
+fn regions_of_frames_in_flight_keep_to_their_own_size() {
+    for mode in ["every-frame", "live"] {
+        let element = mdetr("a red cube");
+        element.set_property_from_str("mode", mode);
+        element.set_property("max-in-flight", 8u32);
+        element.set_property("workers", 1u32);
+        let mut harness = harness(&element, RGB);
+        let sizes = [(64, 48), (640, 480), (32, 24), (64, 48)];
+        let mut pushed = Vec::new();
+        for (width, height) in sizes {
+            harness.set_src_caps_str(&format!(
+                "video/x-raw,format=RGB,width={width},height={height},framerate=25/1"
+            ));
+            for number in 0..2 {
+                harness
+                    .push(rgb_frame(width, height, number))
+                    .expect("taken");
+                pushed.push((width, height));
+            }
+        }
+        for (width, height) in pushed {
+            let frame = harness.pull().expect("comes out");
+            let found = gstmdetr::meta::read(&frame);
+            assert!(mode == "live" || found[0].age == gst::ClockTime::ZERO);
+            for region in frame.iter_meta::<gst_video::VideoRegionOfInterestMeta>() {
+                let corners = region.param("detection").expect("ours");
+                let corner = |name| corners.get::<f64>(name).expect("told");
+                let (x, y, w, h) = region.rect();
+                let near = |corner: f64, side: u32, pixel: u32| {
+                    (corner * f64::from(side) - f64::from(pixel)).abs() <= 1.01
+                };
+                assert!(
+                    near(corner("x_min"), width, x)
+                        && near(corner("y_min"), height, y)
+                        && near(corner("x_max"), width, x + w)
+                        && near(corner("y_max"), height, y + h),
+                    "{mode}, {width}x{height}: {:?} and {corners}",
+                    region.rect()
+                );
+            }
+        }
+    }
+}

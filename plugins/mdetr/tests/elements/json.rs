@@ -26,7 +26,7 @@ fn lines(description: &str) -> Vec<(gst::Buffer, Value)> {
         .collect()
 }
 
-fn parse(buffer: &gst::BufferRef) -> Value {
+pub fn parse(buffer: &gst::BufferRef) -> Value {
     let schema: Value = serde_json::from_str(mdetr::report::SCHEMA).expect("the schema is JSON");
     let validator = jsonschema::validator_for(&schema).expect("the schema is a schema");
     let map = buffer.map_readable().expect("system memory");

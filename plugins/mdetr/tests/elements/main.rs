@@ -1,5 +1,6 @@
 //! Tests of the plugin's elements, in pipelines and in harnesses.
 
+mod allocation;
 mod common;
 mod errors;
 mod frames;
@@ -10,6 +11,7 @@ mod metadata;
 mod modes;
 mod overlay;
 mod queries;
+mod start;
 mod streaming;
 mod streams;
 mod tabletop;

@@ -81,20 +81,95 @@ fn absence_is_stated() {
     assert!(!found[0].grounding.queries[0].present());
 }
 
+/// Two elements in a row, each with queries of its own that have the same ids.
+const TWO: &str =
+    "videotestsrc num-buffers=4 ! video/x-raw,format=RGB,width=64,height=48,framerate=25/1
+     ! MDETR queries=\"<\\\"a red cube\\\",\\\"a cone\\\">\" max-detections=2
+     ! mdetr name=second model=MODEL query=\"all balls\" score-threshold=0 max-detections=3";
+
 #[test]
 fn two_elements_in_a_row_both_answer() {
-    let pipeline = crate::common::pipeline(
-        "videotestsrc num-buffers=2 ! video/x-raw,format=RGB,width=64,height=48
-         ! MDETR query=\"a red cube\" ! mdetr name=second model=MODEL query=\"all balls\" ! fakesink",
-    );
+    let pipeline = crate::common::pipeline(&format!("{TWO} ! fakesink"));
     let frames = crate::common::collect(&crate::common::pad(&pipeline, "second", "src"));
     crate::common::run(&pipeline).expect("a sound pipeline");
     for frame in frames.lock().expect("done").iter() {
         let found = gstmdetr::meta::read(frame);
-        let texts: Vec<&str> = found
+        let answers: Vec<(&str, &str)> = found
             .iter()
-            .map(|f| f.grounding.queries[0].query.text())
+            .map(|f| (&*f.element, f.grounding.queries[0].query.text()))
             .collect();
-        assert_eq!(texts, ["a red cube", "all balls"]);
+        assert_eq!(answers, [("mdetr", "a red cube"), ("second", "all balls")]);
+    }
+}
+
+#[test]
+fn the_regions_of_two_elements_are_told_apart() {
+    let pipeline = crate::common::pipeline(&format!("{TWO} ! fakesink"));
+    let frames = crate::common::collect(&crate::common::pad(&pipeline, "second", "src"));
+    // A region of somebody else is on the frames before ours.
+    let pad = crate::common::pad(&pipeline, "mdetr", "sink");
+    pad.add_probe(gst::PadProbeType::BUFFER, |_, info| {
+        if let Some(buffer) = info.buffer_mut() {
+            let buffer = buffer.make_mut();
+            VideoRegionOfInterestMeta::add(buffer, "face", (1, 2, 3, 4)).set_id(6);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    crate::common::run(&pipeline).expect("a sound pipeline");
+    for frame in frames.lock().expect("done").iter() {
+        let metas: Vec<_> = frame.iter_meta::<VideoRegionOfInterestMeta>().collect();
+        let ids: Vec<i32> = metas.iter().map(|meta| meta.id()).collect();
+        assert_eq!(ids, [6, 7, 8, 9, 10, 11, 12, 13]);
+        let ours: Vec<(String, String, i32)> = metas[1..]
+            .iter()
+            .map(|meta| {
+                let element = meta.param("mdetr").expect("ours").get("element");
+                let class = meta.param("detection").expect("ours").get("label_id");
+                let id = meta.roi_type().to_owned();
+                (element.expect("told"), id, class.expect("told"))
+            })
+            .collect();
+        let expected = [
+            ("mdetr", "q1", 0),
+            ("mdetr", "q1", 0),
+            ("mdetr", "q2", 1),
+            ("mdetr", "q2", 1),
+            ("second", "q1", 2),
+            ("second", "q1", 2),
+            ("second", "q1", 2),
+        ];
+        let expected = expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c));
+        assert_eq!(ours, expected);
+    }
+}
+
+#[test]
+fn two_elements_are_told_apart_in_tracks_and_lines() {
+    let pipeline = crate::common::pipeline(&format!(
+        "{TWO} ! mdetrtrack min-hits=1 high-threshold=0 ! mdetr2json name=json ! fakesink"
+    ));
+    let lines = crate::common::collect(&crate::common::pad(&pipeline, "json", "src"));
+    crate::common::run(&pipeline).expect("a sound pipeline");
+    for line in lines.lock().expect("done").iter() {
+        let line = crate::json::parse(line);
+        assert_eq!(line["revision"], 2);
+        let queries = line["queries"].as_array().expect("checked");
+        let of = |query: &serde_json::Value| {
+            assert_eq!(query["revision"], 1);
+            assert_eq!(query["age_ms"], 0.0);
+            let text = |name: &str| query[name].as_str().expect("checked").to_owned();
+            (text("element"), text("id"))
+        };
+        let found: Vec<(String, String)> = queries.iter().map(of).collect();
+        let expected = [("mdetr", "q1"), ("mdetr", "q2"), ("second", "q1")];
+        assert_eq!(found, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+        let tracks = queries.iter().flat_map(|query| {
+            let found = query["detections"].as_array().expect("checked");
+            found.iter().filter_map(|found| found["track"].as_u64())
+        });
+        let tracks: Vec<u64> = tracks.collect();
+        let distinct: std::collections::BTreeSet<u64> = tracks.iter().copied().collect();
+        assert!(tracks.len() >= 3, "{line}");
+        assert_eq!(distinct.len(), tracks.len(), "{tracks:?}");
     }
 }

@@ -132,6 +132,35 @@ fn statistics_outlive_the_run() {
     assert!(stat::<f64>(&element, "latency-median-ms") > 0.0);
 }
 
+#[test]
+fn statistics_are_posted_at_the_end_of_the_stream() {
+    for mode in ["every-frame", "live"] {
+        let pipeline = pipeline(&format!(
+            "videotestsrc num-buffers=5 ! video/x-raw,format=RGB,width=64,height=48
+             ! MDETR mode={mode} query=\"a red cube\" ! fakesink"
+        ));
+        let bus = pipeline.bus().expect("a pipeline has a bus");
+        pipeline.set_state(gst::State::Playing).expect("plays");
+        let (mut posted, mut ended) = (Vec::new(), false);
+        while !ended {
+            let message = bus.timed_pop(PATIENCE).expect("EOS");
+            match message.view() {
+                gst::MessageView::Element(element) => {
+                    let stats = element.structure().expect("ours have one");
+                    if stats.name() == "application/x-mdetr-stats" {
+                        posted.push(stats.get::<u64>("frames").expect("counted"));
+                    }
+                }
+                gst::MessageView::Eos(_) => ended = true,
+                gst::MessageView::Error(error) => panic!("{error:?}"),
+                _ => (),
+            }
+        }
+        pipeline.set_state(gst::State::Null).expect("stops");
+        assert_eq!(posted, [5], "{mode}");
+    }
+}
+
 /// A gray frame with a white square whose left edge is at `x`; all of one level where `x` is 64.
 fn square(number: u64, level: u8, x: usize) -> gst::Buffer {
     let mut buffer = rgb_frame(64, 48, number);

@@ -48,6 +48,7 @@ fn frame(caps: &str, present: bool) -> gst::Buffer {
     let found = gstmdetr::meta::FrameGrounding {
         grounding: Arc::new(grounding),
         age: gst::ClockTime::ZERO,
+        element: "mdetr0".into(),
     };
     gstmdetr::meta::attach(buffer.get_mut().expect("the only reference"), found);
     buffer

@@ -307,6 +307,52 @@ fn results_have_an_age_in_reverse_playback() {
 }
 
 #[test]
+fn ages_survive_timestamps_that_fall_in_the_middle_of_a_segment() {
+    init();
+    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    let hour = 3_600_000;
+    let times = [hour, hour + 40, 0, 40, 80, 120].map(Some);
+    let found = ages(&segment, &times);
+    assert_eq!(
+        (found[0], found[1], found[3..].to_vec()),
+        (0, 40, vec![0, 40, 80])
+    );
+    // By the time that passed since the frame that was inferred arrived.
+    assert!(found[2] < 60_000, "{found:?}");
+}
+
+#[test]
+fn ages_are_in_running_time() {
+    init();
+    let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    segment.set_rate(2.0);
+    let times = [0, 40, 80, 120, 160].map(Some);
+    assert_eq!(ages(&segment, &times), [0, 20, 40, 0, 20]);
+}
+
+#[test]
+fn a_result_is_carried_into_the_next_segment() {
+    init();
+    let element = mdetr("a red cube");
+    element.set_property("inference-interval", 3u32);
+    let mut harness = harness(&element, RGB);
+    let mut push = |base: u64, time: u64| {
+        let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        segment.set_base(gst::ClockTime::from_mseconds(base));
+        assert!(harness.push_event(gst::event::Segment::new(&segment)));
+        let mut buffer = rgb_frame(64, 48, time);
+        let writable = buffer.get_mut().expect("the only reference");
+        writable.set_pts(gst::ClockTime::from_mseconds(time));
+        let pushed = harness.push_and_pull(buffer).expect("comes out");
+        gstmdetr::meta::read(&pushed)[0].age.mseconds()
+    };
+    // A file that is played again and again.
+    assert_eq!(push(0, 960), 0);
+    assert_eq!(push(1000, 0), 40);
+    assert_eq!(push(1000, 40), 80);
+}
+
+#[test]
 fn frames_without_timestamps_are_answered() {
     init();
     let segment = gst::FormattedSegment::<gst::ClockTime>::new();

@@ -51,10 +51,10 @@ fn frame(number: u64, grounding: &Arc<Grounding>, age: u64) -> gst::Buffer {
     let found = FrameGrounding {
         grounding: grounding.clone(),
         age: gst::ClockTime::from_mseconds(40 * age),
+        element: "mdetr0".into(),
     };
     let writable = buffer.get_mut().expect("the only reference");
-    regions::attach(writable, &found, SIZE.0, SIZE.1);
-    meta::attach(writable, found);
+    regions::attach(writable, found, SIZE.0, SIZE.1);
     buffer
 }
 
@@ -213,10 +213,10 @@ fn the_size_may_change_on_the_way() {
     let result = FrameGrounding {
         grounding: Arc::new(grounding),
         age: gst::ClockTime::ZERO,
+        element: "mdetr0".into(),
     };
     let writable = large.get_mut().unwrap();
-    regions::attach(writable, &result, 128, 96);
-    meta::attach(writable, result);
+    regions::attach(writable, result, 128, 96);
     let passed = harness.push_and_pull(large).unwrap();
     assert_eq!(tracks(&passed), [(40.0, Some(1))]);
 }

@@ -1,15 +1,27 @@
 //! Mode every-frame: frames wait in a queue for their result.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 
+use gst_video::VideoInfo;
+
 use super::super::queue::Item;
-use super::{Done, Finished, Job, Outcome, Session};
+use super::{Done, Finished, Job, Outcome, Session, Start};
 use crate::meta::FrameGrounding;
 
+/// A frame that leaves, with what its caps say.
+pub(in super::super) struct Settled {
+    pub buffer: gst::Buffer,
+    pub info: Arc<VideoInfo>,
+    /// The result that goes with it, or why there is none.
+    pub found: Result<Option<FrameGrounding>, String>,
+}
+
 impl Session {
-    /// Queues a frame; waits while `max-in-flight` are queued.
+    /// Queues a frame; waits until frames can be answered, and while `max-in-flight` are queued.
     pub fn enqueue(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.wait_for_start()?;
         let asked = self.asked();
         let picture = self.picture(&buffer);
         let mut inner = self.lock();
@@ -44,12 +56,21 @@ impl Session {
             };
             inner.queue.push_frame(Done {
                 buffer,
+                info,
                 outcome,
                 time,
             });
         }
         self.changed.notify_all();
         Ok(gst::FlowSuccess::Ok)
+    }
+
+    fn wait_for_start(&self) -> Result<(), gst::FlowError> {
+        let mut inner = self.lock();
+        while inner.start == Start::Waiting && inner.open().is_ok() {
+            inner = self.wait(inner);
+        }
+        inner.open()
     }
 
     /// Queues a serialized event behind the frames before it; `false` while flushing.
@@ -120,28 +141,33 @@ impl Session {
         }
     }
 
-    /// The result that goes with a frame, or why there is none. Frames must come in order.
-    pub fn settle(&self, done: Done) -> (gst::Buffer, Result<Option<FrameGrounding>, String>) {
+    /// The frame with the result that goes with it. Frames must come in order.
+    pub fn settle(&self, done: Done) -> Settled {
         let Done {
             buffer,
+            info,
             outcome,
             time,
         } = done;
         let found = match outcome {
             Outcome::Grounded(grounding) => {
                 let finished = Finished { grounding, time };
-                let found = finished.carried_to(time);
+                let found = finished.carried_to(time, &self.element);
                 self.lock().newest = Some(finished);
                 Ok(Some(found))
             }
             Outcome::Carried => {
                 let newest = self.lock().newest.clone();
-                Ok(newest.map(|newest| newest.carried_to(time)))
+                Ok(newest.map(|newest| newest.carried_to(time, &self.element)))
             }
             Outcome::Unasked => Ok(None),
             Outcome::Failed(failure) => Err(failure),
         };
-        (buffer, found)
+        Settled {
+            buffer,
+            info,
+            found,
+        }
     }
 
     /// Results of frames so far are not for those that follow.

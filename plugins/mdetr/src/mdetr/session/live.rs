@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Job, Offer, Session};
+use super::{Job, Offer, Session, Start};
 
 impl Session {
     /// Gives the newest result for a frame and hands the frame to a worker if one is free, or will take
@@ -14,18 +14,26 @@ impl Session {
         if inner.flushing || inner.stopping {
             return Err(gst::FlowError::Flushing);
         }
+        if inner.start == Start::Failed {
+            return Err(gst::FlowError::Error);
+        }
         let info = inner.info.clone().ok_or(gst::FlowError::NotNegotiated)?;
         let time = inner.arrive(buffer);
         if asked.is_none() {
             (inner.newest, inner.last_started) = (None, None);
         }
-        let found = inner.newest.as_ref().map(|newest| newest.carried_to(time));
+        let newest = inner.newest.as_ref();
+        let found = newest.map(|newest| newest.carried_to(time, &self.element));
         let due = inner.due(buffer, time.index, self.interval.load(Ordering::Relaxed));
         let mut offer = Offer {
+            info: info.clone(),
             found,
             taken: false,
             skipped: false,
         };
+        let starting = inner.start == Start::Waiting;
+        // The newest frame is answered by the first queries, once they stand.
+        let asked = asked.or(starting.then_some(0));
         let Some(revision) = asked.filter(|_| due) else {
             return Ok(offer);
         };
@@ -33,12 +41,16 @@ impl Session {
             inner.counters.unchanged += 1;
             return Ok(offer);
         }
-        let busy = inner.jobs.len() + inner.busy >= self.workers;
         let waits = |job: &Job| matches!(job, Job::Frame { .. });
-        let waiting = inner.jobs.iter().position(waits).filter(|_| busy);
+        let waiting = inner.jobs.iter().position(waits);
+        let busy = match starting {
+            true => waiting.is_some(),
+            false => inner.jobs.len() + inner.busy >= self.workers,
+        };
+        let waiting = waiting.filter(|_| busy);
         // A frame that still waits gives way to this one, which is newer.
         let replaced = waiting.and_then(|index| inner.jobs.remove(index));
-        offer.skipped = busy;
+        offer.skipped = busy && !starting;
         offer.taken = !busy || replaced.is_some();
         inner.counters.skipped += u64::from(offer.skipped);
         if offer.taken {

@@ -5,15 +5,16 @@
 //! lock of `turns`. Each inference has a turn among those of all elements in the process.
 
 mod every_frame;
+mod latency;
 mod live;
 mod workers;
 
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread::{self, JoinHandle, ThreadId};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
 
 use gst_video::VideoInfo;
 use mdetr::frame::LumaGrid;
@@ -23,9 +24,16 @@ use super::Mode;
 use super::queue::Queue;
 use super::settings::Settings;
 use super::stats::Counters;
+use super::threads::Threads;
 use super::turns::Seat;
 use crate::frame;
 use crate::meta::FrameGrounding;
+pub(super) use every_frame::Settled;
+use latency::Latency;
+pub(super) use latency::Preparation;
+
+/// How long READY waits for inferences and encodings in progress; nothing can interrupt those.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A result and the frame it was made from.
 #[derive(Debug, Clone)]
@@ -38,18 +46,19 @@ pub(super) struct Finished {
 #[derive(Debug, Clone, Copy)]
 struct FrameTime {
     index: u64,
-    pts: Option<gst::ClockTime>,
+    /// Running time, also outside of the segment.
+    running: Option<gst::Signed<gst::ClockTime>>,
     arrived: Instant,
 }
 
 impl Finished {
     /// The result as a frame of another time carries it.
-    fn carried_to(&self, time: FrameTime) -> FrameGrounding {
-        // Backwards in reverse playback.
-        let by_pts = time
-            .pts
-            .zip(self.time.pts)
-            .map(|(to, from)| to.max(from) - to.min(from));
+    fn carried_to(&self, time: FrameTime, element: &Arc<str>) -> FrameGrounding {
+        // Timestamps that fall in the middle of a segment are those of another clock.
+        let by_running_time = time
+            .running
+            .zip(self.time.running)
+            .and_then(|(to, from)| (to - from).positive());
         let by_arrival = || {
             let passed = time.arrived.saturating_duration_since(self.time.arrived);
             gst::ClockTime::from_nseconds(passed.as_nanos().try_into().unwrap_or(u64::MAX - 1))
@@ -59,8 +68,9 @@ impl Finished {
             age: if time.index == self.time.index {
                 gst::ClockTime::ZERO
             } else {
-                by_pts.unwrap_or_else(by_arrival)
+                by_running_time.unwrap_or_else(by_arrival)
             },
+            element: element.clone(),
         }
     }
 }
@@ -69,6 +79,7 @@ impl Finished {
 #[derive(Debug)]
 pub(super) struct Done {
     pub buffer: gst::Buffer,
+    info: Arc<VideoInfo>,
     outcome: Outcome,
     time: FrameTime,
 }
@@ -97,9 +108,21 @@ enum Job {
     },
 }
 
+/// Whether frames can be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// The model or the first queries are not there yet.
+    Waiting,
+    Ready,
+    /// They cannot be had; the application was told why.
+    Failed,
+}
+
 /// What mode live does with a frame.
 #[derive(Debug)]
 pub(super) struct Offer {
+    /// What the frame's own caps say.
+    pub info: Arc<VideoInfo>,
     /// The newest finished result.
     pub found: Option<FrameGrounding>,
     /// A worker holds a reference to the frame now.
@@ -110,6 +133,7 @@ pub(super) struct Offer {
 
 #[derive(Debug)]
 struct Inner {
+    start: Start,
     stopping: bool,
     flushing: bool,
     /// What downstream said last.
@@ -117,6 +141,7 @@ struct Inner {
     /// Rises when frames in flight become void.
     epoch: u64,
     info: Option<Arc<VideoInfo>>,
+    segment: gst::FormattedSegment<gst::ClockTime>,
     jobs: VecDeque<Job>,
     /// Of `jobs`, how many have a worker that waits for its turn.
     claimed: usize,
@@ -130,10 +155,7 @@ struct Inner {
     last_started: Option<u64>,
     /// The picture inferred last and the revision it was asked about.
     pictured: Option<(LumaGrid, u64)>,
-    /// Longest time from a frame's arrival to its result, with a quarter on top.
-    slowest: gst::ClockTime,
-    /// The latency last told.
-    reported: gst::ClockTime,
+    latency: Latency,
     counters: Counters,
 }
 
@@ -142,6 +164,8 @@ impl Inner {
     fn open(&self) -> Result<(), gst::FlowError> {
         if self.flushing || self.stopping {
             Err(gst::FlowError::Flushing)
+        } else if self.start == Start::Failed {
+            Err(gst::FlowError::Error)
         } else {
             self.flow
         }
@@ -164,7 +188,9 @@ impl Inner {
         self.counters.arrived(now);
         FrameTime {
             index,
-            pts: buffer.pts(),
+            running: buffer
+                .pts()
+                .and_then(|pts| self.segment.to_running_time_full(pts)),
             arrived: now,
         }
     }
@@ -196,7 +222,10 @@ impl Inner {
 
 /// One run of the element.
 pub(super) struct Session {
-    pub grounder: Arc<Grounder>,
+    /// There once the model is loaded.
+    grounder: OnceLock<Arc<Grounder>>,
+    /// Name of the element, for its results.
+    element: Arc<str>,
     pub mode: Mode,
     max_in_flight: usize,
     workers: usize,
@@ -204,29 +233,36 @@ pub(super) struct Session {
     /// Bits of an `f32`; 0: every picture counts as changed.
     change_threshold: AtomicU32,
     seat: Seat,
+    /// Whether plans that are being made for this run are to be given up.
+    given_up: Arc<AtomicBool>,
     inner: Mutex<Inner>,
     /// Notified when anything in `inner` changes that a thread may wait for.
     changed: Condvar,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Workers, and what encodes queries.
+    pub threads: Threads,
 }
 
 impl Session {
-    /// Starts the workers.
-    pub fn start(grounder: Arc<Grounder>, settings: &Settings) -> std::io::Result<Arc<Session>> {
+    /// Starts the workers, which wait for [`ready`](Self::ready).
+    pub fn start(element: &str, settings: &Settings) -> std::io::Result<Arc<Session>> {
         let session = Arc::new(Session {
-            grounder,
+            grounder: OnceLock::new(),
+            element: element.into(),
             mode: settings.mode,
             max_in_flight: settings.in_flight(),
             workers: settings.worker_count(),
             interval: AtomicU32::new(settings.inference_interval),
             change_threshold: AtomicU32::new(settings.change_threshold.to_bits()),
             seat: Seat::take(settings.worker_count()),
+            given_up: Arc::default(),
             inner: Mutex::new(Inner {
+                start: Start::Waiting,
                 stopping: false,
                 flushing: false,
                 flow: Ok(()),
                 epoch: 0,
                 info: None,
+                segment: gst::FormattedSegment::new(),
                 jobs: VecDeque::new(),
                 claimed: 0,
                 busy: 0,
@@ -237,28 +273,61 @@ impl Session {
                 arrived: 0,
                 last_started: None,
                 pictured: None,
-                slowest: gst::ClockTime::ZERO,
-                reported: gst::ClockTime::ZERO,
+                latency: Latency::default(),
                 counters: Counters::default(),
             }),
             changed: Condvar::new(),
-            threads: Mutex::default(),
+            threads: Threads::default(),
         });
         for number in 0..session.workers {
             let worker = session.clone();
-            let spawned = thread::Builder::new()
-                .name(format!("mdetr-worker-{number}"))
-                .spawn(move || worker.work());
-            match spawned {
-                Ok(thread) => session.threads.lock().expect("never poisoned").push(thread),
-                Err(error) => {
-                    session.shut();
-                    session.join();
-                    return Err(error);
-                }
+            let name = format!("mdetr-worker-{number}");
+            if let Err(error) = session.threads.spawn(name, move || worker.work()) {
+                session.shut();
+                session.threads.finish(PATIENCE);
+                return Err(error);
             }
         }
         Ok(session)
+    }
+
+    /// The model, once it is loaded.
+    pub fn grounder(&self) -> Option<&Arc<Grounder>> {
+        self.grounder.get()
+    }
+
+    /// The model is loaded; its first queries may still be encoded.
+    pub fn set_grounder(&self, grounder: Arc<Grounder>) {
+        // Nobody sets a second one.
+        let _ = self.grounder.set(grounder);
+    }
+
+    /// Frames can be answered: the first queries stand, if there are any.
+    pub fn ready(&self) {
+        let asked = self.asked();
+        let mut inner = self.lock();
+        inner.start = Start::Ready;
+        // A frame that waited is answered by these.
+        if let Some((picture, revision)) = inner.pictured.take().zip(asked) {
+            inner.pictured = Some((picture.0, revision));
+        }
+        self.changed.notify_all();
+    }
+
+    /// Frames will not be answered, as the application knows.
+    pub fn fail(&self) {
+        self.lock().start = Start::Failed;
+        self.changed.notify_all();
+    }
+
+    /// Set once the session is shut.
+    pub fn given_up(&self) -> Arc<AtomicBool> {
+        self.given_up.clone()
+    }
+
+    /// Whether the element is going to READY.
+    pub fn stopping(&self) -> bool {
+        self.lock().stopping
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -276,6 +345,7 @@ impl Session {
 
     /// Takes no more frames and wakes every thread; frames in flight are dropped.
     pub fn shut(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
         let mut inner = self.lock();
         inner.stopping = true;
         inner.void_frames();
@@ -285,13 +355,10 @@ impl Session {
         self.seat.leave();
     }
 
-    /// Waits for the workers, each of which ends at most one frame more after `shut`.
-    pub fn join(&self) {
-        let threads = std::mem::take(&mut *self.threads.lock().expect("never poisoned"));
-        for thread in threads {
-            // Workers catch panics; one outside of that has nothing left to report here.
-            let _ = thread.join();
-        }
+    /// Waits a little for what is in progress, once the session is shut; gives how many threads go on.
+    /// Each ends after its frame or its text, and nobody hears of that.
+    pub fn finish(&self) -> usize {
+        self.threads.finish(PATIENCE)
     }
 
     /// Takes over when frames are inferred. Thresholds of the grounder may have changed too: the next
@@ -328,7 +395,18 @@ impl Session {
         }
         inner.last_started = None;
         inner.pictured = None;
+        inner.latency.forget();
         self.changed.notify_all();
+    }
+
+    /// Frames from now on are of this segment.
+    pub fn set_segment(&self, segment: &gst::Segment) {
+        // Segments in other units say nothing about times.
+        let segment = segment
+            .clone()
+            .downcast()
+            .unwrap_or_else(|_| gst::FormattedSegment::new());
+        self.lock().segment = segment;
     }
 
     pub fn info(&self) -> Option<Arc<VideoInfo>> {
@@ -345,41 +423,37 @@ impl Session {
     }
 
     /// How long a frame may stay in the element.
-    ///
-    /// With every frame inferred in time, no frame is held longer than it takes as many as may be in
-    /// flight to arrive. Where inference was seen to take longer, that counts.
     pub fn latency(&self) -> gst::ClockTime {
-        let mut inner = self.lock();
-        inner.reported = self.latency_now(&inner);
-        inner.reported
+        self.update_latency().0
     }
 
-    /// Whether the latency has risen since it was last told or asked after.
-    pub fn latency_grew(&self) -> bool {
-        let mut inner = self.lock();
-        let now = self.latency_now(&inner);
-        let grew = now > inner.reported;
-        inner.reported = now;
-        grew
+    /// Whether the latency is another than was last told or asked after.
+    pub fn latency_changed(&self) -> bool {
+        self.update_latency().1
     }
 
-    fn latency_now(&self, inner: &Inner) -> gst::ClockTime {
-        match self.mode {
-            Mode::Live => gst::ClockTime::ZERO,
-            Mode::EveryFrame => {
-                let expected = frame::duration(inner.info.as_deref()) * self.max_in_flight as u64;
-                expected.max(inner.slowest)
-            }
+    fn update_latency(&self) -> (gst::ClockTime, bool) {
+        if self.mode == Mode::Live {
+            return (gst::ClockTime::ZERO, false);
         }
+        let mut inner = self.lock();
+        let arrival = frame::duration(inner.info.as_deref()) * self.max_in_flight as u64;
+        inner
+            .latency
+            .update(arrival, self.max_in_flight, self.workers)
     }
 
-    pub fn max_in_flight(&self) -> usize {
-        self.max_in_flight
+    /// Buffers that are held at once at most.
+    pub fn held(&self) -> usize {
+        match self.mode {
+            Mode::EveryFrame => self.max_in_flight,
+            Mode::Live => self.workers,
+        }
     }
 
     /// The revision of the standing queries, if there are any.
     fn asked(&self) -> Option<u64> {
-        let standing = self.grounder.queries();
+        let standing = self.grounder()?.queries();
         (!standing.queries().is_empty()).then_some(standing.revision())
     }
 }

@@ -1,24 +1,32 @@
 //! What the workers do, in both modes.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use gst_video::VideoInfo;
-use mdetr::Grounding;
+use mdetr::{Grounder, Grounding};
 
-use super::{Done, Finished, FrameTime, Job, Outcome, Session, guarded};
+use super::latency::{Preparation, Quiet};
+use super::{Done, Finished, Job, Outcome, Session, Start, guarded};
 use crate::frame;
 
 impl Session {
     pub(super) fn work(&self) {
         while self.claim_job() {
+            let (begun, quiet) = (Instant::now(), Quiet::begin());
             let Some(_turn) = self.seat.turn() else {
                 return;
             };
             // A flush may have taken the job away.
             let Some(job) = self.take_job() else { continue };
+            // There before any job is claimed.
+            let Some(grounder) = self.grounder() else {
+                return;
+            };
             match job {
                 Job::Prepare(width, height) => {
-                    if let Err(failure) = guarded(|| self.grounder.prepare(width, height)) {
+                    let _preparation = Preparation::begin();
+                    if let Err(failure) = guarded(|| grounder.prepare(width, height)) {
                         self.lock().failure.get_or_insert(failure);
                     }
                 }
@@ -29,8 +37,20 @@ impl Session {
                     epoch,
                     place,
                 } => {
-                    let result = self.ground(&buffer, &info);
-                    self.finish(buffer, result, time, epoch, place);
+                    let result = ground(grounder, &buffer, &info);
+                    if result.is_ok() && quiet.lasts() {
+                        self.lock().latency.took(begun.elapsed());
+                    }
+                    let done = Done {
+                        buffer,
+                        info,
+                        outcome: match result {
+                            Ok(grounding) => Outcome::Grounded(Arc::new(grounding)),
+                            Err(failure) => Outcome::Failed(failure),
+                        },
+                        time,
+                    };
+                    self.finish_frame(done, epoch, place);
                 }
             }
             self.lock().busy -= 1;
@@ -41,7 +61,9 @@ impl Session {
     /// Waits for a job that no other worker waits to begin; `false` once the session is shut.
     fn claim_job(&self) -> bool {
         let mut inner = self.lock();
-        while !inner.stopping && inner.jobs.len() <= inner.claimed {
+        let waits =
+            |inner: &super::Inner| inner.start != Start::Ready || inner.jobs.len() <= inner.claimed;
+        while !inner.stopping && waits(&inner) {
             inner = self.wait(inner);
         }
         inner.claimed += 1;
@@ -57,45 +79,20 @@ impl Session {
         job
     }
 
-    fn ground(&self, buffer: &gst::BufferRef, info: &VideoInfo) -> Result<Grounding, String> {
-        guarded(|| frame::with_frame(buffer, info, |frame| self.grounder.ground(frame)))?
-            .map_err(|error| error.to_string())
-    }
-
-    fn finish(
-        &self,
-        buffer: gst::Buffer,
-        result: Result<Grounding, String>,
-        time: FrameTime,
-        epoch: u64,
-        place: Option<u64>,
-    ) {
+    fn finish_frame(&self, done: Done, epoch: u64, place: Option<u64>) {
+        let time = done.time;
         let mut inner = self.lock();
-        if result.is_ok() {
-            let took = time.arrived.elapsed();
-            inner.counters.inferred(took);
-            if took.as_nanos() > u128::from(inner.slowest.nseconds()) {
-                inner.slowest = gst::ClockTime::from_nseconds((took.as_nanos() * 5 / 4) as u64);
-            }
+        if matches!(done.outcome, Outcome::Grounded(_)) {
+            inner.counters.inferred(time.arrived.elapsed());
         }
-        let result = result.map(Arc::new);
         match place {
             Some(place) => {
-                let outcome = match result {
-                    Ok(grounding) => Outcome::Grounded(grounding),
-                    Err(failure) => Outcome::Failed(failure),
-                };
-                let done = Done {
-                    buffer,
-                    outcome,
-                    time,
-                };
                 // The queue was flushed meanwhile if it does not take the frame.
                 let _ = inner.queue.finish(place, done);
             }
             None if inner.epoch != epoch => (),
-            None => match result {
-                Ok(grounding) => {
+            None => match done.outcome {
+                Outcome::Grounded(grounding) => {
                     let newer = inner
                         .newest
                         .as_ref()
@@ -104,10 +101,20 @@ impl Session {
                         inner.newest = Some(Finished { grounding, time });
                     }
                 }
-                Err(failure) => {
+                Outcome::Failed(failure) => {
                     inner.failure.get_or_insert(failure);
                 }
+                Outcome::Carried | Outcome::Unasked => (),
             },
         }
     }
+}
+
+fn ground(
+    grounder: &Grounder,
+    buffer: &gst::BufferRef,
+    info: &VideoInfo,
+) -> Result<Grounding, String> {
+    guarded(|| frame::with_frame(buffer, info, |frame| grounder.ground(frame)))?
+        .map_err(|error| error.to_string())
 }

@@ -1,0 +1,176 @@
+//! The latency that mode every-frame tells the pipeline.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Of how many inferences the slowest counts.
+const WINDOW: usize = 64;
+
+/// How long a frame may stay in the element, by what was seen lately.
+///
+/// Frames that keep up are held no longer than it takes as many as may be in flight to arrive. Where
+/// inferences take longer, a frame waits until those in flight before it are done. A value is told with a
+/// quarter on top, so that it need not rise often, and falls once it is a quarter too high.
+#[derive(Debug, Default)]
+pub(super) struct Latency {
+    /// The last inferences, from their beginning to their result.
+    recent: VecDeque<Duration>,
+    reported: gst::ClockTime,
+}
+
+impl Latency {
+    /// Notes an inference.
+    pub fn took(&mut self, inference: Duration) {
+        if self.recent.len() == WINDOW {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(inference);
+    }
+
+    /// Frames of another kind come from now on.
+    pub fn forget(&mut self) {
+        *self = Latency::default();
+    }
+
+    /// The value to tell, and whether it is another than before. `arrival` is the time in which
+    /// `in_flight` frames arrive; `workers` infer at once.
+    pub fn update(
+        &mut self,
+        arrival: gst::ClockTime,
+        in_flight: usize,
+        workers: usize,
+    ) -> (gst::ClockTime, bool) {
+        let slowest = self.recent.iter().max().copied().unwrap_or_default();
+        let waves = (in_flight as f64 / workers.max(1) as f64).max(1.0);
+        let nanoseconds = |time: Duration| {
+            let nanoseconds = time.as_secs_f64() * waves * 1e9;
+            gst::ClockTime::from_nseconds(nanoseconds as u64)
+        };
+        let needed = arrival.max(nanoseconds(slowest));
+        let wanted = arrival.max(nanoseconds(slowest * 5 / 4));
+        let changes = needed > self.reported || wanted < self.reported * 3 / 4;
+        if changes {
+            self.reported = wanted;
+        }
+        (self.reported, changes)
+    }
+}
+
+/// Preparations of all elements in the process. They take processors, locks and the model's engine away
+/// from inferences, whose times say nothing about those to come then.
+static PREPARATIONS: Mutex<Preparations> = Mutex::new(Preparations {
+    running: 0,
+    begun: 0,
+});
+
+#[derive(Debug)]
+struct Preparations {
+    running: usize,
+    begun: u64,
+}
+
+/// A preparation, until it is dropped.
+#[derive(Debug)]
+pub(in super::super) struct Preparation(());
+
+impl Preparation {
+    pub fn begin() -> Preparation {
+        let mut preparations = PREPARATIONS.lock().unwrap_or_else(PoisonError::into_inner);
+        preparations.running += 1;
+        preparations.begun += 1;
+        Preparation(())
+    }
+}
+
+impl Drop for Preparation {
+    fn drop(&mut self) {
+        let mut preparations = PREPARATIONS.lock().unwrap_or_else(PoisonError::into_inner);
+        preparations.running -= 1;
+    }
+}
+
+/// A time in which nothing is prepared.
+#[derive(Debug)]
+pub(super) struct Quiet(Option<u64>);
+
+impl Quiet {
+    pub fn begin() -> Quiet {
+        let preparations = PREPARATIONS.lock().unwrap_or_else(PoisonError::into_inner);
+        Quiet((preparations.running == 0).then_some(preparations.begun))
+    }
+
+    /// Whether nothing has been prepared since the beginning.
+    pub fn lasts(&self) -> bool {
+        self.0.is_some() && self.0 == Quiet::begin().0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn ms(value: u64) -> gst::ClockTime {
+        gst::ClockTime::from_mseconds(value)
+    }
+
+    #[test]
+    fn frames_that_keep_up_wait_for_those_in_flight_to_arrive() {
+        let mut latency = Latency::default();
+        assert_eq!(latency.update(ms(120), 3, 2), (ms(120), true));
+        assert_eq!(latency.update(ms(120), 3, 2), (ms(120), false));
+        latency.took(20 * MS);
+        assert_eq!(latency.update(ms(120), 3, 2), (ms(120), false));
+    }
+
+    #[test]
+    fn inferences_that_take_longer_count_for_all_in_flight() {
+        let mut latency = Latency::default();
+        latency.took(100 * MS);
+        // Three frames on one worker, a quarter on top.
+        assert_eq!(latency.update(ms(120), 3, 1), (ms(375), true));
+        latency.took(110 * MS);
+        assert_eq!(latency.update(ms(120), 3, 1), (ms(375), false));
+        latency.took(140 * MS);
+        assert_eq!(latency.update(ms(120), 3, 1), (ms(525), true));
+    }
+
+    #[test]
+    fn a_slow_frame_is_forgotten_and_the_fall_is_told_once() {
+        let mut latency = Latency::default();
+        latency.took(Duration::from_secs(180));
+        assert_eq!(latency.update(ms(40), 1, 1), (ms(225_000), true));
+        let mut falls = Vec::new();
+        for _ in 0..2 * WINDOW {
+            latency.took(30 * MS);
+            let (now, changed) = latency.update(ms(40), 1, 1);
+            falls.extend(changed.then_some(now));
+        }
+        assert_eq!(falls, [ms(40)]);
+    }
+
+    #[test]
+    fn small_changes_are_not_told() {
+        let mut latency = Latency::default();
+        latency.took(100 * MS);
+        assert_eq!(latency.update(ms(40), 1, 1), (ms(125), true));
+        for time in (80..=124).cycle().take(10 * WINDOW) {
+            latency.took(time * MS);
+            assert!(!latency.update(ms(40), 1, 1).1, "{time}");
+        }
+    }
+
+    #[test]
+    fn a_preparation_at_any_time_breaks_the_quiet() {
+        assert!(Quiet::begin().lasts());
+        let before = Preparation::begin();
+        let during = Quiet::begin();
+        drop(before);
+        assert!(!during.lasts());
+        let after = Quiet::begin();
+        drop(Preparation::begin());
+        assert!(!after.lasts());
+    }
+}
