@@ -117,6 +117,40 @@ fn live_mode_adds_no_latency_and_every_frame_mode_says_its_own() {
 }
 
 #[test]
+fn the_latency_rises_with_slow_frames_and_falls_again() {
+    let element = mdetr("a red cube");
+    element.set_property("workers", 1u32);
+    element.set_property("max-in-flight", 1u32);
+    element.set_property("short-side", 32u32);
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    let caps = "video/x-raw,format=RGB,width=64,height=48,framerate=1000/1";
+    let mut harness = harness(&element, caps);
+    harness
+        .push_and_pull(rgb_frame(64, 48, 0))
+        .expect("comes out");
+    let mut ask = |queries: &gst::Array, revision: u64, frames: u64| {
+        assert!(element.emit_by_name::<bool>("set-queries", &[queries]));
+        while stat::<u64>(&element, "revision") < revision {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        while bus.pop().is_some() {}
+        for number in 0..frames {
+            let frame = harness.push_and_pull(rgb_frame(64, 48, number));
+            frame.expect("comes out");
+        }
+        let told = bus.pop_filtered(&[gst::MessageType::Latency]).is_some();
+        (harness.query_latency().expect("answered"), told)
+    };
+    let many = gst::Array::new((0..40).map(|number| format!("cube number {number}")));
+    let (slow, told) = ask(&many, 2, 2);
+    assert!(told && slow > gst::ClockTime::from_mseconds(1), "{slow}");
+    // As many as count for the latency, and one more.
+    let (fast, told) = ask(&gst::Array::new(["a red cube"]), 3, 65);
+    assert!(told && fast < slow / 2, "{fast} after {slow}");
+}
+
+#[test]
 fn statistics_outlive_the_run() {
     let pipeline = pipeline(
         "videotestsrc num-buffers=5 ! video/x-raw,format=RGB,width=64,height=48
