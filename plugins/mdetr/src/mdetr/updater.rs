@@ -6,7 +6,7 @@ use gst::prelude::*;
 use mdetr::{Bundle, Grounder};
 
 use super::Mdetr;
-use super::session::{Preparation, Session, guarded};
+use super::session::{Session, guarded};
 use super::settings::Settings;
 use super::start::Start;
 
@@ -33,7 +33,6 @@ struct State {
 pub(super) fn apply(grounder: &Grounder, settings: &Settings) -> Result<u64, String> {
     let standing = settings.standing().map_err(|error| error.to_string())?;
     grounder.set_packing(settings.pack_queries.into());
-    let _preparation = Preparation::begin();
     guarded(|| grounder.set_queries(standing))
 }
 
@@ -75,7 +74,9 @@ impl Updater {
                     return;
                 };
                 while let Some(settings) = shared.next() {
+                    let preparation = session.prepare();
                     let applied = apply(&grounder, &settings);
+                    drop(preparation);
                     if session.stopping() {
                         return;
                     }

@@ -1,7 +1,7 @@
 //! The latency that mode every-frame tells the pipeline.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Of how many inferences the slowest counts.
@@ -57,52 +57,51 @@ impl Latency {
     }
 }
 
-/// Preparations of all elements in the process. They take processors, locks and the model's engine away
-/// from inferences, whose times say nothing about those to come then.
-static PREPARATIONS: Mutex<Preparations> = Mutex::new(Preparations {
-    running: 0,
-    begun: 0,
-});
+/// Preparations of an element: plans and encodings. Inferences beside them wait for the engine, and say
+/// nothing about those to come.
+#[derive(Debug, Default)]
+pub(super) struct Preparations(Mutex<Count>);
 
-#[derive(Debug)]
-struct Preparations {
+#[derive(Debug, Default)]
+struct Count {
     running: usize,
     begun: u64,
 }
 
 /// A preparation, until it is dropped.
 #[derive(Debug)]
-pub(in super::super) struct Preparation(());
+pub(in super::super) struct Preparation<'a>(&'a Preparations);
 
-impl Preparation {
-    pub fn begin() -> Preparation {
-        let mut preparations = PREPARATIONS.lock().unwrap_or_else(PoisonError::into_inner);
-        preparations.running += 1;
-        preparations.begun += 1;
-        Preparation(())
-    }
-}
-
-impl Drop for Preparation {
-    fn drop(&mut self) {
-        let mut preparations = PREPARATIONS.lock().unwrap_or_else(PoisonError::into_inner);
-        preparations.running -= 1;
-    }
-}
-
-/// A time in which nothing is prepared.
-#[derive(Debug)]
+/// A time that began without a preparation, and how many had begun before.
+#[derive(Debug, PartialEq)]
 pub(super) struct Quiet(Option<u64>);
 
-impl Quiet {
-    pub fn begin() -> Quiet {
-        let preparations = PREPARATIONS.lock().unwrap_or_else(PoisonError::into_inner);
-        Quiet((preparations.running == 0).then_some(preparations.begun))
+impl Preparations {
+    pub fn begin(&self) -> Preparation<'_> {
+        let mut count = self.lock();
+        count.running += 1;
+        count.begun += 1;
+        Preparation(self)
     }
 
-    /// Whether nothing has been prepared since the beginning.
-    pub fn lasts(&self) -> bool {
-        self.0.is_some() && self.0 == Quiet::begin().0
+    pub fn quiet(&self) -> Quiet {
+        let count = self.lock();
+        Quiet((count.running == 0).then_some(count.begun))
+    }
+
+    /// Whether nothing was prepared since.
+    pub fn quiet_since(&self, begun: &Quiet) -> bool {
+        begun.0.is_some() && self.quiet() == *begun
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Count> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Preparation<'_> {
+    fn drop(&mut self) {
+        self.0.lock().running -= 1;
     }
 }
 
@@ -164,13 +163,14 @@ mod tests {
 
     #[test]
     fn a_preparation_at_any_time_breaks_the_quiet() {
-        assert!(Quiet::begin().lasts());
-        let before = Preparation::begin();
-        let during = Quiet::begin();
+        let preparations = Preparations::default();
+        assert!(preparations.quiet_since(&preparations.quiet()));
+        let before = preparations.begin();
+        let during = preparations.quiet();
         drop(before);
-        assert!(!during.lasts());
-        let after = Quiet::begin();
-        drop(Preparation::begin());
-        assert!(!after.lasts());
+        assert!(!preparations.quiet_since(&during));
+        let after = preparations.quiet();
+        drop(preparations.begin());
+        assert!(!preparations.quiet_since(&after));
     }
 }

@@ -29,8 +29,8 @@ use super::turns::Seat;
 use crate::frame;
 use crate::meta::FrameGrounding;
 pub(super) use every_frame::Settled;
-use latency::Latency;
-pub(super) use latency::Preparation;
+use latency::Preparation;
+use latency::{Latency, Preparations};
 
 /// How long READY waits for inferences and encodings in progress; nothing can interrupt those.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -235,6 +235,7 @@ pub(super) struct Session {
     seat: Seat,
     /// Whether plans that are being made for this run are to be given up.
     given_up: Arc<AtomicBool>,
+    preparations: Preparations,
     inner: Mutex<Inner>,
     /// Notified when anything in `inner` changes that a thread may wait for.
     changed: Condvar,
@@ -255,6 +256,7 @@ impl Session {
             change_threshold: AtomicU32::new(settings.change_threshold.to_bits()),
             seat: Seat::take(settings.worker_count()),
             given_up: Arc::default(),
+            preparations: Preparations::default(),
             inner: Mutex::new(Inner {
                 start: Start::Waiting,
                 stopping: false,
@@ -320,6 +322,11 @@ impl Session {
         self.changed.notify_all();
     }
 
+    /// Begins a preparation that inferences may have to wait for.
+    pub fn prepare(&self) -> Preparation<'_> {
+        self.preparations.begin()
+    }
+
     /// Set once the session is shut.
     pub fn given_up(&self) -> Arc<AtomicBool> {
         self.given_up.clone()
@@ -367,7 +374,11 @@ impl Session {
         self.interval.store(interval, Ordering::Relaxed);
         self.change_threshold
             .store(change_threshold.to_bits(), Ordering::Relaxed);
-        self.lock().pictured = None;
+        let mut inner = self.lock();
+        // A frame that waits for the start is answered by these already.
+        if inner.start != Start::Waiting {
+            inner.pictured = None;
+        }
     }
 
     fn change_threshold(&self) -> f32 {

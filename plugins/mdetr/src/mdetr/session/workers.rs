@@ -6,14 +6,13 @@ use std::time::Instant;
 use gst_video::VideoInfo;
 use mdetr::{Grounder, Grounding};
 
-use super::latency::{Preparation, Quiet};
 use super::{Done, Finished, Job, Outcome, Session, Start, guarded};
 use crate::frame;
 
 impl Session {
     pub(super) fn work(&self) {
         while self.claim_job() {
-            let (begun, quiet) = (Instant::now(), Quiet::begin());
+            let (begun, quiet) = (Instant::now(), self.preparations.quiet());
             let Some(_turn) = self.seat.turn() else {
                 return;
             };
@@ -25,7 +24,7 @@ impl Session {
             };
             match job {
                 Job::Prepare(width, height) => {
-                    let _preparation = Preparation::begin();
+                    let _preparation = self.prepare();
                     if let Err(failure) = guarded(|| grounder.prepare(width, height)) {
                         self.lock().failure.get_or_insert(failure);
                     }
@@ -38,7 +37,7 @@ impl Session {
                     place,
                 } => {
                     let result = ground(grounder, &buffer, &info);
-                    if result.is_ok() && quiet.lasts() {
+                    if result.is_ok() && self.preparations.quiet_since(&quiet) {
                         self.lock().latency.took(begun.elapsed());
                     }
                     let done = Done {
