@@ -179,12 +179,20 @@ fn check_meta(
 /// Bytes from the start of a plane to the end of its last row; `None` if the stride is too small for a row.
 fn plane_bytes(info: &VideoInfo, plane: usize, stride: i32) -> Option<usize> {
     let format = info.format_info();
+    if format.is_tiled() {
+        return tiled_plane_bytes(info, plane, stride);
+    }
     let components = (0..info.n_components() as usize)
         .filter(|&component| format.plane()[component] as usize == plane);
     let (row, rows) = components
         .map(|component| {
             let width = info.comp_width(component as u8) as usize;
-            let bytes = width * format.pixel_stride()[component] as usize;
+            let bytes = if format.is_complex() {
+                // Pixels share bytes: the stride that GStreamer itself takes for this width.
+                info.stride()[plane] as usize
+            } else {
+                width * format.pixel_stride()[component] as usize
+            };
             (bytes, info.comp_height(component as u8) as usize)
         })
         .reduce(|a, b| (a.0.max(b.0), a.1.max(b.1)))?;
@@ -192,6 +200,24 @@ fn plane_bytes(info: &VideoInfo, plane: usize, stride: i32) -> Option<usize> {
         .ok()
         .filter(|&stride| stride >= row)?;
     stride.checked_mul(rows - 1)?.checked_add(row)
+}
+
+/// Bytes of a plane of tiles, whose stride counts them: columns in its lower half, rows in its upper one.
+fn tiled_plane_bytes(info: &VideoInfo, plane: usize, stride: i32) -> Option<usize> {
+    let tiles = |stride: i32| {
+        let stride = usize::try_from(stride).ok()?;
+        Some((stride & 0xffff, stride >> 16))
+    };
+    let (least_columns, least_rows) = tiles(info.stride()[plane])?;
+    let (columns, rows) = tiles(stride)?;
+    if columns < least_columns || rows < least_rows {
+        return None;
+    }
+    let begin = info.offset()[plane];
+    let later = info.offset().iter().copied().filter(|&next| next > begin);
+    let end = later.min().unwrap_or(info.size());
+    let tile = (end - begin).checked_div(least_columns * least_rows)?;
+    tile.checked_mul(columns)?.checked_mul(rows)
 }
 
 /// Calls `f` with the buffer's pixels as a frame.
@@ -301,6 +327,40 @@ mod tests {
             if added.is_ok() {
                 let error = with_frame(&buffer, &info, |_| ()).expect_err("outside");
                 assert!(matches!(error, BufferError::Plane { .. }), "{error}");
+            }
+        }
+    }
+
+    /// GStreamer's own layout lies inside a buffer of GStreamer's own size, and not in one without the last plane.
+    #[test]
+    fn the_usual_layout_of_every_format_fits_exactly() {
+        gst::init().expect("GStreamer is installed");
+        for &format in gst_video::VIDEO_FORMATS_ALL.iter() {
+            if gst_video::VideoFormatInfo::from_format(format).has_palette() {
+                continue;
+            }
+            for (width, height) in [(1, 1), (7, 5), (33, 17), (320, 240)] {
+                let info = info(format, width, height);
+                let last = (0..info.n_planes() as usize).max_by_key(|&plane| info.offset()[plane]);
+                let last = last.expect("a plane");
+                for missing in [0, info.size() - info.offset()[last]] {
+                    let size = info.size() - missing;
+                    let mut buffer = gst::Buffer::with_size(size).expect("a small frame");
+                    let added = VideoMeta::add_full(
+                        buffer.get_mut().expect("the only reference"),
+                        gst_video::VideoFrameFlags::empty(),
+                        format,
+                        width,
+                        height,
+                        info.offset(),
+                        info.stride(),
+                    );
+                    if added.is_ok() {
+                        let checked = check(&buffer, &info);
+                        let at = format!("{format} {width}x{height}, {missing} bytes missing");
+                        assert_eq!(checked.is_ok(), missing == 0, "{at}: {checked:?}");
+                    }
+                }
             }
         }
     }

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use gst::prelude::*;
+use gst_video::VideoOverlayCompositionMeta;
 
 /// In the process that soaks: whether a buffer is to be leaked, to see that leaks are seen.
 const LEAK: &str = "MDETR_SOAK_LEAK";
@@ -32,13 +33,37 @@ fn resident() -> u64 {
     pages.expect("a number") * 4096
 }
 
+/// Every element of the plugin, with drawings that are blended and drawings that are attached, one behind
+/// another's. The scene moves, and so do the boxes.
+fn description(frames: u64, mode: &str) -> String {
+    let sync = mode == "live";
+    format!(
+        "tabletopsrc num-buffers={frames} ! video/x-raw,width=64,height=64,framerate=100/1
+         ! MDETR mode={mode} short-side=32 workers=1 query=\"a red cube\"
+         ! mdetrtrack min-hits=1 ! tee name=found
+         found. ! queue ! mdetroverlay show-absent=true ! fakesink sync={sync}
+         found. ! queue ! mdetroverlay ! mdetroverlay regions=always ! fakesink name=takes sync={sync}
+         found. ! queue ! mdetr2json ! fakesink sync={sync}"
+    )
+}
+
 /// One stream of `frames` frames from start to EOS.
 fn stream(frames: u64, mode: &str, swaps: &Arc<AtomicU64>) {
-    let pipeline = common::pipeline(&format!(
-        "videotestsrc num-buffers={frames} ! video/x-raw,format=RGB,width=64,height=48,framerate=100/1
-         ! MDETR mode={mode} short-side=32 workers=1 query=\"a red cube\" ! fakesink sync={}",
-        mode == "live"
-    ));
+    let pipeline = common::pipeline(&description(frames, mode));
+    let attached = Arc::new(AtomicU64::new(0));
+    let (counter, sink) = (attached.clone(), common::pad(&pipeline, "takes", "sink"));
+    common::answer_allocation(&sink, |query| {
+        query.add_allocation_meta::<VideoOverlayCompositionMeta>(None);
+    });
+    sink.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let meta = info
+            .buffer()
+            .and_then(|b| b.meta::<VideoOverlayCompositionMeta>());
+        if meta.is_some() {
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
+        gst::PadProbeReturn::Ok
+    });
     let element = pipeline.by_name("mdetr").expect("named");
     let passed = Arc::new(AtomicU64::new(0));
     let (seen, swaps, weak) = (passed.clone(), swaps.clone(), element.downgrade());
@@ -56,6 +81,7 @@ fn stream(frames: u64, mode: &str, swaps: &Arc<AtomicU64>) {
     common::run(&pipeline).expect("a sound pipeline");
     assert_eq!(passed.load(Ordering::SeqCst), frames, "frames were lost");
     assert_eq!(common::stat::<u64>(&element, "frames"), frames);
+    assert!(attached.load(Ordering::SeqCst) > 0, "nothing was attached");
 }
 
 #[test]
@@ -122,6 +148,19 @@ fn soaked(frames: &str, leak: bool) -> (String, bool) {
 fn leaks(text: &str) -> Vec<&str> {
     let alive = |line: &&str| line.contains(":: object-alive,");
     text.lines().filter(alive).collect()
+}
+
+#[test]
+fn every_element_soaks() {
+    common::init();
+    let features = gst::Registry::get().features_by_plugin("mdetr");
+    let elements: Vec<_> = features.iter().map(|feature| feature.name()).collect();
+    assert!(elements.len() >= 5, "{elements:?}");
+    let pipeline = description(1, "live").replace("MDETR", "mdetr");
+    for element in &elements {
+        let used = pipeline.split_whitespace().any(|word| word == element);
+        assert!(used, "{element} is not in {pipeline}");
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ use mdetr::Grounding;
 use mdetr_draw::{Drawing, Mark, Patch, Style};
 
 use super::Regions;
+use super::formats::{self, blendable};
 use crate::{allocation, frame, meta, regions};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -28,36 +29,6 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
         Some("Drawing of detections"),
     )
 });
-
-/// Formats that GStreamer can blend into.
-const BLENDABLE: [VideoFormat; 26] = [
-    VideoFormat::Bgrx,
-    VideoFormat::Rgbx,
-    VideoFormat::Xrgb,
-    VideoFormat::Xbgr,
-    VideoFormat::Rgba,
-    VideoFormat::Bgra,
-    VideoFormat::Argb,
-    VideoFormat::Abgr,
-    VideoFormat::Rgb,
-    VideoFormat::Bgr,
-    VideoFormat::I420,
-    VideoFormat::Yv12,
-    VideoFormat::Ayuv,
-    VideoFormat::Yuy2,
-    VideoFormat::Uyvy,
-    VideoFormat::V308,
-    VideoFormat::Y41b,
-    VideoFormat::Y42b,
-    VideoFormat::Y444,
-    VideoFormat::Nv12,
-    VideoFormat::Nv21,
-    VideoFormat::A420,
-    VideoFormat::Yuv9,
-    VideoFormat::Yvu9,
-    VideoFormat::Iyu1,
-    VideoFormat::Gray8,
-];
 
 const FEATURE: &glib::GStr = gst_video::CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION;
 
@@ -219,10 +190,6 @@ impl ElementImpl for Overlay {
     }
 }
 
-fn blendable() -> gst::Caps {
-    VideoCapsBuilder::new().format_list(BLENDABLE).build()
-}
-
 /// `caps` with compositions announced, or not announced.
 fn announcing(caps: &gst::Caps, announced: bool) -> gst::Caps {
     let mut changed = gst::Caps::new_empty();
@@ -299,7 +266,9 @@ impl BaseTransformImpl for Overlay {
 
     fn src_event(&self, event: gst::Event) -> bool {
         if event.type_() == gst::EventType::Reconfigure {
-            self.state.lock().expect("never poisoned").wanted = None;
+            let mut state = self.state.lock().expect("never poisoned");
+            state.wanted = None;
+            state.last = None;
         }
         self.parent_src_event(event)
     }
@@ -318,9 +287,14 @@ impl BaseTransformImpl for Overlay {
         if buffer.size() == 0 {
             return Ok(gst::FlowSuccess::Ok);
         }
-        let result = match self.compose(buffer, &info) {
+        let attaches = self.attaches();
+        let alpha = match attaches {
+            true => Alpha::Premultiplied,
+            false => Alpha::blending_into(info.format()),
+        };
+        let result = match self.compose(buffer, &info, alpha) {
             Ok(None) => Ok(()),
-            Ok(Some(composition)) if self.attaches() => {
+            Ok(Some(composition)) if attaches => {
                 attach_composition(buffer, composition);
                 Ok(())
             }
@@ -362,6 +336,7 @@ impl Overlay {
         &self,
         buffer: &gst::BufferRef,
         info: &VideoInfo,
+        alpha: Alpha,
     ) -> Result<Option<VideoOverlayComposition>, mdetr_draw::Error> {
         let settings = self.settings.lock().expect("never poisoned").clone();
         let groundings: Vec<_> = meta::read(buffer)
@@ -395,8 +370,11 @@ impl Overlay {
         if patches.is_empty() {
             return Ok(None);
         }
-        let rectangles: Vec<_> = patches.into_iter().map(rectangle).collect();
-        let composition = VideoOverlayComposition::from_iter(rectangles);
+        let rectangles: Vec<_> = patches
+            .into_iter()
+            .map(|patch| rectangle(patch, alpha))
+            .collect();
+        let composition = composition(&rectangles);
         let last = reusable.then(|| Last {
             groundings,
             composition: composition.clone(),
@@ -434,7 +412,42 @@ fn region_mark(region: regions::Region) -> Mark {
     }
 }
 
-fn rectangle(patch: Patch) -> VideoOverlayRectangle {
+/// How the colours of a rectangle relate to its alpha.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Alpha {
+    Premultiplied,
+    Straight,
+}
+
+impl Alpha {
+    /// What GStreamer blends rightly into this format.
+    fn blending_into(format: VideoFormat) -> Alpha {
+        match formats::depth(format) {
+            // The product of a premultiplied colour overflows, up to 1.28 at least, which spoils bright
+            // colours on a transparent ground.
+            16 => Alpha::Straight,
+            _ => Alpha::Premultiplied,
+        }
+    }
+}
+
+/// Divides premultiplied words of alpha, red, green, blue by their alpha.
+fn straighten(pixels: &mut [u8]) {
+    for pixel in pixels.chunks_exact_mut(4) {
+        let word = u32::from_ne_bytes(pixel.try_into().expect("chunks of four"));
+        let alpha = word >> 24;
+        if (1..255).contains(&alpha) {
+            let straight = |shift: u32| {
+                let colour = (word >> shift) & 0xff;
+                ((colour * 255 + alpha / 2) / alpha).min(255) << shift
+            };
+            let word = (alpha << 24) | straight(16) | straight(8) | straight(0);
+            pixel.copy_from_slice(&word.to_ne_bytes());
+        }
+    }
+}
+
+fn rectangle(mut patch: Patch, alpha: Alpha) -> VideoOverlayRectangle {
     // cairo's words of alpha, red, green, blue.
     let format = if cfg!(target_endian = "little") {
         VideoFormat::Bgra
@@ -442,6 +455,13 @@ fn rectangle(patch: Patch) -> VideoOverlayRectangle {
         VideoFormat::Argb
     };
     let (x, y, width, height) = (patch.x as i32, patch.y as i32, patch.width, patch.height);
+    let flags = match alpha {
+        Alpha::Premultiplied => VideoOverlayFormatFlags::PREMULTIPLIED_ALPHA,
+        Alpha::Straight => VideoOverlayFormatFlags::empty(),
+    };
+    if alpha == Alpha::Straight {
+        straighten(&mut patch.pixels);
+    }
     let mut buffer = gst::Buffer::from_mut_slice(patch.pixels);
     VideoMeta::add(
         buffer.get_mut().expect("the only reference"),
@@ -451,8 +471,14 @@ fn rectangle(patch: Patch) -> VideoOverlayRectangle {
         height,
     )
     .expect("the buffer holds width x height words");
-    let flags = VideoOverlayFormatFlags::PREMULTIPLIED_ALPHA;
     VideoOverlayRectangle::new_raw(&buffer, x, y, width, height, flags)
+}
+
+/// `rectangles`, the last on top.
+fn composition(rectangles: &[VideoOverlayRectangle]) -> VideoOverlayComposition {
+    // By reference: GStreamer takes a reference of its own, and what gstreamer-video 0.25 makes of
+    // owned rectangles never gives theirs back.
+    rectangles.iter().collect()
 }
 
 /// Attaches the composition, behind what an element before this one attached.
@@ -460,8 +486,8 @@ fn attach_composition(buffer: &mut gst::BufferRef, ours: VideoOverlayComposition
     match buffer.meta_mut::<VideoOverlayCompositionMeta>() {
         Some(mut meta) => {
             let theirs = meta.overlay_owned();
-            let both: VideoOverlayComposition = theirs.iter().chain(ours.iter()).collect();
-            meta.set_overlay(&both);
+            let both: Vec<_> = theirs.iter().chain(ours.iter()).collect();
+            meta.set_overlay(&composition(&both));
         }
         None => {
             VideoOverlayCompositionMeta::add(buffer, &ours);

@@ -182,6 +182,24 @@ pub fn pad(pipeline: &gst::Pipeline, element: &str, pad: &str) -> gst::Pad {
     element.static_pad(pad).expect("a pad of this name")
 }
 
+/// Makes a sink's pad answer allocation queries with what `announce` puts into them.
+pub fn answer_allocation(
+    pad: &gst::Pad,
+    announce: impl Fn(&mut gst::query::Allocation) + Send + Sync + 'static,
+) {
+    pad.add_probe(
+        gst::PadProbeType::QUERY_DOWNSTREAM,
+        move |_, info| match info.query_mut().map(|query| query.view_mut()) {
+            Some(gst::QueryViewMut::Allocation(query)) => {
+                announce(query);
+                gst::PadProbeReturn::Handled
+            }
+            _ => gst::PadProbeReturn::Ok,
+        },
+    )
+    .expect("a valid mask");
+}
+
 /// One field of the property `stats`.
 pub fn stat<T: for<'a> glib::value::FromValue<'a> + 'static>(
     element: &gst::Element,

@@ -1,0 +1,38 @@
+//! What GStreamer can blend into.
+
+use std::sync::LazyLock;
+
+use gst_video::{VIDEO_FORMATS_ALL, VideoCapsBuilder, VideoFormat, VideoFormatInfo};
+
+/// Formats that `gst_video_overlay_composition_blend` of the installed GStreamer takes, in its order.
+///
+/// It unpacks a row to 8 or 16 bits per component, blends, and packs the row again.
+static BLENDABLE: LazyLock<Vec<VideoFormat>> = LazyLock::new(|| {
+    let formats = VIDEO_FORMATS_ALL.iter().copied();
+    formats.filter(|&format| blends(format)).collect()
+});
+
+/// Frames that can be blended into.
+pub(super) fn blendable() -> gst::Caps {
+    // Packing the last pixel of an odd width of UYVP reaches beyond a row of GStreamer's own layout.
+    let (pairs, formats): (Vec<_>, Vec<_>) = BLENDABLE
+        .iter()
+        .partition(|&&format| format == VideoFormat::Uyvp);
+    let mut caps = VideoCapsBuilder::new().format_list(formats).build();
+    let mut even = VideoCapsBuilder::new().format_list(pairs).build();
+    let widths = gst::IntRange::with_step(2, i32::MAX - 1, 2);
+    even.make_mut().set("width", widths);
+    caps.merge(even);
+    caps
+}
+
+fn blends(format: VideoFormat) -> bool {
+    // Packing a row puts GStreamer's own palette into the frame, whose other rows then change colour.
+    matches!(depth(format), 8 | 16) && !VideoFormatInfo::from_format(format).has_palette()
+}
+
+/// Bits of a component of an unpacked row.
+pub(super) fn depth(format: VideoFormat) -> u32 {
+    let info = VideoFormatInfo::from_format(format);
+    VideoFormatInfo::from_format(info.unpack_format()).bits()
+}
