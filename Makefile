@@ -23,9 +23,14 @@ MODEL := models/tabletop
 setup:
 	tools/setup
 
+# The user's words reach the scripts as they were typed: neither make nor a shell reads them again.
+override VIDEO := $(value VIDEO)
+override QUERY := $(value QUERY)
+export VIDEO QUERY
+
 demo: setup
 	cargo build --release -p mdetr-cli -p gst-plugin-mdetr
-	VIDEO="$(VIDEO)" QUERY="$(QUERY)" tools/demo
+	tools/demo
 
 test: setup
 	cargo build --workspace --all-targets

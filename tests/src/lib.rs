@@ -143,14 +143,29 @@ impl TestEnv {
         fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
     }
 
-    fn run(&self, command: &mut Command) -> Output {
-        let mut child = command
+    /// The directory with the built programs and the plugin.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Makes a command run in the directory, with the plugin, and with caches of its own.
+    pub fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command
             .current_dir(self.path())
             .env("GST_PLUGIN_PATH", &self.target)
             .env("GST_REGISTRY", self.path().join("registry.bin"))
             .env("G_DEBUG", "fatal_warnings")
             .env("XDG_CACHE_HOME", self.path().join("cache"))
             .stdin(Stdio::null())
+    }
+
+    /// Runs a command in the directory.
+    ///
+    /// # Panics
+    /// If it cannot be started or does not end.
+    pub fn run(&self, command: &mut Command) -> Output {
+        let mut child = self
+            .prepare(command)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
