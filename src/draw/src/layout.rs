@@ -128,6 +128,9 @@ pub(crate) fn lay_out(drawing: &Drawing, width: f64, height: f64, style: &Style)
         }));
     }
 
+    if !crate::has_fonts() {
+        return layout;
+    }
     let writer = Writer::new(width, height, style);
     let lines = drawing
         .legend

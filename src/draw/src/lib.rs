@@ -3,7 +3,7 @@
 //!
 //! [`draw`] paints a [`Grounding`] on any cairo context and [`annotate_rgb`] on packed RGB pixels.
 //! [`Drawing`] is the same for marks of any origin; [`Drawing::patches`] paints only the parts of a
-//! frame that change, which is what a video overlay wants.
+//! frame that change, which is what a video overlay wants. Without fonts ([`has_fonts`]) words are left out.
 //!
 //! ```
 //! use mdetr_draw::{Drawing, Mark, Style};
@@ -24,6 +24,7 @@
 
 mod colour;
 mod drawing;
+mod fonts;
 mod layout;
 mod patch;
 mod render;
@@ -31,6 +32,7 @@ mod shade;
 
 pub use colour::Colour;
 pub use drawing::{Drawing, LegendLine, Mark};
+pub use fonts::{NO_FONTS, has_fonts};
 pub use patch::Patch;
 
 use mdetr::Grounding;

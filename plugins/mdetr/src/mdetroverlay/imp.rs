@@ -46,6 +46,8 @@ struct State {
     /// Whether downstream's answer to an allocation query asks for compositions; asked at the first frame.
     wanted: Option<bool>,
     last: Option<Last>,
+    /// Whether it has been said that there are no fonts.
+    said_no_fonts: bool,
 }
 
 /// The last drawing: results often stand for several frames.
@@ -366,6 +368,9 @@ impl Overlay {
         let drawing = others.into_iter().fold(drawing, |drawing, region| {
             drawing.with_mark(region_mark(region))
         });
+        if !drawing.is_empty() {
+            self.say_no_fonts();
+        }
         let patches = drawing.patches(info.width(), info.height(), &settings.style)?;
         if patches.is_empty() {
             return Ok(None);
@@ -381,6 +386,22 @@ impl Overlay {
         });
         self.state.lock().expect("never poisoned").last = last;
         Ok(Some(composition))
+    }
+
+    /// Warns once per stream if there are no fonts for the words.
+    fn say_no_fonts(&self) {
+        if mdetr_draw::has_fonts() {
+            return;
+        }
+        let mut state = self.state.lock().expect("never poisoned");
+        if !std::mem::replace(&mut state.said_no_fonts, true) {
+            drop(state);
+            gst::element_imp_warning!(
+                self,
+                gst::ResourceError::NotFound,
+                ("{}", mdetr_draw::NO_FONTS)
+            );
+        }
     }
 
     /// The last composition if it was made of the same results.

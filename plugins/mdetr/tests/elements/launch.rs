@@ -130,3 +130,29 @@ fn packed_queries() {
         .collect();
     assert_eq!(texts, [Some("all cones"), Some("a ball"), Some("a cube")]);
 }
+
+#[test]
+fn without_fonts_boxes_are_drawn_and_it_is_said_once() {
+    let installed = Installed::new();
+    let dir = tempfile::tempdir().expect("a writable temporary directory");
+    let fonts = dir.path().join("fonts.conf");
+    fs::write(&fonts, "<?xml version=\"1.0\"?><fontconfig/>").expect("written");
+    let mut shell = installed.command("sh");
+    shell
+        .args([
+            "-c",
+            "gst-launch-1.0 tabletopsrc num-buffers=4 ! mdetroverlay ! filesink location=drawn.rgb
+             gst-launch-1.0 -q tabletopsrc num-buffers=4 ! filesink location=plain.rgb",
+        ])
+        .current_dir(dir.path())
+        .env("FONTCONFIG_FILE", &fonts);
+    let output = shell.output().expect("GStreamer's tools are installed");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(output.status.success(), "{said}");
+    let warnings = said.matches("WARNING: from element").count();
+    assert_eq!(warnings, 1, "{said}");
+    assert!(said.contains("fonts-dejavu-core"), "{said}");
+    let read = |name| fs::read(dir.path().join(name)).expect("written");
+    assert_ne!(read("drawn.rgb"), read("plain.rgb"), "no boxes");
+}
