@@ -9,7 +9,7 @@
 #                                      QUICK: in minutes. FORCE: measure anew what is known
 # make fuzz [TARGET=name] [SECS=60]    what parses, each fuzz target for so long; installs cargo-fuzz
 # make eval                            measure the bundled model, and write models/tabletop/README.md
-# make lint                            formatting, clippy, docs; ruff is part of test-models
+# make lint                            formatting, clippy, docs, shell syntax; ruff is part of test-models
 # make data train export               the bundled model from nothing
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -80,6 +80,7 @@ lint: setup
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	@for script in $$(grep -sl '^#!/usr/bin/env bash' .ci/* tools/* tests/stand-ins/*); do bash -n "$$script" || exit; done
 
 DATA := data
 RUN := out/training

@@ -4,12 +4,15 @@ use std::sync::LazyLock;
 
 use gst_video::{VIDEO_FORMATS_ALL, VideoCapsBuilder, VideoFormat, VideoFormatInfo};
 
-/// Formats that `gst_video_overlay_composition_blend` of the installed GStreamer takes, in its order.
+/// Formats that `gst_video_overlay_composition_blend` of the installed GStreamer takes.
 ///
-/// It unpacks a row to 8 or 16 bits per component, blends, and packs the row again.
+/// It unpacks a row to 8 or 16 bits per component, blends, and packs the row again. Those of 8 bits come
+/// first, as a source that can make all of them takes the first; else the order is GStreamer's.
 static BLENDABLE: LazyLock<Vec<VideoFormat>> = LazyLock::new(|| {
     let formats = VIDEO_FORMATS_ALL.iter().copied();
-    formats.filter(|&format| blends(format)).collect()
+    let mut formats: Vec<_> = formats.filter(|&format| blends(format)).collect();
+    formats.sort_by_key(|&format| depth(format));
+    formats
 });
 
 /// Frames that can be blended into.

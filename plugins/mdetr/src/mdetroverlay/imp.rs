@@ -41,6 +41,8 @@ struct Settings {
 #[derive(Default)]
 struct State {
     info: Option<VideoInfo>,
+    /// Frames of these caps can be blended into.
+    blendable: bool,
     /// The caps on the source pad announce compositions.
     announced: bool,
     /// Whether downstream's answer to an allocation query asks for compositions; asked at the first frame.
@@ -243,8 +245,11 @@ impl BaseTransformImpl for Overlay {
     fn set_caps(&self, incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
         let info = VideoInfo::from_caps(incaps)
             .map_err(|_| gst::loggable_error!(CAT, "caps {incaps}: not raw video"))?;
+        let mut plain = incaps.to_owned();
+        plain.make_mut().set_features_simple(None);
         let mut state = self.state.lock().expect("never poisoned");
         state.info = Some(info);
+        state.blendable = blendable().can_intersect(&plain);
         state.announced = outcaps
             .features(0)
             .is_some_and(|features| features.contains(FEATURE));
@@ -284,7 +289,10 @@ impl BaseTransformImpl for Overlay {
         &self,
         buffer: &mut gst::BufferRef,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let info = self.state.lock().expect("never poisoned").info.clone();
+        let (info, blends) = {
+            let state = self.state.lock().expect("never poisoned");
+            (state.info.clone(), state.blendable)
+        };
         let info = info.ok_or(gst::FlowError::NotNegotiated)?;
         if buffer.size() == 0 {
             return Ok(gst::FlowSuccess::Ok);
@@ -300,7 +308,13 @@ impl BaseTransformImpl for Overlay {
                 attach_composition(buffer, composition);
                 Ok(())
             }
-            Ok(Some(composition)) => blend(buffer, &info, &composition),
+            Ok(Some(composition)) if blends => blend(buffer, &info, &composition),
+            Ok(Some(_)) => Err(format!(
+                "into {} of {}x{}, and downstream takes no overlays; put videoconvert before this element",
+                info.format(),
+                info.width(),
+                info.height()
+            )),
             Err(error) => Err(error.to_string()),
         };
         result.map(|()| gst::FlowSuccess::Ok).map_err(|error| {

@@ -197,6 +197,23 @@ fn damaged_frames_are_an_error_not_a_crash() {
     assert!(bus.pop_filtered(&[gst::MessageType::Error]).is_some());
 }
 
+/// A sink that takes any caps, and no compositions, gets frames that only a composition could be drawn on.
+#[test]
+fn frames_that_cannot_be_blended_into_are_an_error() {
+    for caps in [caps("UYVP", 321, 240), caps("RGB8P", 320, 240)] {
+        let mut harness = overlay("", &caps);
+        let bus = gst::Bus::new();
+        harness.element().expect("one element").set_bus(Some(&bus));
+        assert_eq!(harness.push(frame(&caps, true)), Err(gst::FlowError::Error));
+        let message = bus.pop_filtered(&[gst::MessageType::Error]);
+        let gst::MessageView::Error(error) = message.as_ref().expect("an error").view() else {
+            unreachable!("only errors were asked for");
+        };
+        let error = error.error().to_string();
+        assert!(error.contains("videoconvert"), "{error}");
+    }
+}
+
 #[test]
 fn the_whole_chain_runs() {
     let pipeline = pipeline(
