@@ -109,10 +109,19 @@
 //! gst-launch-1.0 tabletopsrc num-buffers=5 ! mdetroverlay ! fakesink
 //! ```
 //!
-//! Attaches an overlay composition where downstream takes one and blends it into the frame otherwise.
-//! Frames that no `mdetr` has answered show the regions of interest of other elements instead.
+//! Attaches an overlay composition where downstream takes one and blends it into the frame otherwise, in every
+//! raw format that the installed GStreamer can blend into: all but those with a palette, and UYVP of an odd
+//! width. Where it blends, elements before it crop frames and draw on them themselves, even if a sink offers
+//! to do that for them. Frames that no `mdetr` has answered show the regions of interest of other elements
+//! instead. Without any font, a warning says so once and words are left out.
 //!
 //! # mdetr2json
+//!
+//! ```sh
+//! gst-launch-1.0 -q tabletopsrc is-live=true num-buffers=10 ! mdetr mode=live query="a cube" ! mdetr2json ! fdsink
+//! ```
+//!
+//! `fdsink` prints each line at once; `filesink` collects 64 KiB unless it has `buffer-mode=unbuffered`.
 //!
 //! Writes lines of [`mdetr::report`](::mdetr::report). A frame has a `utc` time if it carries a reference timestamp
 //! (`timestamp/x-unix`, `timestamp/x-ntp`) or comes from a live source. Regions of interest of other
