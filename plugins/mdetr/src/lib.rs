@@ -110,8 +110,8 @@
 //! ```
 //!
 //! Attaches an overlay composition where downstream takes one and blends it into the frame otherwise, in every
-//! raw format that the installed GStreamer can blend into: all but those with a palette, and UYVP of an odd
-//! width. Where it blends, elements before it crop frames and draw on them themselves, even if a sink offers
+//! raw format that the installed GStreamer can blend into: all but those with a palette, and UYVP, MT2110R and
+//! MT2110T of an odd width. Where it blends, elements before it crop frames and draw on them themselves, even if a sink offers
 //! to do that for them. Frames that no `mdetr` has answered show the regions of interest of other elements
 //! instead. Without any font, a warning says so once and words are left out.
 //!

@@ -4,6 +4,10 @@ use std::sync::LazyLock;
 
 use gst_video::{VIDEO_FORMATS_ALL, VideoCapsBuilder, VideoFormat, VideoFormatInfo};
 
+/// Formats whose rows GStreamer packs rightly for even widths only: of an odd width, the last pixel of UYVP
+/// goes beyond the row (1.20 to 1.28), that of the others changes although nothing is drawn on it (1.26).
+const IN_PAIRS: [&str; 3] = ["UYVP", "MT2110R", "MT2110T"];
+
 /// Formats that `gst_video_overlay_composition_blend` of the installed GStreamer takes.
 ///
 /// It unpacks a row to 8 or 16 bits per component, blends, and packs the row again. Those of 8 bits come
@@ -17,10 +21,9 @@ static BLENDABLE: LazyLock<Vec<VideoFormat>> = LazyLock::new(|| {
 
 /// Frames that can be blended into.
 pub(super) fn blendable() -> gst::Caps {
-    // Packing the last pixel of an odd width of UYVP reaches beyond a row of GStreamer's own layout.
     let (pairs, formats): (Vec<_>, Vec<_>) = BLENDABLE
         .iter()
-        .partition(|&&format| format == VideoFormat::Uyvp);
+        .partition(|format| IN_PAIRS.contains(&format.to_str().as_str()));
     let mut caps = VideoCapsBuilder::new().format_list(formats).build();
     let mut even = VideoCapsBuilder::new().format_list(pairs).build();
     let widths = gst::IntRange::with_step(2, i32::MAX - 1, 2);
