@@ -1,13 +1,11 @@
 //! `mdetr detect`: grounds sentences in pictures.
 
-use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use image::RgbImage;
 use indicatif::ProgressBar;
@@ -16,13 +14,16 @@ use mdetr::{
 };
 use rayon::prelude::*;
 
-use crate::{model, picture, progress};
+use crate::output::{self, Author, Beside};
+use crate::{model, picture, progress, warning};
 
 #[derive(Debug, Args)]
 pub struct DetectArgs {
-    /// Pictures (PNG, JPEG), directories of them, or patterns such as "shots/*.png".
+    /// Pictures (PNG, JPEG), directories of them, or patterns such as "shots/*.png"; "-" reads one from
+    /// standard input. Photos are turned as their Exif orientation says, and boxes are those of the
+    /// upright picture.
     #[arg(required = true, value_name = "IMAGE")]
-    images: Vec<String>,
+    images: Vec<PathBuf>,
     /// Directory of the model [default: $MDETR_MODEL, else the bundled model].
     #[arg(long, value_name = "BUNDLE")]
     model: Option<PathBuf>,
@@ -48,10 +49,12 @@ pub struct DetectArgs {
     #[arg(long, value_name = "WHICH", num_args = 0..=1, require_equals = true)]
     #[arg(default_value = "none", default_missing_value = "simple")]
     pack_queries: Packing,
-    /// Write one JSON object (schema mdetr/1) per picture to standard output, and nothing else.
+    /// Write one JSON object (schema mdetr/1) per picture to standard output, and nothing else. What is
+    /// not UTF-8 in a file name becomes U+FFFD in "source"; "frame" is the picture's number, from 0.
     #[arg(long)]
     json: bool,
-    /// Write each picture with its boxes drawn to this directory, as PNG.
+    /// Write each picture with its boxes drawn to this directory, as PNG. Those of an earlier run are
+    /// replaced, and no other file.
     #[arg(long, value_name = "DIR")]
     annotate: Option<PathBuf>,
 }
@@ -76,20 +79,16 @@ impl DetectArgs {
             packing: self.pack_queries,
             ..GrounderOptions::default()
         };
-        let grounder = Grounder::load(model::directory(self.model.as_deref()), options)?;
+        let mut failures = 0;
+        let pictures = self.pictures(&mut failures);
+        let annotated = match &self.annotate {
+            Some(dir) => Some(Beside::new("--annotate", dir, &pictures, Author::Detect)?),
+            None => None,
+        };
+        let grounder = model::load(self.model.as_deref(), options)?;
         let queries = self.query.iter().enumerate();
         let queries = queries.map(|(i, text)| Query::parse(format!("q{}", i + 1), text));
         grounder.set_queries(queries.collect::<Result<_, _>>()?)?;
-        let mut annotator = self.annotate.as_deref().map(Annotator::new).transpose()?;
-
-        let mut failures = 0;
-        let mut pictures = Vec::new();
-        for argument in &self.images {
-            match picture::expand(argument) {
-                Ok(found) => pictures.extend(found),
-                Err(error) => fail(&mut failures, &error, None),
-            }
-        }
         let progress = match pictures.len() {
             0 | 1 => ProgressBar::hidden(),
             many => progress::bar(many, "pictures"),
@@ -110,15 +109,15 @@ impl DetectArgs {
                         let source = path.display().to_string();
                         let info = FrameInfo {
                             source,
-                            frame: index,
+                            frame: index as u64,
                             ..FrameInfo::default()
                         };
                         report::to_json_line(&info, &grounding) + "\n"
                     } else {
                         for_people(&path, &grounding)
                     };
-                    if let Some(annotator) = &mut annotator {
-                        annotator.write(&path, image, &grounding)?;
+                    if let Some(annotated) = &annotated {
+                        annotate(&path, &annotated.path(index), image, &grounding)?;
                     }
                     Ok(text)
                 });
@@ -145,12 +144,36 @@ impl DetectArgs {
             ExitCode::FAILURE
         })
     }
+
+    /// The pictures that the arguments name. What cannot be found is said, and counted.
+    fn pictures(&self, failures: &mut usize) -> Vec<PathBuf> {
+        let mut pictures = Vec::new();
+        let mut reads_standard_input = false;
+        for argument in &self.images {
+            let found = picture::expand(argument).and_then(|found| {
+                let again = reads_standard_input && picture::is_standard_input(argument);
+                ensure!(!again, "standard input is named twice, and holds one picture");
+                Ok(found)
+            });
+            match found {
+                Ok(found) => {
+                    reads_standard_input |= picture::is_standard_input(argument);
+                    if let Some(left_out) = found.left_out {
+                        warning::print(&left_out);
+                    }
+                    pictures.extend(found.pictures);
+                }
+                Err(error) => fail(failures, &error, None),
+            }
+        }
+        pictures
+    }
 }
 
 fn detect(grounder: &Grounder, path: &Path) -> Result<(RgbImage, Grounding)> {
-    let image = picture::read(path)?;
+    let image = picture::read_upright(path)?;
     let ground = || grounder.ground(&Frame::rgb(image.width(), image.height(), &image)?);
-    let grounding = ground().with_context(|| path.display().to_string())?;
+    let grounding = ground().with_context(|| picture::name(path))?;
     Ok((image, grounding))
 }
 
@@ -206,49 +229,11 @@ fn for_people(path: &Path, grounding: &Grounding) -> String {
     text
 }
 
-/// Writes pictures with boxes into a directory, each under a name of its own.
-struct Annotator {
-    dir: PathBuf,
-    names: HashSet<String>,
-    style: mdetr_draw::Style,
-}
-
-impl Annotator {
-    fn new(dir: &Path) -> Result<Annotator> {
-        fs::create_dir_all(dir).with_context(|| {
-            format!(
-                "--annotate {}: the directory cannot be created",
-                dir.display()
-            )
-        })?;
-        let style = mdetr_draw::Style::default();
-        Ok(Annotator {
-            dir: dir.to_owned(),
-            names: HashSet::new(),
-            style,
-        })
-    }
-
-    fn write(&mut self, source: &Path, mut image: RgbImage, grounding: &Grounding) -> Result<()> {
-        let stem = source
-            .file_stem()
-            .map_or("picture".into(), |stem| stem.to_string_lossy());
-        let name = (1..)
-            .map(|n| {
-                if n == 1 {
-                    stem.to_string()
-                } else {
-                    format!("{stem}-{n}")
-                }
-            })
-            .find(|name| self.names.insert(name.clone()))
-            .expect("there are more numbers than pictures");
-        let (width, height) = image.dimensions();
-        mdetr_draw::annotate_rgb(width, height, &mut image, grounding, &self.style)
-            .map_err(|error| anyhow!("{}: cannot be drawn on: {error}", source.display()))?;
-        let path = self.dir.join(format!("{name}.png"));
-        image
-            .save(&path)
-            .with_context(|| format!("{}: cannot be written", path.display()))
-    }
+/// Writes a picture with its boxes.
+fn annotate(source: &Path, out: &Path, mut image: RgbImage, grounding: &Grounding) -> Result<()> {
+    let (width, height) = image.dimensions();
+    let style = mdetr_draw::Style::default();
+    mdetr_draw::annotate_rgb(width, height, &mut image, grounding, &style)
+        .map_err(|error| anyhow!("{}: cannot be drawn on: {error}", picture::name(source)))?;
+    output::write_png(out, Author::Detect, (width, height), &image)
 }

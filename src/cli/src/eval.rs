@@ -1,6 +1,6 @@
 //! `mdetr eval`: how well a model grounds a data set, or how good a file of predictions is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,11 +8,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use mdetr::eval::{self, Counts, Evaluator, Example, Judged, Picture, Tally};
-use mdetr::{EngineKind, Frame, Grounder, GrounderOptions, Grounding, Packing, QueryResult};
+use mdetr::{EngineKind, Frame, GrounderOptions, Grounding, Packing, QueryResult};
 use mdetr_draw::{Drawing, LegendLine, Style};
 use rayon::prelude::*;
 
 use crate::disturb::Disturbance;
+use crate::output::{self, Author};
 use crate::score::ScoreCommand;
 use crate::{model, picture, progress};
 
@@ -21,7 +22,8 @@ use crate::{model, picture, progress};
 pub struct EvalArgs {
     #[command(subcommand)]
     score: Option<ScoreCommand>,
-    /// A directory that `mdetr scenes dataset` wrote.
+    /// A directory that `mdetr scenes dataset` wrote. Pictures are taken as they are stored, without
+    /// regard to Exif orientation: so are the annotations.
     #[arg(required = true)]
     dataset: Option<PathBuf>,
     /// Directory of the model [default: $MDETR_MODEL, else the bundled model].
@@ -41,7 +43,8 @@ pub struct EvalArgs {
     /// Measure under a fault of the camera, the link or the typist.
     #[arg(long, value_enum, value_name = "FAULT")]
     disturb: Option<Disturbance>,
-    /// Write pictures of captions that went wrong to this directory, some of each kind.
+    /// Write pictures of captions that went wrong to this directory, some of each kind. They replace
+    /// those of an earlier run, and no other file.
     #[arg(long, value_name = "DIR")]
     failures: Option<PathBuf>,
     /// Write one JSON object to standard output, and nothing else.
@@ -79,18 +82,20 @@ impl EvalArgs {
             return score.run();
         }
         let dataset = self.dataset.as_ref().context("a data set is required")?;
-        let dir = model::directory(self.model.as_deref());
         let options = GrounderOptions {
             engine: self.engine,
             packing: self.pack_queries,
             ..GrounderOptions::default()
         };
-        let grounder = Grounder::load(dir, options)?;
+        let grounder = model::load(self.model.as_deref(), options)?;
         let mut pictures = eval::read(dataset, self.limit)?;
         if let Some(fault) = self.disturb {
             for example in pictures.iter_mut().flat_map(|p| &mut p.examples) {
                 example.caption = fault.caption(&example.caption);
             }
+        }
+        if let Some(dir) = &self.failures {
+            prepare_failures(dir, &pictures)?;
         }
         let evaluator = Evaluator::new(&grounder, &pictures)?;
         let progress = progress::bar(pictures.len(), "pictures");
@@ -145,7 +150,7 @@ impl EvalArgs {
     }
 
     fn picture(&self, path: &Path) -> Result<image::RgbImage> {
-        let image = picture::read(path)?;
+        let image = picture::read_stored(path)?;
         match self.disturb {
             Some(fault) => fault.picture(image),
             None => Ok(image),
@@ -155,8 +160,6 @@ impl EvalArgs {
     /// Draws up to [`FAILURES_OF_A_KIND`] failures of each kind, with the caption and what was
     /// expected.
     fn draw(&self, dir: &Path, pictures: &[Picture], mut failures: Vec<Failure>) -> Result<()> {
-        fs::create_dir_all(dir)
-            .with_context(|| format!("--failures {}: cannot be created", dir.display()))?;
         failures.sort_by_key(|failure| (failure.picture, failure.example));
         let mut drawn: BTreeMap<&str, usize> = BTreeMap::new();
         for Failure {
@@ -193,16 +196,32 @@ impl EvalArgs {
             drawing
                 .annotate_rgb(width, height, &mut image, &style)
                 .map_err(|error| anyhow!("{}: cannot be drawn on: {error}", path.display()))?;
-            let out = dir.join(format!("{}-{count}.png", example.kind));
-            image
-                .save(&out)
-                .with_context(|| format!("{}: cannot be written", out.display()))?;
+            let out = failure_path(dir, &example.kind, *count);
+            output::write_png(&out, Author::Failures, (width, height), &image)?;
         }
         Ok(())
     }
 }
 
 const FAILURES_OF_A_KIND: usize = 4;
+
+fn failure_path(dir: &Path, kind: &str, number: usize) -> PathBuf {
+    dir.join(format!("{}-{number}.png", kind.replace('/', "_")))
+}
+
+/// Makes the directory of failures, and refuses it before any time is spent if a file would be lost.
+fn prepare_failures(dir: &Path, pictures: &[Picture]) -> Result<()> {
+    fs::create_dir_all(dir)
+        .with_context(|| format!("--failures {}: cannot be created", dir.display()))?;
+    let examples = pictures.iter().flat_map(|picture| &picture.examples);
+    let kinds: BTreeSet<&str> = examples.map(|example| example.kind.as_str()).collect();
+    for kind in kinds {
+        for number in 1..=FAILURES_OF_A_KIND {
+            output::ensure_png_replaceable(&failure_path(dir, kind, number), Author::Failures)?;
+        }
+    }
+    Ok(())
+}
 
 /// The caption and what is right.
 fn expectation(example: &Example) -> String {

@@ -8,6 +8,7 @@ mod detect;
 mod disturb;
 mod eval;
 mod model;
+mod output;
 mod picture;
 mod plan;
 mod predict;
@@ -16,6 +17,7 @@ mod scenes;
 mod score;
 mod sheet;
 mod summary;
+mod warning;
 
 use std::process::ExitCode;
 
@@ -60,7 +62,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => (args.run(), ExitCode::from(USAGE)),
         Command::Scenes(command) => (succeed(scenes::run(command)), ExitCode::FAILURE),
         Command::Plan(command) => (command.run(), ExitCode::from(USAGE)),
-        Command::Summary(args) => (succeed(summary::run(&args)), ExitCode::from(USAGE)),
+        Command::Summary(args) => (args.run(), ExitCode::from(USAGE)),
         Command::Sheet(args) => (succeed(sheet::run(&args)), ExitCode::from(USAGE)),
     };
     result.unwrap_or_else(|error| {

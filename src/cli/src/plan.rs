@@ -127,7 +127,7 @@ fn list(dir: &Path) -> Result<()> {
 
 impl BuildArgs {
     fn run(&self) -> Result<()> {
-        let model = model::directory(self.model.as_deref());
+        let model = model::directory(self.model.as_deref())?;
         let (width, height) = self.size;
         let bar = progress::steps();
         let watcher = show(&bar);

@@ -8,7 +8,7 @@ use mdetr::{Encoded, Frame, Grounder, GrounderOptions, Query, QueryResult, RawOu
 use mdetr_eval::{Answer, Bbox, PhraseScores, Prediction, Sample, SampleId, Writer};
 use rayon::prelude::*;
 
-use crate::{model, picture, progress};
+use crate::{model, picture, progress, warning};
 
 /// Samples whose texts are encoded together, so that the text encoder is loaded once for them.
 const BATCH: usize = 512;
@@ -69,6 +69,7 @@ impl ModelArgs {
             return Ok(());
         };
         let mut writer = Writer::resume(predictions)?;
+        warning::of_cut(predictions, writer.cut());
         let left: Vec<Asked> = samples.filter(|a| !writer.has(&a.sample.id)).collect();
         if left.is_empty() {
             return Ok(());
@@ -118,6 +119,7 @@ impl ModelArgs {
             return Ok(());
         };
         let mut writer = Writer::resume(predictions)?;
+        warning::of_cut(predictions, writer.cut());
         let left: Vec<_> = pictures.filter(|(id, _)| !writer.has(id)).collect();
         if left.is_empty() {
             return Ok(());
@@ -134,7 +136,7 @@ impl ModelArgs {
                 .par_iter()
                 .map(|(id, file)| {
                     let path = images.join(file);
-                    let image = picture::read(&path)?;
+                    let image = picture::read_stored(&path)?;
                     let frame = Frame::rgb(image.width(), image.height(), &image)?;
                     let mut prediction = Prediction::new(id.as_str());
                     let (mut boxes, mut scores, mut categories) = (vec![], vec![], vec![]);
@@ -160,13 +162,12 @@ impl ModelArgs {
     }
 
     fn grounder(&self, wanted: Wanted, score_threshold: Option<f32>) -> Result<Grounder> {
-        let dir = model::directory(self.model.as_deref());
         let options = GrounderOptions {
             score_threshold,
             max_detections: usize::MAX,
             ..GrounderOptions::default()
         };
-        let grounder = Grounder::load(&dir, options)?;
+        let grounder = model::load(self.model.as_deref(), options)?;
         let manifest = grounder.manifest();
         let missing = match wanted {
             Wanted::Masks if !manifest.segments() => "segmentation",
@@ -175,7 +176,7 @@ impl ModelArgs {
         };
         bail!(
             "model {}: its tasks are {:?}; expected \"{missing}\" among them: take a model that has it",
-            dir.display(),
+            manifest.name,
             manifest.tasks
         )
     }
@@ -190,7 +191,7 @@ fn answer(
     wanted: Wanted,
 ) -> Result<Vec<Prediction>> {
     let path = images.join(&group[0].sample.image);
-    let image = picture::read(&path)?;
+    let image = picture::read_stored(&path)?;
     let frame = Frame::rgb(image.width(), image.height(), &image)?;
     let found: Vec<(Option<QueryResult>, RawOutputs)> = match wanted {
         Wanted::Masks => grounder

@@ -9,10 +9,12 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use mdetr_scenes::dataset::{self, DatasetOptions, Sample};
-use mdetr_scenes::video::{FrameRate, Y4mWriter};
+use mdetr_scenes::video::{FrameRate, Y4M_MARK, Y4mWriter};
 use mdetr_scenes::{CaptionKind, Mix, MovingScene, Rendering, SceneOptions, render};
 use rayon::prelude::*;
 use serde_json::json;
+
+use crate::output::{self, Author};
 
 /// The `mdetr scenes` subcommands.
 #[derive(Debug, Subcommand)]
@@ -123,7 +125,7 @@ pub struct DatasetArgs {
     /// Leave masks out of annotations.json (scenes.json keeps them).
     #[arg(long)]
     no_masks: bool,
-    /// Replace another data set in the same directory.
+    /// Replace another data set of this command in the same directory.
     #[arg(long)]
     overwrite: bool,
 }
@@ -167,10 +169,12 @@ pub struct VideoArgs {
     fps: FrameRate,
     #[command(flatten)]
     scene: SceneArgs,
-    /// FILE.y4m, "-" for Y4M on standard output, or a directory for numbered PNG pictures.
+    /// FILE.y4m, "-" for Y4M on standard output, or a directory for numbered PNG pictures. What an
+    /// earlier run wrote is replaced, and no other file.
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
-    /// Write what is visible in each frame, and where, to this file: one JSON line per frame.
+    /// Write what is visible in each frame, and where, to this file: one JSON line per frame. What an
+    /// earlier run wrote is replaced, and no other file.
     #[arg(long, value_name = "FILE.jsonl")]
     truth: Option<PathBuf>,
 }
@@ -188,9 +192,14 @@ impl VideoArgs {
             "--seconds {} at this rate makes {frames} frames: expected 1 to {MAX_FRAMES}",
             self.seconds
         );
+        ensure!(
+            self.truth.as_ref() != Some(&self.out),
+            "--out and --truth name the same file: {}",
+            self.out.display()
+        );
         let mut frame_sink = FrameSink::open(&self.out, &options, self.fps)?;
         let mut truth_sink = match &self.truth {
-            Some(path) => Some(BufWriter::new(create(path)?)),
+            Some(path) => Some(BufWriter::new(output::create(path, is_truth)?)),
             None => None,
         };
         let scene = MovingScene::new(self.scene.seed, &options);
@@ -255,7 +264,7 @@ impl FrameSink {
             .extension()
             .is_some_and(|e| e.eq_ignore_ascii_case("y4m"))
         {
-            Box::new(create(path)?)
+            Box::new(output::create(path, is_y4m)?)
         } else {
             std::fs::create_dir_all(path)
                 .with_context(|| format!("cannot create directory {}", path.display()))?;
@@ -270,7 +279,7 @@ impl FrameSink {
     fn write(&mut self, n: u64, frame: &Rendering) -> Result<bool> {
         match self {
             FrameSink::Pictures(dir) => {
-                dataset::write_png(&dir.join(format!("{n:06}.png")), frame)?;
+                write_png(&dir.join(format!("{n:06}.png")), Author::Video, frame)?;
                 Ok(true)
             }
             FrameSink::Y4m(out, path) => match out.write(frame) {
@@ -300,7 +309,7 @@ pub struct ShowArgs {
     scene: SceneArgs,
     #[command(flatten)]
     captions: CaptionArgs,
-    /// Picture to write.
+    /// Picture to write. It replaces one of an earlier run, and no other file.
     #[arg(long, value_name = "FILE.png")]
     out: PathBuf,
 }
@@ -316,8 +325,9 @@ impl ShowArgs {
             masks: true,
             overwrite: true,
         };
+        output::ensure_png_replaceable(&self.out, Author::Show)?;
         let sample = dataset::sample(&options, 0);
-        dataset::write_png(&self.out, &sample.rendering)?;
+        write_png(&self.out, Author::Show, &sample.rendering)?;
         let mut out = io::stdout().lock();
         match serde_json::to_writer_pretty(&mut out, &describe(&sample)) {
             Ok(()) => writeln!(out).context("cannot write standard output"),
@@ -352,8 +362,22 @@ fn describe(sample: &Sample) -> serde_json::Value {
     })
 }
 
-fn create(path: &Path) -> Result<File> {
-    File::create(path).with_context(|| format!("cannot create {}", path.display()))
+fn write_png(path: &Path, author: Author, frame: &Rendering) -> Result<()> {
+    output::write_png(path, author, (frame.width, frame.height), &frame.rgb)
+}
+
+/// Whether a video begins as ours do.
+fn is_y4m(file: File) -> bool {
+    output::first_line(file).ends_with(Y4M_MARK.as_bytes())
+}
+
+/// Whether a file begins with a line of [`VideoArgs::truth_line`].
+fn is_truth(file: File) -> bool {
+    let line = serde_json::from_slice::<serde_json::Map<_, _>>(&output::first_line(file));
+    let keys = ["frame", "objects", "pts_ns", "size"];
+    line.is_ok_and(|line: serde_json::Map<String, serde_json::Value>| {
+        line.len() == keys.len() && keys.iter().all(|key| line.contains_key(*key))
+    })
 }
 
 fn parse_rate(text: &str) -> Result<FrameRate> {

@@ -2,11 +2,10 @@
 
 use std::collections::HashSet;
 use std::fmt::Display;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use mdetr::Span;
 use mdetr_eval::rec::{self, Task};
@@ -16,6 +15,7 @@ use mdetr_eval::{
 use serde::Serialize;
 
 use crate::predict::{Asked, ModelArgs, Wanted};
+use crate::{output, warning};
 
 #[derive(Debug, Subcommand)]
 pub enum ScoreCommand {
@@ -84,7 +84,7 @@ pub enum ScoreCommand {
         /// gqa_answer2id_by_type.json or gqa_answer2id.json, of MDETR's annotations.
         #[arg(long, value_name = "FILE.json")]
         vocabulary: PathBuf,
-        /// Also write the answers as EvalAI takes them.
+        /// Also write the answers as EvalAI takes them, to a file that is not there yet.
         #[arg(long, value_name = "FILE.json")]
         submission: Option<PathBuf>,
     },
@@ -97,7 +97,7 @@ pub enum ScoreCommand {
         /// Questions, such as CLEVR_val_questions.json.
         #[arg(long, value_name = "FILE.json")]
         questions: PathBuf,
-        /// Also write the answers, one a line, by question.
+        /// Also write the answers, one a line, by question, to a file that is not there yet.
         #[arg(long, value_name = "FILE.txt")]
         answers: Option<PathBuf>,
     },
@@ -146,7 +146,8 @@ pub enum Boxes {
 #[derive(Debug, Args)]
 pub struct Scored {
     /// File of predictions, as the documentation of mdetr-eval describes it. With --images it is
-    /// written, and a run that was interrupted goes on where it stopped.
+    /// written, and a run that was interrupted goes on where it stopped; a last line that was cut short
+    /// is left out, with a warning.
     #[arg(long, value_name = "FILE.jsonl")]
     predictions: PathBuf,
     /// Score only the samples that have a prediction.
@@ -160,12 +161,13 @@ pub struct Scored {
 impl Scored {
     fn read(&self) -> Result<Predictions> {
         let predictions = Predictions::read(&self.predictions)?;
+        warning::of_cut(&self.predictions, predictions.cut());
         if predictions.duplicates() > 0 {
-            eprintln!(
-                "mdetr: warning: {}: {} samples have more than one prediction; the first counts",
+            warning::print(&format!(
+                "{}: {} samples have more than one prediction; the first counts",
                 self.predictions.display(),
                 predictions.duplicates()
-            );
+            ));
         }
         Ok(predictions)
     }
@@ -246,7 +248,7 @@ impl ScoreCommand {
                 let report = phrasecut::evaluate(&truth, &predictions, options)?;
                 if report.missing > 0 {
                     let (missing, tasks) = (report.missing, report.tasks);
-                    eprintln!("mdetr: warning: {missing} of {tasks} tasks have no prediction");
+                    warning::print(&format!("{missing} of {tasks} tasks have no prediction"));
                 }
                 scored.print(&report)
             }
@@ -264,14 +266,16 @@ impl ScoreCommand {
                 truth.retain(scored.takes(&predictions));
                 if let Some(path) = submission {
                     let answers = gqa::submission(&truth, &predictions)?;
-                    write(&path, &serde_json::to_string(&answers)?)?;
+                    output::write_new(&path, &serde_json::to_vec(&answers)?)?;
                 }
                 scored.print(&gqa::evaluate(&truth, &predictions)?)
             }
             Self::Tracking { truth, found, json } => {
-                let truth = tracking::Tracks::read_truth(&truth)?;
-                let found = tracking::Tracks::read_found(&found)?;
-                print(&tracking::evaluate(&truth, &found), json)
+                let expected = tracking::Tracks::read_truth(&truth)?;
+                warning::of_cut(&truth, expected.cut);
+                let tracks = tracking::Tracks::read_found(&found)?;
+                warning::of_cut(&found, tracks.cut);
+                print(&tracking::evaluate(&expected, &tracks), json)
             }
             Self::Clevr {
                 scored,
@@ -285,7 +289,7 @@ impl ScoreCommand {
                 let predictions = scored.read()?;
                 truth.retain(scored.takes(&predictions));
                 if let Some(path) = answers {
-                    write(&path, &clevr::answers(&truth, &predictions)?)?;
+                    output::write_new(&path, clevr::answers(&truth, &predictions)?.as_bytes())?;
                 }
                 scored.print(&clevr::evaluate(&truth, &predictions)?)
             }
@@ -319,8 +323,10 @@ impl ScoreCommand {
                     }
                     truth.retain(|id| found.contains(id));
                 }
-                let records = read_lines(&scored.predictions)?;
-                scored.print(&lvis::evaluate(&truth, records)?)
+                let mut records = read_lines(&scored.predictions)?;
+                let report = lvis::evaluate(&truth, records.by_ref())?;
+                warning::of_cut(&scored.predictions, records.cut());
+                scored.print(&report)
             }
         }
     }
@@ -348,8 +354,4 @@ fn span([start, end]: [usize; 2]) -> Span {
         start: point(start),
         end: point(end),
     }
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).with_context(|| format!("{}: cannot be written", path.display()))
 }

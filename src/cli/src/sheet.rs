@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use image::RgbImage;
 use image::imageops::{FilterType, overlay, resize};
 
+use crate::output::{self, Author};
 use crate::picture;
 
 /// Widest and highest sheet, in pixels.
@@ -14,7 +15,7 @@ const MAX_SIDE: u32 = 16_384;
 
 #[derive(Debug, Args)]
 pub struct SheetArgs {
-    /// Pictures, in reading order.
+    /// Pictures (PNG, JPEG), in reading order, upright; "-" reads one from standard input.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// Pictures in a row.
@@ -23,13 +24,19 @@ pub struct SheetArgs {
     /// Width of each picture on the sheet, in pixels; its height follows from the first picture.
     #[arg(long, default_value_t = 426, value_parser = clap::value_parser!(u32).range(16..=4096))]
     width: u32,
-    /// Picture to write.
+    /// Picture to write. It replaces an earlier sheet, and no other file.
     #[arg(long, value_name = "FILE.png")]
     out: PathBuf,
 }
 
 pub fn run(args: &SheetArgs) -> Result<()> {
-    let first = picture::read(&args.images[0])?;
+    output::ensure_png_replaceable(&args.out, Author::Sheet)?;
+    let from_standard_input = args.images.iter().filter(|p| picture::is_standard_input(p));
+    ensure!(
+        from_standard_input.count() <= 1,
+        "standard input is named twice, and holds one picture"
+    );
+    let first = picture::read_upright(&args.images[0])?;
     let scaled = u64::from(first.height()) * u64::from(args.width) / u64::from(first.width());
     let height = u32::try_from(scaled.max(1)).unwrap_or(u32::MAX);
     let columns = args.columns.min(args.images.len() as u32);
@@ -47,12 +54,12 @@ pub fn run(args: &SheetArgs) -> Result<()> {
     );
     let mut sheet = RgbImage::new(size.0, size.1);
     for (i, path) in args.images.iter().enumerate() {
-        let tile = resize(
-            &picture::read(path)?,
-            args.width,
-            height,
-            FilterType::Triangle,
-        );
+        let later = match i {
+            0 => None,
+            _ => Some(picture::read_upright(path)?),
+        };
+        let picture = later.as_ref().unwrap_or(&first);
+        let tile = resize(picture, args.width, height, FilterType::Triangle);
         let (column, row) = (i as u32 % columns, i as u32 / columns);
         overlay(
             &mut sheet,
@@ -61,7 +68,5 @@ pub fn run(args: &SheetArgs) -> Result<()> {
             (row * height).into(),
         );
     }
-    sheet
-        .save(&args.out)
-        .with_context(|| format!("cannot write {}", args.out.display()))
+    output::write_png(&args.out, Author::Sheet, size, &sheet)
 }

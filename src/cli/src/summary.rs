@@ -1,20 +1,29 @@
 //! `mdetr summary`: what a file of mdetr/1 lines says, query by query.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use mdetr_eval::{Damage, JsonLines};
 use serde::Deserialize;
 
+use crate::{picture, warning};
+
+const SCHEMA: &str = "mdetr/1";
 /// Longest line that is read, in bytes.
 const MAX_LINE: u64 = 16 << 20;
+/// Most damaged lines that are named.
+const MAX_DAMAGED: usize = 10;
 
 #[derive(Debug, Args)]
 pub struct SummaryArgs {
-    /// File of mdetr/1 lines, as `mdetr2json` and `mdetr detect --json` write them.
+    /// File of mdetr/1 lines, as `mdetr2json` and `mdetr detect --json` write them; "-" is standard input.
+    /// A last line that was cut short is left out, with a warning; so are damaged lines, with exit code 1.
     #[arg(value_name = "FILE.jsonl")]
     file: PathBuf,
 }
@@ -52,64 +61,104 @@ struct Tally {
     tracks: BTreeSet<u64>,
 }
 
-pub fn run(args: &SummaryArgs) -> Result<()> {
-    let (frames, tallies) = read(&args.file)?;
-    println!("{}: {frames} frames", args.file.display());
-    for t in &tallies {
+impl SummaryArgs {
+    /// Exit code 0 if at most a last line was cut short, 1 if other lines were damaged.
+    ///
+    /// # Errors
+    /// The file cannot be read, or no line of it is whole.
+    pub fn run(&self) -> Result<ExitCode> {
+        let name = picture::name(&self.file);
+        let summed = match picture::is_standard_input(&self.file) {
+            true => sum(io::stdin().lock()),
+            false => File::open(&self.file)
+                .map_err(anyhow::Error::from)
+                .and_then(|file| sum(BufReader::new(file))),
+        };
+        let summed = summed.with_context(|| name.clone())?;
+        print!("{}", for_people(&name, &summed));
+        warning::of_cut(&self.file, summed.cut);
+        let Some(first) = summed.damaged.first() else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        let count = summed.damaged_count;
+        warning::print(&format!("{name}: {count} damaged lines are left out, the first is {first}"));
+        for damage in &summed.damaged[1..] {
+            warning::print(&format!("{name}: {damage}"));
+        }
+        Ok(ExitCode::FAILURE)
+    }
+}
+
+fn for_people(name: &str, summed: &Sum) -> String {
+    let mut text = format!("{name}: {} frames\n", summed.frames);
+    // Writing to a string cannot fail.
+    for t in &summed.tallies {
         let share = 100.0 * t.present as f64 / t.frames as f64;
-        print!("  {:<10} {:?}: ", t.id, t.text);
-        print!(
-            "present in {} of {} frames ({share:.0} %)",
-            t.present, t.frames
-        );
-        print!(
-            ", {:.2} boxes a frame",
+        let _ = write!(
+            text,
+            "  {:<10} {:?}: present in {} of {} frames ({share:.0} %), {:.2} boxes a frame",
+            t.id,
+            t.text,
+            t.present,
+            t.frames,
             t.detections as f64 / t.frames as f64
         );
         if !t.tracks.is_empty() {
-            print!(", {} tracks", t.tracks.len());
+            let _ = write!(text, ", {} tracks", t.tracks.len());
         }
-        match t.answers {
-            0 => println!(),
-            n => println!(", answered in {n}"),
+        if t.answers > 0 {
+            let _ = write!(text, ", answered in {}", t.answers);
         }
+        text.push('\n');
     }
-    Ok(())
+    text
 }
 
-fn read(path: &Path) -> Result<(usize, Vec<Tally>)> {
-    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    tally(BufReader::new(file)).with_context(|| path.display().to_string())
+/// What the lines of a file say together.
+#[derive(Debug, Default)]
+struct Sum {
+    frames: usize,
+    tallies: Vec<Tally>,
+    /// The first lines that were left out, at most [`MAX_DAMAGED`], and how many there are.
+    damaged: Vec<Damage>,
+    damaged_count: usize,
+    /// Number of the last line if it was cut short.
+    cut: Option<usize>,
 }
 
-fn tally(mut reader: impl BufRead) -> Result<(usize, Vec<Tally>)> {
-    let mut tallies: Vec<Tally> = Vec::new();
-    let mut buffer = Vec::new();
-    for number in 1.. {
-        buffer.clear();
-        let read = reader
-            .by_ref()
-            .take(MAX_LINE + 1)
-            .read_until(b'\n', &mut buffer)?;
-        if read == 0 {
-            return Ok((number - 1, tallies));
-        }
-        if read as u64 > MAX_LINE {
-            bail!("line {number}: longer than {MAX_LINE} bytes; this is no file of mdetr/1 lines");
-        }
-        let line: Line = serde_json::from_slice(&buffer)
-            .with_context(|| format!("line {number} is not an mdetr/1 line"))?;
-        if line.schema != "mdetr/1" {
-            bail!(
-                "line {number}: expected schema mdetr/1, found {:?}",
-                line.schema
-            );
-        }
-        for entry in line.queries {
-            count(&mut tallies, entry);
+impl Sum {
+    fn leave_out(&mut self, damage: Damage) {
+        self.damaged_count += 1;
+        if self.damaged.len() < MAX_DAMAGED {
+            self.damaged.push(damage);
         }
     }
-    unreachable!("the line number has no end")
+}
+
+fn sum(reader: impl BufRead) -> Result<Sum> {
+    let mut lines = JsonLines::new(reader, MAX_LINE);
+    let mut sum = Sum::default();
+    while let Some(line) = lines.next_line::<Line>()? {
+        match line {
+            Ok(line) if line.schema == SCHEMA => {
+                sum.frames += 1;
+                for entry in line.queries {
+                    count(&mut sum.tallies, entry);
+                }
+            }
+            Ok(line) => sum.leave_out(Damage {
+                line: lines.line(),
+                place: None,
+                message: format!("expected schema {SCHEMA}, found {:?}", line.schema),
+            }),
+            Err(damage) => sum.leave_out(damage),
+        }
+    }
+    sum.cut = lines.cut();
+    if let (0, Some(first)) = (sum.frames, sum.damaged.first()) {
+        bail!("no line of schema {SCHEMA}; the first that is damaged is {first}");
+    }
+    Ok(sum)
 }
 
 /// A changed text under the same id is another query.
@@ -149,15 +198,24 @@ mod tests {
 
     #[test]
     fn counts_per_query() {
-        let (frames, tallies) = tally(FRAME.repeat(3).as_bytes()).unwrap();
-        assert_eq!(frames, 3);
-        let rows: Vec<_> = tallies
+        let sum = sum(FRAME.repeat(3).as_bytes()).unwrap();
+        assert_eq!(sum.frames, 3);
+        let rows: Vec<_> = sum
+            .tallies
             .iter()
             .map(|t| (t.id.as_str(), t.frames, t.present, t.detections, t.answers))
             .collect();
         assert_eq!(
             rows,
             [("q1", 3, 3, 6, 0), ("q2", 3, 0, 0, 0), ("q3", 3, 0, 0, 3)]
+        );
+        let text = for_people("out.jsonl", &sum);
+        assert_eq!(
+            text,
+            "out.jsonl: 3 frames\n  \
+             q1         \"a cube\": present in 3 of 3 frames (100 %), 2.00 boxes a frame\n  \
+             q2         \"a cone\": present in 0 of 3 frames (0 %), 0.00 boxes a frame\n  \
+             q3         \"how many?\": present in 0 of 3 frames (0 %), 0.00 boxes a frame, answered in 3\n"
         );
     }
 
@@ -168,17 +226,37 @@ mod tests {
             FRAME.replace("{},{}", &found)
         };
         let lines = [frame(1, 2), frame(2, 1), frame(2, 5)].concat();
-        let (_, tallies) = tally(lines.as_bytes()).unwrap();
+        let tallies = sum(lines.as_bytes()).unwrap().tallies;
         let counts: Vec<usize> = tallies.iter().map(|t| t.tracks.len()).collect();
         assert_eq!(counts, [3, 0, 0]);
         assert_eq!(tallies[0].detections, 9);
     }
 
     #[test]
-    fn a_damaged_line_is_named() {
-        let error = tally(format!("{FRAME}{{\"schema\"").as_bytes()).unwrap_err();
-        assert_eq!(error.to_string(), "line 2 is not an mdetr/1 line");
-        let error = tally(FRAME.replace("mdetr/1", "mdetr/9").as_bytes()).unwrap_err();
-        assert!(error.to_string().contains("found \"mdetr/9\""), "{error}");
+    fn lines_that_are_whole_are_summed_up() {
+        let whole = [
+            FRAME.repeat(2),
+            format!("\u{feff}{FRAME}\n\r\n{FRAME}"),
+            FRAME.replace('\n', "\r\n").repeat(2),
+            FRAME.repeat(2).trim_end().to_owned(),
+        ];
+        for text in whole {
+            let sum = sum(text.as_bytes()).unwrap();
+            assert_eq!((sum.frames, sum.damaged_count, sum.cut), (2, 0, None), "{text:?}");
+        }
+        let cut = &FRAME[..FRAME.len() / 2];
+        let sum_of = |text: &str| sum(text.as_bytes()).unwrap();
+        let found = sum_of(&format!("{FRAME}\n{cut}"));
+        assert_eq!((found.frames, found.damaged_count, found.cut), (1, 0, Some(3)));
+        // A process that was killed, and one that goes on in the same file.
+        let other = FRAME.replace("mdetr/1", "mdetr/9");
+        let found = sum_of(&format!("{FRAME}{cut}{FRAME}{FRAME}{other}"));
+        assert_eq!((found.frames, found.damaged_count, found.cut), (2, 2, None));
+        let lines: Vec<usize> = found.damaged.iter().map(|damage| damage.line).collect();
+        assert_eq!(lines, [2, 4]);
+        assert_eq!(found.damaged[1].to_string(), "line 4: expected schema mdetr/1, found \"mdetr/9\"");
+        assert_eq!(sum_of("").frames, 0);
+        let error = sum("no\nlines\n".as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("no line of schema mdetr/1") && error.contains("line 1"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -11,6 +11,8 @@ use crate::error::Error;
 
 /// Largest annotation file that is read: 4 GiB, above the largest released one.
 const MAX_BYTES: u64 = 4 << 30;
+/// What some editors and shells write before UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Longest side of a picture.
 pub(crate) const MAX_SIDE: u32 = 1 << 14;
 /// Largest coordinate of a box, in pixels, by its absolute value.
@@ -52,7 +54,11 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
             limit: MAX_BYTES,
         });
     }
-    let mut json = serde_json::Deserializer::from_reader(BufReader::new(file.take(MAX_BYTES)));
+    let mut reader = BufReader::new(file.take(MAX_BYTES));
+    if reader.fill_buf().map_err(read)?.starts_with(BYTE_ORDER_MARK) {
+        reader.consume(BYTE_ORDER_MARK.len());
+    }
+    let mut json = serde_json::Deserializer::from_reader(reader);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| Error::Format {
         path: path.to_owned(),
         place: field(error.path()),

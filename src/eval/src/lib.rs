@@ -53,13 +53,16 @@
 //! ```
 //!
 //! `size` is `[width, height]` of the original picture. An id is a string or an integer. The first
-//! of two lines with the same id counts. A last line that was cut short is dropped, so that a run
-//! that was interrupted goes on where it stopped: [`Writer::resume`].
+//! of two lines with the same id counts. A byte order mark, blank lines and line ends of either kind
+//! are no fault. A last line that was cut short is left out, and named ([`Predictions::cut`]), so that a
+//! run that was interrupted goes on where it stopped: [`Writer::resume`]. Any other line that is no
+//! prediction is an error that names it.
 
 mod ap;
 mod error;
 mod files;
 mod geometry;
+mod lines;
 mod predictions;
 mod raster;
 mod table;
@@ -76,6 +79,7 @@ pub mod tracking;
 
 pub use error::Error;
 pub use geometry::Bbox;
+pub use lines::{Damage, JsonLines};
 pub use predictions::{
     Answer, Lines, PhraseScores, Prediction, Predictions, Record, SampleId, Writer, read_lines,
 };

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,8 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Sample;
 use crate::error::Error;
-use crate::files::{MAX_COORDINATE, field, is_size, value_error};
+use crate::files::{MAX_COORDINATE, is_size, value_error};
 use crate::geometry::Bbox;
+use crate::lines::JsonLines;
 
 /// Longest line: 64 MiB, above 1203 LVIS categories with 100 boxes each.
 const MAX_LINE: u64 = 64 << 20;
@@ -267,13 +268,8 @@ impl Record {
 /// The lines of a file of predictions; what [`read_lines`] gives.
 #[derive(Debug)]
 pub struct Lines {
-    reader: BufReader<File>,
+    lines: JsonLines<BufReader<File>>,
     path: Arc<Path>,
-    line: usize,
-    /// Bytes of the lines that were good.
-    good: u64,
-    /// Whether the last good line ended in a line feed.
-    closed: bool,
     done: bool,
 }
 
@@ -281,7 +277,7 @@ pub struct Lines {
 ///
 /// # Errors
 /// The file cannot be opened; then, per line, it cannot be read, or is no prediction. A last line
-/// that does not end in a line feed and is no JSON is skipped.
+/// that does not end in a line feed and is no whole JSON is left out: [`Lines::cut`].
 pub fn read_lines(path: &Path) -> Result<Lines, Error> {
     let file = File::open(path).map_err(|source| Error::Read {
         path: path.to_owned(),
@@ -293,67 +289,35 @@ pub fn read_lines(path: &Path) -> Result<Lines, Error> {
 impl Lines {
     fn new(file: File, path: &Path) -> Lines {
         Lines {
-            reader: BufReader::new(file),
+            lines: JsonLines::new(BufReader::new(file), MAX_LINE),
             path: path.into(),
-            line: 0,
-            good: 0,
-            closed: true,
             done: false,
         }
     }
 
+    /// Number of the last line if it was cut short; known behind the last prediction.
+    pub fn cut(&self) -> Option<usize> {
+        self.lines.cut()
+    }
+
     fn advance(&mut self) -> Result<Option<Record>, Error> {
-        loop {
-            let mut bytes = Vec::new();
-            let reader = Read::by_ref(&mut self.reader);
-            let read = reader.take(MAX_LINE + 1).read_until(b'\n', &mut bytes);
-            let length = read.map_err(|source| Error::Read {
+        let line = self.lines.next_line().map_err(|source| Error::Read {
+            path: self.path.to_path_buf(),
+            source,
+        })?;
+        match line {
+            None => Ok(None),
+            Some(Ok(prediction)) => {
+                Record::new(prediction, self.path.clone(), self.lines.line()).map(Some)
+            }
+            Some(Err(damage)) => Err(Error::Format {
                 path: self.path.to_path_buf(),
-                source,
-            })? as u64;
-            if length == 0 {
-                return Ok(None);
-            }
-            self.line += 1;
-            if length > MAX_LINE {
-                return Err(Error::Format {
-                    path: self.path.to_path_buf(),
-                    place: format!("line {}", self.line),
-                    message: format!("longer than {MAX_LINE} bytes"),
-                });
-            }
-            let closed = bytes.ends_with(b"\n");
-            if bytes.iter().all(u8::is_ascii_whitespace) {
-                self.good += length;
-                self.closed = closed;
-                continue;
-            }
-            let mut json = serde_json::Deserializer::from_slice(bytes.trim_ascii_end());
-            let parsed: Result<Prediction, _> = serde_path_to_error::deserialize(&mut json);
-            let parsed = parsed
-                .map_err(|error| (field(error.path()), error.into_inner()))
-                .and_then(|prediction| match json.end() {
-                    Ok(()) => Ok(prediction),
-                    Err(error) => Err(("after the object".to_owned(), error)),
-                });
-            match parsed {
-                Ok(prediction) => {
-                    let record = Record::new(prediction, self.path.clone(), self.line)?;
-                    self.good += length;
-                    self.closed = closed;
-                    return Ok(Some(record));
-                }
-                Err((_, error)) if !closed && error.is_eof() => return Ok(None),
-                Err((field, error)) => {
-                    let text = error.to_string();
-                    let cause = text.split(" at line ").next().unwrap_or_default();
-                    return Err(Error::Format {
-                        path: self.path.to_path_buf(),
-                        place: format!("line {}, column {}: {field}", self.line, error.column()),
-                        message: cause.to_owned(),
-                    });
-                }
-            }
+                place: damage.at(),
+                message: format!(
+                    "{}; remove this line, and a run that is repeated writes it anew",
+                    damage.message
+                ),
+            }),
         }
     }
 }
@@ -378,6 +342,7 @@ pub struct Predictions {
     records: Vec<Record>,
     index: HashMap<SampleId, usize>,
     duplicates: usize,
+    cut: Option<usize>,
 }
 
 impl Predictions {
@@ -386,7 +351,10 @@ impl Predictions {
     /// # Errors
     /// The file cannot be read, or one of its lines is no prediction.
     pub fn read(path: &Path) -> Result<Predictions, Error> {
-        Predictions::collect(path, read_lines(path)?)
+        let mut lines = read_lines(path)?;
+        let mut predictions = Predictions::collect(path, lines.by_ref())?;
+        predictions.cut = lines.cut();
+        Ok(predictions)
     }
 
     /// Of predictions at hand; errors name the file `path`, where they stand or would.
@@ -414,6 +382,7 @@ impl Predictions {
             records: Vec::new(),
             index: HashMap::new(),
             duplicates: 0,
+            cut: None,
         };
         for record in records {
             let record = record?;
@@ -441,6 +410,11 @@ impl Predictions {
     /// Lines that were left out because an earlier one has the same id.
     pub fn duplicates(&self) -> usize {
         self.duplicates
+    }
+
+    /// Number of the file's last line if it was cut short and left out.
+    pub fn cut(&self) -> Option<usize> {
+        self.cut
     }
 
     /// The record of each sample, which all must have.
@@ -471,13 +445,15 @@ pub struct Writer {
     file: File,
     path: PathBuf,
     done: HashSet<SampleId>,
+    cut: Option<usize>,
 }
 
 impl Writer {
     /// Opens a file to go on with, or makes it. A last line that was cut short is removed.
     ///
     /// # Errors
-    /// The file cannot be read or written, or one of its lines is no prediction.
+    /// The file cannot be read or written, one of its lines is no prediction, or it has no whole line and
+    /// its beginning is not that of one; then it stays as it is.
     pub fn resume(path: &Path) -> Result<Writer, Error> {
         let write = |source| Error::Write {
             path: path.to_owned(),
@@ -491,16 +467,40 @@ impl Writer {
         for record in lines.by_ref() {
             done.insert(record?.prediction.id);
         }
-        file.set_len(lines.good).map_err(write)?;
+        let (whole, closed) = lines.lines.whole();
+        if let Some(line) = lines.cut() {
+            file.seek(SeekFrom::Start(whole)).map_err(write)?;
+            let mut rest = Vec::new();
+            Read::by_ref(&mut file)
+                .take(LINE_BEGIN.len() as u64)
+                .read_to_end(&mut rest)
+                .map_err(write)?;
+            if done.is_empty() && !begins_line(&rest) {
+                let message = "no prediction, and nothing that one begins with; the file is left as it \
+                               is: name another";
+                return Err(Error::Format {
+                    path: path.to_owned(),
+                    place: format!("line {line}"),
+                    message: message.to_owned(),
+                });
+            }
+        }
+        file.set_len(whole).map_err(write)?;
         file.seek(SeekFrom::End(0)).map_err(write)?;
-        if !lines.closed {
+        if !closed {
             file.write_all(b"\n").map_err(write)?;
         }
         Ok(Writer {
             file,
             path: path.to_owned(),
             done,
+            cut: lines.cut(),
         })
+    }
+
+    /// Number of the line that was removed because it was cut short.
+    pub fn cut(&self) -> Option<usize> {
+        self.cut
     }
 
     /// Whether the file has a prediction for this sample.
@@ -533,4 +533,16 @@ impl Writer {
         self.done.insert(prediction.id.clone());
         Ok(())
     }
+}
+
+/// What a line of [`Writer::write`] begins with, without white space.
+const LINE_BEGIN: &[u8] = b"{\"id\":";
+
+/// Whether these first bytes of a line that was cut short may be those of a prediction, or the zeros
+/// that a loss of power leaves.
+fn begins_line(bytes: &[u8]) -> bool {
+    let dense = bytes.iter().filter(|byte| !byte.is_ascii_whitespace());
+    dense
+        .zip(LINE_BEGIN)
+        .all(|(&found, &expected)| found == expected || found == 0)
 }

@@ -12,25 +12,31 @@
 //!
 //! The truth are the JSON lines of `mdetr scenes video --truth` (`frame`, `objects` with `object` and
 //! `bbox`, x, y, width, height); the tracks are lines of the schema `mdetr/1`, the detections of all
-//! queries together. Frames are matched by `frame`; those that have no tracks have none.
+//! queries together. Frames are matched by `frame`; those that have no tracks have none. A last line
+//! that was cut short is left out ([`Tracks::cut`]); any other line that is damaged is an error.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 
 use pathfinding::kuhn_munkres::kuhn_munkres;
 use pathfinding::matrix::Matrix;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::files;
 use crate::geometry::Bbox;
+use crate::lines::JsonLines;
 use crate::table::{Table, percent};
 
 /// Least overlap of a track with its object.
 pub const IOU_THRESHOLD: f64 = 0.5;
 /// Largest file that is read.
 const MAX_BYTES: u64 = 1 << 30;
+/// Longest line that is read.
+const MAX_LINE: u64 = 64 << 20;
 /// Weight of an overlap of 1 where overlaps are compared as whole numbers.
 const WHOLE: f64 = 1e9;
 
@@ -42,6 +48,8 @@ pub type Frame = Vec<(u64, Bbox)>;
 pub struct Tracks {
     /// By the number of the frame.
     pub frames: BTreeMap<u64, Frame>,
+    /// Number of the file's last line if it was cut short; its frame is left out.
+    pub cut: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -102,27 +110,40 @@ impl Tracks {
         Tracks::read(path, frame)
     }
 
-    fn read<L: for<'a> Deserialize<'a>>(
+    fn read<L: DeserializeOwned>(
         path: &Path,
         frame: impl Fn(L) -> (u64, Frame),
     ) -> Result<Tracks, Error> {
-        let text = files::read_text(path, MAX_BYTES)?;
+        let read = |source| Error::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let format = |place: String, message: String| Error::Format {
+            path: path.to_owned(),
+            place,
+            message,
+        };
+        let file = File::open(path).map_err(read)?;
+        let mut lines = JsonLines::new(BufReader::new(file), MAX_LINE);
         let mut tracks = Tracks::default();
-        for (index, line) in text.lines().enumerate() {
-            if line.trim().is_empty() {
-                continue;
+        while let Some(line) = lines.next_line().map_err(read)? {
+            if lines.bytes() > MAX_BYTES {
+                return Err(Error::TooLarge {
+                    path: path.to_owned(),
+                    limit: MAX_BYTES,
+                });
             }
-            let fault = |message: String| Error::Format {
-                path: path.to_owned(),
-                place: format!("line {}", index + 1),
-                message,
-            };
-            let line = serde_json::from_str(line).map_err(|e| fault(e.to_string()))?;
+            let line = line.map_err(|damage| {
+                let message = format!("{}; remove this line, or write the file again", damage.message);
+                format(damage.at(), message)
+            })?;
             let (number, boxes) = frame(line);
             if tracks.frames.insert(number, boxes).is_some() {
-                return Err(fault(format!("frame {number} comes twice")));
+                let place = format!("line {}", lines.line());
+                return Err(format(place, format!("frame {number} comes twice")));
             }
         }
+        tracks.cut = lines.cut();
         Ok(tracks)
     }
 }
@@ -303,6 +324,7 @@ mod tests {
             frames: frames
                 .map(|(n, boxes)| (n as u64, boxes.iter().map(bbox).collect()))
                 .collect(),
+            cut: None,
         }
     }
 

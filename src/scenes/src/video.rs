@@ -43,6 +43,9 @@ const BT709: Weights = Weights {
     blue: 0.0722,
 };
 
+/// The comment at the end of the stream header, by which [`Y4mWriter`]'s files are known.
+pub const Y4M_MARK: &str = "XWRITER=mdetr-scenes";
+
 /// Writes frames as Y4M: 4:2:0, limited range, chroma sited between pixels.
 #[derive(Debug)]
 pub struct Y4mWriter<W> {
@@ -61,7 +64,7 @@ impl<W: Write> Y4mWriter<W> {
         let FrameRate { frames, seconds } = rate;
         writeln!(
             out,
-            "YUV4MPEG2 W{width} H{height} F{frames}:{seconds} Ip A1:1 C420jpeg XCOLORRANGE=LIMITED"
+            "YUV4MPEG2 W{width} H{height} F{frames}:{seconds} Ip A1:1 C420jpeg XCOLORRANGE=LIMITED {Y4M_MARK}"
         )?;
         Ok(Y4mWriter {
             out,
