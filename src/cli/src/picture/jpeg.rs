@@ -18,6 +18,8 @@ pub enum Fault {
     Short(Place),
     /// Bits of a scan are no code.
     Damaged(Place),
+    /// A header there contradicts itself.
+    Header(Place),
 }
 
 /// A place in a scan, or between two.
@@ -37,6 +39,9 @@ impl fmt::Display for Fault {
                 write!(f, "the JPEG is cut short or damaged: its data end {place}")
             }
             Fault::Damaged(place) => write!(f, "the JPEG is damaged: there is no code {place}"),
+            Fault::Header(place) => {
+                write!(f, "the JPEG is cut short or damaged: a header makes no sense {place}")
+            }
         }
     }
 }
@@ -47,7 +52,7 @@ impl fmt::Display for Place {
         match units {
             Some((done, all)) => write!(f, "after {done} of {all} blocks of scan {scan}"),
             None if *scan == 0 => f.write_str("before the picture begins"),
-            None => write!(f, "after scan {scan}, without an end-of-image marker"),
+            None => write!(f, "after scan {scan}, before an end-of-image marker"),
         }
     }
 }
@@ -72,12 +77,12 @@ mod marker {
 /// Most scans that are followed; zune-jpeg refuses more.
 const MAX_SCANS: usize = 100;
 
-/// Checks a file. Files that only the decoder can judge pass: those with a process other than
-/// baseline, extended sequential and progressive Huffman coding, with a side above `max_side`, or with
-/// headers that contradict themselves.
+/// Checks a file. Files that the decoder refuses pass: those with a process other than baseline,
+/// extended sequential and progressive Huffman coding, with a side of 0 or above `max_side`, without a
+/// picture, or with more than [`MAX_SCANS`] scans.
 ///
 /// # Errors
-/// Something of the picture is missing, or is no code.
+/// Something of the picture is missing, or makes no sense.
 pub fn check(file: &[u8], max_side: u32) -> Result<(), Fault> {
     let mut reader = Reader {
         file,
@@ -156,13 +161,15 @@ impl<'a> Reader<'a> {
                 marker::DHT => self.tables()?,
                 marker::DRI => {
                     let segment = self.segment()?;
-                    let interval = segment.first_chunk().ok_or(Halt::ForTheDecoder)?;
+                    let interval = segment.first_chunk().ok_or_else(|| self.senseless())?;
                     self.restart_interval = u16::from_be_bytes(*interval).into();
                 }
                 start @ marker::BASELINE..=marker::PROGRESSIVE => {
                     let segment = self.segment()?;
                     let progressive = start == marker::PROGRESSIVE;
-                    self.frame = Some(Frame::new(segment, progressive, max_side)?);
+                    let frame = Frame::new(segment, progressive, max_side);
+                    let frame = frame.ok_or_else(|| self.senseless())?;
+                    self.frame = Some(frame.ok_or(Halt::ForTheDecoder)?);
                 }
                 other if marker::OTHER_FRAMES.contains(&other) => {
                     return Err(Halt::ForTheDecoder);
@@ -194,6 +201,10 @@ impl<'a> Reader<'a> {
         Halt::Fault(Fault::Cut(self.between()))
     }
 
+    fn senseless(&self) -> Halt {
+        Halt::Fault(Fault::Header(self.between()))
+    }
+
     /// The next marker; bytes before it are passed over, as decoders do.
     fn marker(&mut self) -> Result<u8, Halt> {
         loop {
@@ -215,7 +226,7 @@ impl<'a> Reader<'a> {
         let length = rest.first_chunk().ok_or_else(|| self.cut())?;
         let length = usize::from(u16::from_be_bytes(*length));
         if length < 2 {
-            return Err(Halt::ForTheDecoder);
+            return Err(self.senseless());
         }
         let segment = rest.get(2..length).ok_or_else(|| self.cut())?;
         self.position += length;
@@ -225,21 +236,23 @@ impl<'a> Reader<'a> {
     fn tables(&mut self) -> Result<(), Halt> {
         let mut rest = self.segment()?;
         while let Some((&selector, table)) = rest.split_first() {
-            let (code, after) = Code::read(table).ok_or(Halt::ForTheDecoder)?;
+            let (code, after) = Code::read(table).ok_or_else(|| self.senseless())?;
+            let senseless = self.senseless();
             let tables = match selector >> 4 {
                 0 => &mut self.dc,
                 _ => &mut self.ac,
             };
             let place = tables.get_mut(usize::from(selector & 15));
-            *place.ok_or(Halt::ForTheDecoder)? = Some(code);
+            *place.ok_or(senseless)? = Some(code);
             rest = after;
         }
         Ok(())
     }
 
     fn scan(&mut self, header: &[u8]) -> Result<(), Halt> {
+        let senseless = self.senseless();
         let frame = self.frame.as_mut().ok_or(Halt::ForTheDecoder)?;
-        let scan = Scan::read(header, frame).ok_or(Halt::ForTheDecoder)?;
+        let scan = Scan::read(header, frame).ok_or(senseless)?;
         self.scans += 1;
         if self.scans > MAX_SCANS {
             return Err(Halt::ForTheDecoder);
@@ -301,23 +314,25 @@ impl Scan {
 }
 
 impl Frame {
-    fn new(segment: &[u8], progressive: bool, max_side: u32) -> Result<Frame, Halt> {
-        let header = segment.first_chunk::<6>().ok_or(Halt::ForTheDecoder)?;
+    /// `None` if the header makes no sense, nothing inside if a side is 0 or too large.
+    fn new(segment: &[u8], progressive: bool, max_side: u32) -> Option<Option<Frame>> {
+        let header = segment.first_chunk::<6>()?;
         let [_, h0, h1, w0, w1, count] = *header;
         let height = usize::from(u16::from_be_bytes([h0, h1]));
         let width = usize::from(u16::from_be_bytes([w0, w1]));
         let sides = 1..=max_side as usize;
+        if !sides.contains(&width) || !sides.contains(&height) {
+            return Some(None);
+        }
         let entries = segment[6..].chunks_exact(3);
-        let possible = sides.contains(&width)
-            && sides.contains(&height)
-            && (1..=4).contains(&count)
+        let possible = (1..=4).contains(&count)
             && entries.len() >= usize::from(count)
             && entries.clone().all(|entry| {
                 let factors = 1..=4;
                 factors.contains(&(entry[1] >> 4)) && factors.contains(&(entry[1] & 15))
             });
         if !possible {
-            return Err(Halt::ForTheDecoder);
+            return None;
         }
         let entries: Vec<&[u8]> = entries.take(count.into()).collect();
         let factors = |entry: &[u8]| (usize::from(entry[1] >> 4), usize::from(entry[1] & 15));
@@ -340,11 +355,11 @@ impl Frame {
                 seen: false,
             }
         });
-        Ok(Frame {
+        Some(Some(Frame {
             progressive,
             components: components.collect(),
             units,
-        })
+        }))
     }
 
     /// Follows a scan. Gives the units that are whole, all of them, and why it ended early.

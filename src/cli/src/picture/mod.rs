@@ -4,6 +4,8 @@ mod expand;
 mod huffman;
 mod jpeg;
 mod png;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
@@ -44,7 +46,7 @@ pub fn name(path: &Path) -> String {
 /// The file cannot be read, is no PNG or JPEG, is too large, or does not hold all of its picture.
 pub fn read_upright(path: &Path) -> Result<RgbImage> {
     let bytes = match is_standard_input(path) {
-        true => load(io::stdin().lock(), None),
+        true => load(io::stdin().lock(), None, MAX_BYTES),
         false => open(path),
     };
     let decoded = bytes.and_then(|bytes| decode(&bytes));
@@ -72,23 +74,24 @@ fn open(path: &Path) -> Result<Vec<u8>> {
         !data.is_dir(),
         "this is a directory; expected PNG or JPEG: name it without a pattern, or its files"
     );
-    load(file, data.is_file().then_some(data.len()))
+    load(file, data.is_file().then_some(data.len()), MAX_BYTES)
 }
 
-/// The bytes of a picture, of a file or a pipe. What is no picture is not read to its end.
-fn load(mut from: impl Read, length: Option<u64>) -> Result<Vec<u8>> {
+/// The bytes of a picture, of a file or a pipe, at most `most`. What is no picture is not read to its
+/// end.
+fn load(mut from: impl Read, length: Option<u64>, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.by_ref().take(HEAD).read_to_end(&mut bytes)?;
     ensure!(!bytes.is_empty(), "it is empty; expected PNG or JPEG");
     kind(&bytes)?;
-    let more = length.unwrap_or(0).min(MAX_BYTES);
+    let more = length.unwrap_or(0).min(most);
     bytes.reserve_exact((more as usize).saturating_sub(bytes.len()));
-    from.take(MAX_BYTES + 1 - bytes.len() as u64)
+    from.take((most + 1).saturating_sub(bytes.len() as u64))
         .read_to_end(&mut bytes)?;
     ensure!(
-        bytes.len() as u64 <= MAX_BYTES,
-        "too large: more than {} MiB are not read; scale the picture down",
-        MAX_BYTES >> 20
+        bytes.len() as u64 <= most,
+        "too large: a file of more than {} MiB is not read; scale the picture down",
+        most >> 20
     );
     Ok(bytes)
 }
