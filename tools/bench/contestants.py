@@ -112,7 +112,8 @@ class Process:
     def hear(self) -> dict:
         """The next line it prints."""
         line = self.process.stdout.readline()
-        if not line:
+        # A process that is killed may leave a part of a line.
+        if not line.endswith("\n"):
             raise MeasureError(f"{self.command} ended with {self.process.wait()}")
         return json.loads(line)
 

@@ -77,6 +77,8 @@ class Starts:
         )
         try:
             for line in process.stdout:
+                if not line.endswith(b"\n"):
+                    break
                 seconds = time.perf_counter() - begun
                 if any(query["present"] for query in json.loads(line)["queries"]):
                     return {"seconds": seconds, "peak_bytes": peak_bytes(process.pid)}

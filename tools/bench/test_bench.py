@@ -261,3 +261,13 @@ def test_a_contestant_that_ends_is_named():
         assert process.hear() == {}
         with pytest.raises(MeasureError, match=r"print.*ended with 0"):
             process.ask(queries=1, warm=0, seconds=0.0)
+
+
+def test_a_contestant_that_is_cut_short_is_named():
+    with Process(
+        [sys.executable, "-c", "print('{\"name\":', end='')"],
+        os.sched_getaffinity(0),
+        dict(os.environ),
+    ) as process:
+        with pytest.raises(MeasureError, match=r"print.*ended with 0"):
+            process.hear()

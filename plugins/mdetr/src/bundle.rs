@@ -4,39 +4,35 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 /// Environment variable with the path of the bundle to use.
-pub(crate) const VARIABLE: &str = "MDETR_MODEL";
+const VARIABLE: &str = "MDETR_MODEL";
 
 /// Places of the bundled model, relative to the plugin's directory or one above it.
 const PLACES: [&str; 2] = ["models/tabletop", "share/mdetr/models/tabletop"];
 /// Directories above the plugin's that are searched: `lib/ARCH/gstreamer-1.0` to the prefix, and `target/debug` to the workspace.
 const LEVELS: usize = 4;
 
-/// A bundle's directory, and who named it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// A property.
-    Named(PathBuf),
-    /// The environment variable [`VARIABLE`].
-    Variable(PathBuf),
-    /// Nobody.
-    Default(PathBuf),
-}
-
-impl Place {
-    pub fn dir(&self) -> &Path {
-        match self {
-            Place::Named(dir) | Place::Variable(dir) | Place::Default(dir) => dir,
-        }
-    }
+/// A bundle that no property names.
+pub(crate) struct Default {
+    pub dir: PathBuf,
+    /// What to do if it cannot be used.
+    pub remedy: String,
 }
 
 /// `$MDETR_MODEL`, else the bundled model near the plugin's file, else `models/tabletop` in the working directory.
-pub(crate) fn default_place(plugin: Option<&Path>) -> Place {
+pub(crate) fn default(plugin: Option<&Path>) -> Default {
     if let Some(dir) = env::var_os(VARIABLE).filter(|dir| !dir.is_empty()) {
-        return Place::Variable(dir.into());
+        let dir = PathBuf::from(dir);
+        let remedy = format!(
+            "{VARIABLE} names {}: set it to the directory of a bundle, or set model=DIR",
+            dir.display()
+        );
+        return Default { dir, remedy };
     }
     let near = plugin.and_then(near);
-    Place::Default(near.unwrap_or_else(|| PLACES[0].into()))
+    Default {
+        dir: near.unwrap_or_else(|| PLACES[0].into()),
+        remedy: format!("No model was named: set model=DIR or {VARIABLE}"),
+    }
 }
 
 /// The bundled model near the plugin's file, which may be a link.

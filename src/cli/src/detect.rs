@@ -152,7 +152,10 @@ impl DetectArgs {
         for argument in &self.images {
             let found = picture::expand(argument).and_then(|found| {
                 let again = reads_standard_input && picture::is_standard_input(argument);
-                ensure!(!again, "standard input is named twice, and holds one picture");
+                ensure!(
+                    !again,
+                    "standard input is named twice, and holds one picture"
+                );
                 Ok(found)
             });
             match found {

@@ -33,7 +33,9 @@ pub fn directory(given: Option<&Path>) -> Result<PathBuf> {
     if here.is_dir() {
         return Ok(here);
     }
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(BUNDLED);
+    let built = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(BUNDLED);
     ensure!(
         built.is_dir(),
         "no model is named, and the bundled one is neither in {BUNDLED} nor where this program was \

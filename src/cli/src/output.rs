@@ -211,10 +211,14 @@ impl Beside {
             dir: dir.to_owned(),
             names: names(sources),
         };
-        let sources: std::collections::HashSet<PathBuf> =
-            sources.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        let sources: std::collections::HashSet<PathBuf> = sources
+            .iter()
+            .filter_map(|path| path.canonicalize().ok())
+            .collect();
         let is_free = |path: &PathBuf| {
-            let is_source = path.canonicalize().is_ok_and(|path| sources.contains(&path));
+            let is_source = path
+                .canonicalize()
+                .is_ok_and(|path| sources.contains(&path));
             !is_source && ensure_png_replaceable(path, author).is_ok()
         };
         let paths = (0..beside.names.len()).map(|index| beside.path(index));
@@ -328,9 +332,21 @@ mod tests {
     #[test]
     fn each_source_has_a_name_of_its_own() {
         let bytes = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
-        let sources = [b"x/a.jpg", b"y/a.png", b"a-2.png", &b"caf\xe9.png"[..], b"-", b"z/a.png"];
+        let sources = [
+            b"x/a.jpg",
+            b"y/a.png",
+            b"a-2.png",
+            &b"caf\xe9.png"[..],
+            b"-",
+            b"z/a.png",
+        ];
         let expected = [
-            &b"a.png"[..], b"a-2.png", b"a-2-2.png", b"caf\xe9.png", b"stdin.png", b"a-3.png",
+            &b"a.png"[..],
+            b"a-2.png",
+            b"a-2-2.png",
+            b"caf\xe9.png",
+            b"stdin.png",
+            b"a-3.png",
         ];
         assert_eq!(names(&sources.map(bytes)), expected.map(bytes));
     }

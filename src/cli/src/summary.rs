@@ -81,7 +81,9 @@ impl SummaryArgs {
             return Ok(ExitCode::SUCCESS);
         };
         let count = summed.damaged_count;
-        warning::print(&format!("{name}: {count} damaged lines are left out, the first is {first}"));
+        warning::print(&format!(
+            "{name}: {count} damaged lines are left out, the first is {first}"
+        ));
         for damage in &summed.damaged[1..] {
             warning::print(&format!("{name}: {damage}"));
         }
@@ -242,21 +244,34 @@ mod tests {
         ];
         for text in whole {
             let sum = sum(text.as_bytes()).unwrap();
-            assert_eq!((sum.frames, sum.damaged_count, sum.cut), (2, 0, None), "{text:?}");
+            assert_eq!(
+                (sum.frames, sum.damaged_count, sum.cut),
+                (2, 0, None),
+                "{text:?}"
+            );
         }
         let cut = &FRAME[..FRAME.len() / 2];
         let sum_of = |text: &str| sum(text.as_bytes()).unwrap();
         let found = sum_of(&format!("{FRAME}\n{cut}"));
-        assert_eq!((found.frames, found.damaged_count, found.cut), (1, 0, Some(3)));
+        assert_eq!(
+            (found.frames, found.damaged_count, found.cut),
+            (1, 0, Some(3))
+        );
         // A process that was killed, and one that goes on in the same file.
         let other = FRAME.replace("mdetr/1", "mdetr/9");
         let found = sum_of(&format!("{FRAME}{cut}{FRAME}{FRAME}{other}"));
         assert_eq!((found.frames, found.damaged_count, found.cut), (2, 2, None));
         let lines: Vec<usize> = found.damaged.iter().map(|damage| damage.line).collect();
         assert_eq!(lines, [2, 4]);
-        assert_eq!(found.damaged[1].to_string(), "line 4: expected schema mdetr/1, found \"mdetr/9\"");
+        assert_eq!(
+            found.damaged[1].to_string(),
+            "line 4: expected schema mdetr/1, found \"mdetr/9\""
+        );
         assert_eq!(sum_of("").frames, 0);
         let error = sum("no\nlines\n".as_bytes()).unwrap_err().to_string();
-        assert!(error.contains("no line of schema mdetr/1") && error.contains("line 1"), "{error}");
+        assert!(
+            error.contains("no line of schema mdetr/1") && error.contains("line 1"),
+            "{error}"
+        );
     }
 }

@@ -55,7 +55,11 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
         });
     }
     let mut reader = BufReader::new(file.take(MAX_BYTES));
-    if reader.fill_buf().map_err(read)?.starts_with(BYTE_ORDER_MARK) {
+    if reader
+        .fill_buf()
+        .map_err(read)?
+        .starts_with(BYTE_ORDER_MARK)
+    {
         reader.consume(BYTE_ORDER_MARK.len());
     }
     let mut json = serde_json::Deserializer::from_reader(reader);

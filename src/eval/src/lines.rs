@@ -103,7 +103,11 @@ impl<R: BufRead> JsonLines<R> {
             match parse(json) {
                 Ok(value) => {
                     let before = line.len() - content_end(line);
-                    let end = if closed { self.read } else { self.read - before as u64 };
+                    let end = if closed {
+                        self.read
+                    } else {
+                        self.read - before as u64
+                    };
                     debug_assert!(begin < end);
                     (self.whole, self.closed) = (end, closed);
                     return Ok(Some(Ok(value)));
@@ -115,7 +119,9 @@ impl<R: BufRead> JsonLines<R> {
                 Err((column, field, error)) => {
                     let text = error.to_string();
                     let cause = text.split(" at line ").next().unwrap_or_default();
-                    return Ok(Some(Err(self.damage(Some((column, field)), cause.to_owned()))));
+                    return Ok(Some(Err(
+                        self.damage(Some((column, field)), cause.to_owned())
+                    )));
                 }
             }
         }
@@ -185,7 +191,9 @@ fn is_blank(byte: u8) -> bool {
 
 /// Where white space and zeros at the end begin.
 fn content_end(line: &[u8]) -> usize {
-    line.iter().rposition(|&byte| !is_blank(byte)).map_or(0, |last| last + 1)
+    line.iter()
+        .rposition(|&byte| !is_blank(byte))
+        .map_or(0, |last| last + 1)
 }
 
 /// A line without white space and zeros around it; `None` if nothing is left.
@@ -266,7 +274,10 @@ mod tests {
 
     #[test]
     fn damaged_lines_are_named_and_the_others_read() {
-        let long = format!("1\n\"{}\"\n2\n{{\"a\"{{\n3 4\n\"\u{fffd}\n5\n", "x".repeat(100));
+        let long = format!(
+            "1\n\"{}\"\n2\n{{\"a\"{{\n3 4\n\"\u{fffd}\n5\n",
+            "x".repeat(100)
+        );
         let (values, damaged, cut) = read(long.as_bytes());
         assert_eq!(values, [1, 2, 5].map(Value::from));
         assert_eq!((damaged, cut), (vec![2, 4, 5, 6], None));

@@ -134,7 +134,10 @@ impl Tracks {
                 });
             }
             let line = line.map_err(|damage| {
-                let message = format!("{}; remove this line, or write the file again", damage.message);
+                let message = format!(
+                    "{}; remove this line, or write the file again",
+                    damage.message
+                );
                 format(damage.at(), message)
             })?;
             let (number, boxes) = frame(line);

@@ -36,7 +36,7 @@ pub struct DatasetOptions {
     pub mix: Mix,
     /// Whether `annotations.json` has masks; `scenes.json` always does.
     pub masks: bool,
-    /// Whether pictures of another data set in the same directory may be replaced.
+    /// Whether another data set of ours in the same directory may be replaced.
     pub overwrite: bool,
 }
 
@@ -65,6 +65,11 @@ pub struct Sample {
     /// Sentences about it, no two alike.
     pub captions: Vec<Caption>,
 }
+
+/// What a data set consists of, beside its recipe.
+const IMAGES: &str = "images";
+const SCENES: &str = "scenes.json";
+const ANNOTATIONS: &str = "annotations.json";
 
 /// Changes when the same seed gives other pictures.
 const RENDERER: u32 = 1;
@@ -128,14 +133,15 @@ fn captions(
 /// repeated. Every file appears whole or not at all; the JSON files come last.
 ///
 /// # Errors
-/// If the options are not possible, `dir` holds another data set, or something cannot be written.
+/// If the options are not possible, `dir` holds another data set or files that are not ours, or something
+/// cannot be written.
 pub fn write(
     dir: &Path,
     options: &DatasetOptions,
     progress: impl Fn() + Sync,
 ) -> Result<Summary, ScenesError> {
     options.scene.check()?;
-    let images = dir.join("images");
+    let images = dir.join(IMAGES);
     fs::create_dir_all(&images).map_err(ScenesError::io("create directory", &images))?;
     let same = Recipe::of(options).claim(dir, options.overwrite)?;
     let records: Vec<Record> = (0..options.count)
@@ -153,14 +159,14 @@ pub fn write(
         })
         .collect::<Result<_, ScenesError>>()?;
     let annotations = number(&records);
-    write_json(&dir.join("scenes.json"), &SceneFile::new(options, &records))?;
+    write_json(&dir.join(SCENES), &SceneFile::new(options, &records))?;
     let summary = Summary {
         rendered: records.iter().filter(|r| !r.kept).count(),
         kept: records.iter().filter(|r| r.kept).count(),
         captions: annotations.images.len(),
         annotations: annotations.annotations.len(),
     };
-    write_json(&dir.join("annotations.json"), &annotations)?;
+    write_json(&dir.join(ANNOTATIONS), &annotations)?;
     Ok(summary)
 }
 
@@ -233,7 +239,8 @@ impl Recipe {
         }
     }
 
-    /// Makes `dir` this recipe's. Returns whether its pictures may be kept.
+    /// Makes `dir` this recipe's. Returns whether its pictures may be kept. Where no recipe of ours lies,
+    /// nothing is ours.
     fn claim(&self, dir: &Path, overwrite: bool) -> Result<bool, ScenesError> {
         let path = dir.join("recipe.json");
         let found = match fs::read(&path) {
@@ -242,20 +249,37 @@ impl Recipe {
             Err(e) => return Err(ScenesError::io("read", path)(e)),
         };
         if let Some(bytes) = found {
-            let recipe = serde_json::from_slice::<Recipe>(&bytes).ok();
-            if recipe.as_ref() == Some(self) {
+            let Ok(recipe) = serde_json::from_slice::<Recipe>(&bytes) else {
+                return Err(ScenesError::Foreign { path });
+            };
+            if recipe == *self {
                 return Ok(true);
             }
             if !overwrite {
                 return Err(ScenesError::OtherDataset {
                     path,
-                    found: recipe.map_or("an unreadable recipe".into(), |r| r.to_string()),
+                    found: recipe.to_string(),
                     expected: self.to_string(),
                 });
+            }
+        } else {
+            let mut places = [IMAGES, SCENES, ANNOTATIONS]
+                .into_iter()
+                .map(|name| dir.join(name));
+            if let Some(path) = places.find(|path| !is_free(path)) {
+                return Err(ScenesError::Foreign { path });
             }
         }
         write_json(&path, self)?;
         Ok(false)
+    }
+}
+
+/// Whether there is nothing at a path, or an empty directory.
+fn is_free(path: &Path) -> bool {
+    match fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(_) => path.symlink_metadata().is_err(),
     }
 }
 

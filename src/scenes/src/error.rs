@@ -60,6 +60,12 @@ pub enum ScenesError {
         /// What was asked for.
         expected: String,
     },
+    /// A directory with files that no data set of ours has written.
+    #[error("{path} exists, and no `mdetr scenes dataset` wrote it: choose an empty directory")]
+    Foreign {
+        /// The file or directory that would be replaced.
+        path: PathBuf,
+    },
     /// A file or directory that cannot be written or read.
     #[error("cannot {action} {path}: {source}")]
     Io {

@@ -204,6 +204,37 @@ fn another_data_set_is_not_mixed_in() {
 }
 
 #[test]
+fn what_others_wrote_is_kept() {
+    for (name, directory) in [
+        ("annotations.json", false),
+        ("scenes.json", false),
+        ("recipe.json", false),
+        ("images/000000.png", true),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        if directory {
+            fs::create_dir(path.parent().unwrap()).unwrap();
+        }
+        fs::write(&path, "mine").unwrap();
+        let before = contents(dir.path());
+        for overwrite in [false, true] {
+            let options = DatasetOptions {
+                overwrite,
+                ..options(1)
+            };
+            let error = write(dir.path(), &options, || {}).unwrap_err().to_string();
+            assert!(error.contains("choose an empty directory"), "{error}");
+            assert!(contents(dir.path()) == before, "{name}");
+        }
+    }
+    // An empty directory of pictures is nobody's work.
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("images")).unwrap();
+    write(dir.path(), &options(1), || {}).unwrap();
+}
+
+#[test]
 fn impossible_wishes_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     for (width, height) in [(0, 240), (320, 0), (16, 16), (100_000, 75_000), (640, 100)] {

@@ -21,7 +21,7 @@ use super::{Mode, request, stats};
 use crate::meta::FrameGrounding;
 use crate::{allocation, bundle, frame, regions};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
         "mdetr",
         gst::DebugColorFlags::empty(),
@@ -249,31 +249,22 @@ impl Mdetr {
     }
 
     fn bundle(&self, settings: &Settings) -> Result<Bundle, gst::ErrorMessage> {
-        let named = settings.model.clone().map(bundle::Place::Named);
-        let place = named.unwrap_or_else(|| {
-            let factory = self.obj().factory();
-            let plugin = factory.and_then(|factory| factory.plugin());
-            bundle::default_place(plugin.and_then(|plugin| plugin.filename()).as_deref())
-        });
-        let bundle = Bundle::open(place.dir()).map_err(|error| {
-            let (kind, hint) = match place {
-                bundle::Place::Named(_) => (gst::ResourceError::OpenRead, String::new()),
-                bundle::Place::Variable(_) => (
-                    gst::ResourceError::OpenRead,
-                    format!(". {} names this place", bundle::VARIABLE),
-                ),
-                bundle::Place::Default(_) => (
-                    gst::ResourceError::NotFound,
-                    format!(
-                        ". No model was named: set model=DIR or {}",
-                        bundle::VARIABLE
-                    ),
-                ),
-            };
-            gst::error_msg!(kind, ("{error}{hint}"))
-        })?;
-        gst::info!(CAT, imp = self, "model {}", bundle.dir().display());
-        Ok(bundle)
+        let (dir, remedy) = match &settings.model {
+            Some(dir) => (dir.clone(), None),
+            None => {
+                let factory = self.obj().factory();
+                let plugin = factory.and_then(|factory| factory.plugin());
+                let file = plugin.and_then(|plugin| plugin.filename());
+                let default = bundle::default(file.as_deref());
+                (default.dir, Some(default.remedy))
+            }
+        };
+        Bundle::open(&dir).map_err(|error| match remedy {
+            Some(remedy) => {
+                gst::error_msg!(gst::ResourceError::NotFound, ("{error}. {remedy}"))
+            }
+            None => gst::error_msg!(gst::ResourceError::OpenRead, ("{error}")),
+        })
     }
 
     fn shut(&self) {

@@ -7,6 +7,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use mdetr::{Bundle, Grounder};
 
+use super::imp::CAT;
 use super::session::{Session, guarded};
 use super::settings::Settings;
 use super::updater::{Shared, apply, post_queries};
@@ -57,6 +58,15 @@ impl Start {
             let posts_progress = self.session.mode == Mode::EveryFrame;
             plans::watch(&grounder, &element, posts_progress, self.session.given_up());
             self.session.set_grounder(grounder.clone());
+            let engine = grounder.engine();
+            gst::info!(
+                CAT,
+                obj = &element,
+                "engine {} {}: {}",
+                engine.name,
+                engine.version,
+                engine.reason
+            );
             element.imp().update_limits();
         }
         // Set while the model was loading, perhaps.

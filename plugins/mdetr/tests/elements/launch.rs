@@ -156,3 +156,27 @@ fn without_fonts_boxes_are_drawn_and_it_is_said_once() {
     let read = |name| fs::read(dir.path().join(name)).expect("written");
     assert_ne!(read("drawn.rgb"), read("plain.rgb"), "no boxes");
 }
+
+#[test]
+fn a_variable_that_names_no_bundle_is_named() {
+    let installed = Installed::new();
+    let mut command = installed.command("gst-launch-1.0");
+    let output = command
+        .args([
+            "-q",
+            "tabletopsrc",
+            "num-buffers=1",
+            "!",
+            "mdetr",
+            "query=a ball",
+            "!",
+            "fakesink",
+        ])
+        .env("MDETR_MODEL", "/no/such/bundle")
+        .output()
+        .expect("GStreamer's tools are installed");
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("MDETR_MODEL names /no/such/bundle"), "{said}");
+    assert!(!said.contains("No model was named"), "{said}");
+}

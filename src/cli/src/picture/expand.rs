@@ -171,7 +171,9 @@ mod tests {
         let argument = dir.join(OsStr::from_bytes(argument));
         let found = expand(&argument).unwrap().pictures;
         let relative = found.iter().map(|path| path.strip_prefix(dir).unwrap());
-        relative.map(|p| p.as_os_str().as_bytes().to_vec()).collect()
+        relative
+            .map(|p| p.as_os_str().as_bytes().to_vec())
+            .collect()
     }
 
     #[test]

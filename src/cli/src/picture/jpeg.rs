@@ -40,7 +40,10 @@ impl fmt::Display for Fault {
             }
             Fault::Damaged(place) => write!(f, "the JPEG is damaged: there is no code {place}"),
             Fault::Header(place) => {
-                write!(f, "the JPEG is cut short or damaged: a header makes no sense {place}")
+                write!(
+                    f,
+                    "the JPEG is cut short or damaged: a header makes no sense {place}"
+                )
             }
         }
     }

@@ -19,11 +19,14 @@ pub fn check(file: &[u8]) -> Result<Option<&[u8]>> {
     let mut rest = file.get(SIGNATURE..).unwrap_or_default();
     loop {
         let at = file.len() - rest.len();
-        let cut = || format!("the PNG is cut short or damaged: its chunk at byte {at} is not whole");
+        let cut =
+            || format!("the PNG is cut short or damaged: its chunk at byte {at} is not whole");
         let chunk = rest.split_first_chunk::<BEFORE>();
         let (header, data) = chunk.with_context(cut)?;
         let (length, kind) = header.split_at(BEFORE / 2);
-        let length = length.iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte));
+        let length = length
+            .iter()
+            .fold(0, |sum, &byte| sum << 8 | usize::from(byte));
         ensure!(data.len() >= length.saturating_add(BEHIND), cut());
         let (data, after) = data.split_at(length);
         match kind {

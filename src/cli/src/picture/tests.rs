@@ -55,10 +55,22 @@ fn jpegs() -> Vec<(&'static str, Vec<u8>)> {
         .unwrap();
     let of = |set: &dyn Fn(&mut Encoder<&mut Vec<u8>>)| jpeg(&picture, set);
     vec![
-        ("4:4:4", of(&|e| e.set_sampling_factor(SamplingFactor::F_1_1))),
-        ("4:2:0", of(&|e| e.set_sampling_factor(SamplingFactor::F_2_2))),
-        ("4:2:2", of(&|e| e.set_sampling_factor(SamplingFactor::F_2_1))),
-        ("4:1:1", of(&|e| e.set_sampling_factor(SamplingFactor::F_4_1))),
+        (
+            "4:4:4",
+            of(&|e| e.set_sampling_factor(SamplingFactor::F_1_1)),
+        ),
+        (
+            "4:2:0",
+            of(&|e| e.set_sampling_factor(SamplingFactor::F_2_2)),
+        ),
+        (
+            "4:2:2",
+            of(&|e| e.set_sampling_factor(SamplingFactor::F_2_1)),
+        ),
+        (
+            "4:1:1",
+            of(&|e| e.set_sampling_factor(SamplingFactor::F_4_1)),
+        ),
         ("a scan each", of(&|e| e.set_optimized_huffman_tables(true))),
         ("restarts", of(&|e| e.set_restart_interval(2))),
         ("progressive", of(&|e| e.set_progressive(true))),
@@ -94,7 +106,10 @@ fn pngs() -> Vec<(&'static str, Vec<u8>)> {
 
 /// Where the first and the last scan's data begin.
 fn scans(file: &[u8]) -> (usize, usize) {
-    let mut at = file.windows(2).enumerate().filter(|(_, w)| *w == [0xff, 0xda]);
+    let mut at = file
+        .windows(2)
+        .enumerate()
+        .filter(|(_, w)| *w == [0xff, 0xda]);
     let data = |at: usize| at + 2 + usize::from(u16::from_be_bytes([file[at + 2], file[at + 3]]));
     let first = data(at.next().unwrap().0);
     (first, at.last().map_or(first, |(at, _)| data(at)))
@@ -111,7 +126,14 @@ fn whole_files_are_read_whatever_follows_them() {
         let expected = decode(&file).map(|(picture, _)| picture);
         let expected = expected.unwrap_or_else(|error| panic!("{kind}: {error}"));
         let video = b"\0\0\0\x18ftypmp42\xff\xd8\xff\xda\0\x01 IEND \xff\xd9".repeat(9000);
-        for behind in [&b"\0"[..], b"\xff", b"\xff\xd9", &[0; 100_000], &other, &video] {
+        for behind in [
+            &b"\0"[..],
+            b"\xff",
+            b"\xff\xd9",
+            &[0; 100_000],
+            &other,
+            &video,
+        ] {
             let read = decode(&[&file[..], behind].concat());
             let (picture, _) = read.unwrap_or_else(|error| panic!("{kind}: {error}"));
             assert_eq!(picture, expected, "{kind}");
@@ -131,7 +153,8 @@ fn files_cut_anywhere_are_refused_as_cut() {
                     continue;
                 }
                 let fault = decode(&part).map(drop).map_err(|error| error.to_string());
-                let fault = fault.expect_err(&format!("{kind}, {end} of {}, {zeros} zeros", file.len()));
+                let fault =
+                    fault.expect_err(&format!("{kind}, {end} of {}, {zeros} zeros", file.len()));
                 let cut = fault.contains("cut short");
                 // Zeros where a header was are not always seen for what they are.
                 let header = zeros > 0 && end < scans_or_end(&file);
@@ -154,7 +177,12 @@ fn data_that_end_early_are_refused_though_the_file_has_an_end() {
     for (kind, file) in jpegs() {
         let (first, last) = scans(&file);
         for end in last..file.len() - 2 {
-            for rest in [&b"\xff\xd9"[..], b"\xff\xff\xd9", b"\xff\xda", b"\xff\xd0\xff\xd9"] {
+            for rest in [
+                &b"\xff\xd9"[..],
+                b"\xff\xff\xd9",
+                b"\xff\xda",
+                b"\xff\xd0\xff\xd9",
+            ] {
                 let fault = fault(&[&file[..end], rest].concat());
                 assert!(fault.contains("cut short"), "{kind}, {end}: {fault}");
             }
@@ -164,9 +192,16 @@ fn data_that_end_early_are_refused_though_the_file_has_an_end() {
         assert!(fault.is_err(), "{kind}");
     }
     let (_, each) = jpegs().swap_remove(4);
-    let second = scans(&each).0 + each[scans(&each).0..].windows(2).position(|w| w == [0xff, 0xda]).unwrap();
+    let second = scans(&each).0
+        + each[scans(&each).0..]
+            .windows(2)
+            .position(|w| w == [0xff, 0xda])
+            .unwrap();
     let fault = fault(&[&each[..second], b"\xff\xd9"].concat());
-    assert!(fault.contains("cut short or damaged: its data end after scan 1"), "{fault}");
+    assert!(
+        fault.contains("cut short or damaged: its data end after scan 1"),
+        "{fault}"
+    );
 }
 
 #[test]
@@ -207,7 +242,11 @@ fn flipped_bits_are_survived() {
 fn stored(upright: &RgbImage, orientation: u8) -> RgbImage {
     let (width, height) = upright.dimensions();
     let turned = orientation > 4;
-    let (columns, rows) = if turned { (height, width) } else { (width, height) };
+    let (columns, rows) = if turned {
+        (height, width)
+    } else {
+        (width, height)
+    };
     RgbImage::from_fn(columns, rows, |column, row| {
         let (right, bottom) = (width - 1, height - 1);
         let (x, y) = match orientation {
@@ -295,20 +334,36 @@ fn all_eight_orientations_are_made_upright() {
                 assert_eq!(found.dimensions(), upright.dimensions(), "{orientation}");
                 for (x, y) in [(5, 5), (42, 5), (5, 26), (42, 26)] {
                     let (found, expected) = (found.get_pixel(x, y), upright.get_pixel(x, y));
-                    let far = found.0.iter().zip(expected.0).any(|(a, b)| a.abs_diff(b) > 60);
+                    let far = found
+                        .0
+                        .iter()
+                        .zip(expected.0)
+                        .any(|(a, b)| a.abs_diff(b) > 60);
                     assert!(!far, "{orientation}: {found:?} is not {expected:?}");
                 }
-                assert_eq!(read_stored(&path).unwrap().dimensions(), stored.dimensions());
+                assert_eq!(
+                    read_stored(&path).unwrap().dimensions(),
+                    stored.dimensions()
+                );
             }
         }
     }
     // Values that mean nothing, and Exif that is none, turn nothing.
-    for exif in [exif(0, false), exif(9, true), b"MM\0*".to_vec(), vec![0xff; 40]] {
+    for exif in [
+        exif(0, false),
+        exif(9, true),
+        b"MM\0*".to_vec(),
+        vec![0xff; 40],
+    ] {
         let png = png_of(&upright);
         let chunk = png_chunk(b"eXIf", &exif);
         fs::write(&path, [&png[..33], &chunk, &png[33..]].concat()).unwrap();
         assert_eq!(read_upright(&path).unwrap(), upright);
-        fs::write(&path, jpeg(&upright, |e| e.add_exif_metadata(&exif).unwrap())).unwrap();
+        fs::write(
+            &path,
+            jpeg(&upright, |e| e.add_exif_metadata(&exif).unwrap()),
+        )
+        .unwrap();
         assert_eq!(read_upright(&path).unwrap().dimensions(), (48, 32));
     }
     let headed = [&b"Exif\0\0"[..], &exif(3, false)].concat();
@@ -327,7 +382,10 @@ fn other_kinds_are_named() {
         (b"MM\0*\0\0\0\x08", "TIFF"),
         (b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0", "BMP"),
         (b"\xff\x0a\xfa\x7f\x01", "JPEG XL"),
-        (b"\0\0\0\x0cJXL \x0d\x0a\x87\x0a\0\0\0\x14ftypjxl ", "JPEG XL"),
+        (
+            b"\0\0\0\x0cJXL \x0d\x0a\x87\x0a\0\0\0\x14ftypjxl ",
+            "JPEG XL",
+        ),
         (b"\0\0\0\x18ftypisom\0\0\x02\0isomiso2", "video (MP4)"),
         (b"%PDF-1.7\n", "no picture but PDF"),
         (b"\x7fELF\x02\x01\x01", "no picture"),
@@ -360,7 +418,10 @@ fn what_is_too_large_is_called_too_large() {
     for file in [png_of(&wide), jpeg(&wide, |_| {})] {
         let fault = fault(&file);
         assert!(fault.contains("too large: 16400x3 pixels"), "{fault}");
-        assert!(fault.contains("at most 16384 a side; scale it down"), "{fault}");
+        assert!(
+            fault.contains("at most 16384 a side; scale it down"),
+            "{fault}"
+        );
         assert!(!fault.contains("damaged"), "{fault}");
     }
     // 16384 x 16384 pixels of 64 bits, as the header says.
@@ -369,11 +430,22 @@ fn what_is_too_large_is_called_too_large() {
     header.extend(png_chunk(b"IDAT", b"\x78\x9c"));
     header.extend(png_chunk(b"IEND", b""));
     let fault = fault(&header);
-    assert!(fault.contains("too large: 16384x16384 pixels take 2048 MiB, expected at most 1024"), "{fault}");
+    assert!(
+        fault.contains("too large: 16384x16384 pixels take 2048 MiB, expected at most 1024"),
+        "{fault}"
+    );
     // A source without an end.
-    let endless = b"\x89PNG\r\n\x1a\n".iter().copied().chain(std::iter::repeat(0));
-    let error = load(Endless(endless), None, 3 << 20).unwrap_err().to_string();
-    assert!(error.contains("too large: a file of more than 3 MiB"), "{error}");
+    let endless = b"\x89PNG\r\n\x1a\n"
+        .iter()
+        .copied()
+        .chain(std::iter::repeat(0));
+    let error = load(Endless(endless), None, 3 << 20)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("too large: a file of more than 3 MiB"),
+        "{error}"
+    );
 }
 
 /// Bytes of an iterator.
@@ -381,7 +453,10 @@ struct Endless<I>(I);
 
 impl<I: Iterator<Item = u8>> Read for Endless<I> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        buffer.iter_mut().zip(&mut self.0).for_each(|(to, byte)| *to = byte);
+        buffer
+            .iter_mut()
+            .zip(&mut self.0)
+            .for_each(|(to, byte)| *to = byte);
         Ok(buffer.len())
     }
 }
