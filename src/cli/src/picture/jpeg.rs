@@ -20,6 +20,8 @@ pub enum Fault {
     Damaged(Place),
     /// A header there contradicts itself.
     Header(Place),
+    /// It is lossless, hierarchical or coded arithmetically.
+    Process,
 }
 
 /// A place in a scan, or between two.
@@ -38,6 +40,10 @@ impl fmt::Display for Fault {
             Fault::Short(place) => {
                 write!(f, "the JPEG is cut short or damaged: its data end {place}")
             }
+            Fault::Process => f.write_str(
+                "the JPEG is lossless, hierarchical or coded arithmetically, which cannot be read: save it \
+                 anew as baseline or progressive JPEG, or as PNG",
+            ),
             Fault::Damaged(place) => write!(f, "the JPEG is damaged: there is no code {place}"),
             Fault::Header(place) => {
                 write!(
@@ -80,12 +86,11 @@ mod marker {
 /// Most scans that are followed; zune-jpeg refuses more.
 const MAX_SCANS: usize = 100;
 
-/// Checks a file. Files that the decoder refuses pass: those with a process other than baseline,
-/// extended sequential and progressive Huffman coding, with a side of 0 or above `max_side`, without a
-/// picture, or with more than [`MAX_SCANS`] scans.
+/// Checks a file. Files that the decoder refuses pass: those with a side of 0 or above `max_side`, without
+/// a picture, or with more than [`MAX_SCANS`] scans.
 ///
 /// # Errors
-/// Something of the picture is missing, or makes no sense.
+/// Something of the picture is missing or makes no sense, or it is of a process that is not read.
 pub fn check(file: &[u8], max_side: u32) -> Result<(), Fault> {
     let mut reader = Reader {
         file,
@@ -175,7 +180,7 @@ impl<'a> Reader<'a> {
                     self.frame = Some(frame.ok_or(Halt::ForTheDecoder)?);
                 }
                 other if marker::OTHER_FRAMES.contains(&other) => {
-                    return Err(Halt::ForTheDecoder);
+                    return Err(Halt::Fault(Fault::Process));
                 }
                 _ => {
                     self.segment()?;

@@ -130,7 +130,11 @@ fn kind(head: &[u8]) -> Result<ImageFormat> {
 fn decode(bytes: &[u8]) -> Result<(RgbImage, Orientation)> {
     let format = kind(bytes)?;
     let exif = match format {
-        ImageFormat::Png => png::check(bytes)?,
+        ImageFormat::Png => {
+            let header = png::check(bytes)?;
+            ensure_sides(header.size)?;
+            header.exif
+        }
         _ => {
             jpeg::check(bytes, MAX_SIDE).map_err(|fault| anyhow!("{fault}"))?;
             None
@@ -138,11 +142,7 @@ fn decode(bytes: &[u8]) -> Result<(RgbImage, Orientation)> {
     };
     let mut decoder = reader(bytes, format).into_decoder().map_err(refusal)?;
     let (width, height) = decoder.dimensions();
-    ensure!(
-        width <= MAX_SIDE && height <= MAX_SIDE,
-        "too large: {width}x{height} pixels, expected at most {MAX_SIDE} a side; scale it down or cut \
-         it into tiles, as ImageMagick's `magick -resize` and `magick -crop` do"
-    );
+    ensure_sides((width, height))?;
     let decoded = decoder.total_bytes();
     ensure!(
         decoded <= MAX_BYTES,
@@ -159,6 +159,15 @@ fn decode(bytes: &[u8]) -> Result<(RgbImage, Orientation)> {
     let picture = DynamicImage::from_decoder(decoder).map_err(refusal)?;
     let orientation = orientation.unwrap_or(Orientation::NoTransforms);
     Ok((picture.into_rgb8(), orientation))
+}
+
+fn ensure_sides((width, height): (u32, u32)) -> Result<()> {
+    ensure!(
+        width <= MAX_SIDE && height <= MAX_SIDE,
+        "too large: {width}x{height} pixels, expected at most {MAX_SIDE} a side; scale it down or cut \
+         it into tiles, as ImageMagick's `magick -resize` and `magick -crop` do"
+    );
+    Ok(())
 }
 
 fn reader(bytes: &[u8], format: ImageFormat) -> ImageReader<Cursor<&[u8]>> {

@@ -9,12 +9,21 @@ const BEHIND: usize = 4;
 /// Checksum of the chunk IEND, which has no data.
 const IEND_CHECKSUM: [u8; BEHIND] = [0xae, 0x42, 0x60, 0x82];
 
-/// Follows the chunks to the last one, which decoders do not read, and gives the chunk eXIf, which may
-/// stand anywhere. What lies behind the last chunk is not looked at.
+/// What stands beside the pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header<'a> {
+    /// Width and height in pixels.
+    pub size: (u32, u32),
+    /// The chunk eXIf, which may stand anywhere.
+    pub exif: Option<&'a [u8]>,
+}
+
+/// Follows the chunks to the last one, which decoders do not read. What lies behind it is not looked at.
 ///
 /// # Errors
 /// The file ends before its last chunk does.
-pub fn check(file: &[u8]) -> Result<Option<&[u8]>> {
+pub fn check(file: &[u8]) -> Result<Header<'_>> {
+    let mut size = (0, 0);
     let mut exif = None;
     let mut rest = file.get(SIGNATURE..).unwrap_or_default();
     loop {
@@ -32,7 +41,15 @@ pub fn check(file: &[u8]) -> Result<Option<&[u8]>> {
         match kind {
             b"IEND" => {
                 ensure!(after.starts_with(&IEND_CHECKSUM), cut());
-                return Ok(exif);
+                return Ok(Header { size, exif });
+            }
+            b"IHDR" => {
+                let side = |at: usize| {
+                    data.get(at..)?
+                        .first_chunk()
+                        .map(|b| u32::from_be_bytes(*b))
+                };
+                size = (side(0).unwrap_or(0), side(4).unwrap_or(0));
             }
             b"eXIf" => exif = exif.or(Some(data)),
             _ => {}

@@ -413,6 +413,18 @@ fn other_kinds_are_named() {
 }
 
 #[test]
+fn processes_that_no_decoder_here_knows_are_named() {
+    let file = jpeg(&picture(8, 8), |_| {});
+    let frame = file.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+    for process in [0xc3, 0xc5, 0xc9, 0xca, 0xcf] {
+        let mut other = file.clone();
+        other[frame + 1] = process;
+        let fault = fault(&other);
+        assert!(fault.contains("save it anew"), "{process:x}: {fault}");
+    }
+}
+
+#[test]
 fn what_is_too_large_is_called_too_large() {
     let wide = RgbImage::new(MAX_SIDE + 16, 3);
     for file in [png_of(&wide), jpeg(&wide, |_| {})] {
@@ -434,6 +446,9 @@ fn what_is_too_large_is_called_too_large() {
         fault.contains("too large: 16384x16384 pixels take 2048 MiB, expected at most 1024"),
         "{fault}"
     );
+    let endless = [&header[..16], b"\xff\xff\xff\xff\0\0\0\x01", &header[24..]].concat();
+    let fault = self::fault(&endless);
+    assert!(fault.contains("too large: 4294967295x1 pixels"), "{fault}");
     // A source without an end.
     let endless = b"\x89PNG\r\n\x1a\n"
         .iter()
