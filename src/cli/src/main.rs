@@ -2,6 +2,9 @@
 //!
 //! Exit codes: 0 all is well; 1 some of the work failed; 2 nothing could be done (arguments, model,
 //! queries, data set).
+//!
+//! Paths may be of any bytes, in every option; where they are printed or written as JSON, what is not
+//! UTF-8 becomes U+FFFD. No file is replaced that the same part of the command did not write.
 
 mod bundle;
 mod detect;

@@ -220,6 +220,25 @@ fn no_option_replaces_a_file_of_others() {
 }
 
 #[test]
+fn the_demo_keeps_a_video_that_it_would_replace() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for made in ["tools", "out/frames"] {
+        fs::create_dir_all(dir.join(made)).unwrap();
+    }
+    fs::copy(root().join("tools/demo"), dir.join("tools/demo")).unwrap();
+    for video in ["out/demo.webm", "out/frames/001.png"] {
+        fs::write(dir.join(video), "mine").unwrap();
+        let mut demo = Command::new("bash");
+        demo.arg("tools/demo").current_dir(dir).env("VIDEO", video);
+        let output = demo.output().unwrap();
+        assert_eq!(code(&output), 2, "{}", errors(&output));
+        refused(&output, video);
+        assert_eq!(fs::read(dir.join(video)).unwrap(), b"mine");
+    }
+}
+
+#[test]
 fn paths_of_any_bytes_work_in_every_option() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join(OsStr::from_bytes(b"caf\xe9"));

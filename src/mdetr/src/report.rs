@@ -32,7 +32,8 @@ pub const SCHEMA: &str = include_str!("../schema/mdetr-1.json");
 /// Where and when a frame was taken.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FrameInfo {
-    /// Name of the camera, file or stream.
+    /// Name of the camera, file or stream; `mdetr detect` replaces what is not UTF-8 in a file name by
+    /// U+FFFD.
     pub source: String,
     /// Index of the frame in its source, from 0.
     pub frame: u64,
