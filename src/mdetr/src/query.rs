@@ -1,6 +1,7 @@
 //! Sentences to ground: text, targets, standing sets, packs.
 
 mod pack;
+mod words;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::QueryError;
 pub use pack::Packing;
 pub(crate) use pack::{Member, Pack, pack};
+use words::WordBounds;
 
 /// Most code points of a query's text; a model's limit in tokens is usually lower.
 pub const MAX_CHARS: usize = 4096;
@@ -65,6 +67,7 @@ pub struct Query {
     source: String,
     text: String,
     targets: Vec<Span>,
+    word_bounds: WordBounds,
     score_threshold: Option<f32>,
     phrase_threshold: Option<f32>,
 }
@@ -140,10 +143,12 @@ impl Query {
                 code,
             });
         }
+        let text: String = text.iter().collect();
         Ok(Query {
             id,
             source: source.to_owned(),
-            text: text.iter().collect(),
+            word_bounds: WordBounds::new(&text),
+            text,
             targets,
             score_threshold: None,
             phrase_threshold: None,
@@ -192,6 +197,11 @@ impl Query {
     /// The parts of [`text`](Self::text) that were in brackets, in order.
     pub fn targets(&self) -> &[Span] {
         &self.targets
+    }
+
+    /// Where the words of the text begin and end.
+    pub(crate) fn word_bounds(&self) -> &WordBounds {
+        &self.word_bounds
     }
 
     /// Whether the text is a question: it ends with a question mark.

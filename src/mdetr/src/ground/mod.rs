@@ -3,6 +3,7 @@
 pub(crate) mod answers;
 pub(crate) mod masks;
 pub(crate) mod packed;
+mod phrases;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use mdetr_rle::Rle;
 use serde::{Deserialize, Serialize};
 
 use crate::query::{Query, Span};
+use phrases::Named;
 
 /// A box in pixels; (x, y) is its top left corner.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -78,14 +80,19 @@ impl BBox {
     }
 }
 
-/// The part of a query's text that a detection answers to.
+/// The part of a query's text that a detection answers to: whole words, also where a tokenizer knows
+/// parts of words only.
+///
+/// Words are those of Unicode's standard annex 29. It divides what is written without spaces (Chinese,
+/// Japanese, Thai, Lao, Khmer, Burmese) into single characters as a reader sees them, never between a
+/// letter and its accent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Phrase {
     /// The words.
     pub text: String,
     /// Where they stand in the query's text.
     pub span: Span,
-    /// Sum of the probabilities of their tokens, at most 1.
+    /// Sum of the probabilities of their tokens above the phrase threshold, at most 1.
     pub score: f32,
 }
 
@@ -206,8 +213,8 @@ impl Decoding {
     /// Detections of one query, highest score first, in pixels of a frame of `width` x `height`,
     /// each with the index of its object query.
     ///
-    /// With targets, only detections with a phrase that overlaps one; without, also those no word
-    /// of which is above the threshold.
+    /// With targets, only detections that name a token of one; without, also those no word of which is
+    /// above the threshold.
     pub(crate) fn decode(
         self,
         outputs: &RawOutputs,
@@ -227,11 +234,10 @@ impl Decoding {
                 if !(score > self.score_threshold && finite) {
                     return None;
                 }
-                let phrases = self.phrases(outputs, probabilities);
-                let wanted = targets.is_empty()
-                    || phrases
-                        .iter()
-                        .any(|p| targets.iter().any(|t| t.overlaps(p.span)));
+                let Named { phrases, parts } =
+                    Named::new(outputs, probabilities, self.phrase_threshold);
+                let meant = |target: &Span| parts.iter().any(|part| part.overlaps(*target));
+                let wanted = targets.is_empty() || targets.iter().any(meant);
                 let bbox = BBox::from_cxcywh(cx * width, cy * height, w * width, h * height)
                     .clamp(width, height);
                 let detection = Detection {
@@ -267,42 +273,6 @@ impl Decoding {
             }
         }
         kept
-    }
-
-    /// Maximal runs of adjacent tokens above the threshold. White space may join words, but is no
-    /// phrase by itself.
-    ///
-    /// The tokens of a phrase share its probability: of a dozen none is above a tenth. So the threshold
-    /// is at most a quarter of what the most probable slot has.
-    fn phrases(self, outputs: &RawOutputs, probabilities: &[f32]) -> Vec<Phrase> {
-        const SHARE: f32 = 0.25;
-        let slots = &probabilities[..probabilities.len().saturating_sub(1)];
-        let most = slots.iter().copied().fold(0.0, f32::max);
-        let threshold = self.phrase_threshold.min(SHARE * most);
-        let positive = |token: &(&Option<Span>, &f32)| token.0.is_some() && *token.1 > threshold;
-        let tokens: Vec<_> = outputs.tokens.iter().zip(probabilities).collect();
-        tokens
-            .chunk_by(|a, b| positive(a) == positive(b))
-            .filter(|run| positive(&run[0]))
-            .filter_map(|run| {
-                let words = || {
-                    run.iter()
-                        .filter_map(|(span, _)| **span)
-                        .filter(|s| s.start < s.end)
-                };
-                let span = Span {
-                    start: words().next()?.start,
-                    end: words().next_back()?.end,
-                };
-                let score: f32 = run.iter().map(|(_, probability)| **probability).sum();
-                let text = span.slice(outputs.query.text()).to_owned();
-                Some(Phrase {
-                    text,
-                    span,
-                    score: score.min(1.0),
-                })
-            })
-            .collect()
     }
 }
 
