@@ -150,6 +150,10 @@ class DataConfig:
     val_images: int = 200
 
 
+CASES = ("preserved", "lower")
+"""What a bundle may do with the case of captions."""
+
+
 @dataclass
 class BundleConfig:
     """What the exported bundle says of itself, besides what follows from the network."""
@@ -164,6 +168,13 @@ class BundleConfig:
     overlap_threshold: float = 1.0
     """Of two boxes that overlap by more than this, as intersection over union, the one with the
     smaller score is dropped if it answers to no other words; 1: none is."""
+    case: str = "preserved"
+    """In which case the tokenizer gets captions: "preserved", as they are typed, or "lower", for a
+    model whose training captions have no capitals."""
+
+    def normalised(self, caption: str) -> str:
+        """A caption as the tokenizer takes it."""
+        return caption.lower() if self.case == "lower" else caption
 
 
 @dataclass

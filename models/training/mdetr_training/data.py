@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from . import answers
 from .augment import camera_faults
-from .config import Config, InputConfig, NetworkConfig
+from .config import BundleConfig, Config, InputConfig, NetworkConfig
 from .matcher import Targets
 from .tokenizer import PAD_ID, tokens_of_span
 
@@ -194,6 +194,7 @@ class Folder:
         self.boxes /= np.array([width, height, width, height], np.float32)
         n = c.network
         self.heads = answers.classes(n.answers, n.answer_classes, n.answer_attributes)
+        self._check_case(annotations, c.bundle)
         self.captions = self._captions(annotations, tokenizer, n)
 
     def _pictures(self, scenes: list[dict], stride: int) -> tuple[np.ndarray, np.ndarray]:
@@ -233,6 +234,16 @@ class Folder:
                 array.flush()
                 source.rename(target)
         return [np.load(f, mmap_mode="r") for f in files]
+
+    def _check_case(self, annotations: dict, c: BundleConfig) -> None:
+        """Spans may not hold in a caption of another case, so none is changed here."""
+        for entry in annotations["images"]:
+            if c.normalised(entry["caption"]) != entry["caption"]:
+                place = f"{self.path / 'annotations.json'}: images, id {entry['id']}"
+                raise ValueError(
+                    f"{place}: expected a caption in {c.case} case, as bundle.case says, found "
+                    f"{entry['caption']!r}; write the captions so, or leave bundle.case out"
+                )
 
     def _captions(
         self, annotations: dict, tokenizer: Tokenizer, c: NetworkConfig

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .config import Config, NetworkConfig
+from .config import CASES, Config, NetworkConfig
 from .fold import folded, same_padding
 from .half import to_half
 from .int8 import to_int8
@@ -202,6 +202,7 @@ def manifest(
         f"tasks = {json.dumps(tasks)}",
         f"precision = {json.dumps(precision)}",
         f"captions = {json.dumps(b.captions)}",
+        *([f"case = {json.dumps(b.case)}"] if b.case != "preserved" else []),
         "",
         "[input]",
         f"resize = {json.dumps(i.resize)}",
@@ -261,6 +262,8 @@ def export(
             f"{tokenizer}: {vocabulary} tokens, but the text encoder has embeddings for "
             f"{config.network.text.vocab_size}; use the tokenizer that it was trained with"
         )
+    if config.bundle.case not in CASES:
+        raise ValueError(f"bundle.case: expected one of {CASES}, found {config.bundle.case!r}")
     network.eval()
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)

@@ -50,7 +50,8 @@ def outputs(
     tensors = {}
     for i, case in enumerate(cases):
         image = preprocess(folder / case["image"], config)
-        logits, boxes = run(network, tokenizer, image, case["caption"])
+        caption = config.bundle.normalised(case["caption"])
+        logits, boxes = run(network, tokenizer, image, caption)
         tensors[f"logits.{i}"], tensors[f"boxes.{i}"] = logits.copy(), boxes.copy()
     return tensors
 

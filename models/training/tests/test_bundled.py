@@ -1,5 +1,6 @@
 """The bundled model, its weights and the reference outputs of the parity test belong together."""
 
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,15 @@ def test_reference_outputs_are_current():
     assert set(found) == set(expected)
     for name, value in found.items():
         np.testing.assert_allclose(value, expected[name], atol=1e-4, rtol=1e-4, err_msg=name)
+
+
+def test_configuration_weights_and_bundle_take_the_same_captions():
+    config, _ = weights.load(WEIGHTS)
+    assert configs.load(CONFIG).bundle == config.bundle
+    manifest = tomllib.loads((BUNDLE / "model.toml").read_text())
+    assert (manifest["captions"], manifest["case"]) == (config.bundle.captions, config.bundle.case)
+    assert tokenizers.load(BUNDLE / "tokenizer.json").normalizer is None
+    assert config.bundle.normalised("A RED Cube") == "a red cube"
 
 
 def test_training_starts_from_the_weights():

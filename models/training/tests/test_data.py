@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 
 from mdetr_training import tokenizer as tokenizers
 from mdetr_training.augment import camera_faults
-from mdetr_training.config import Config, InputConfig, StageConfig
+from mdetr_training.config import BundleConfig, Config, InputConfig, StageConfig
 from mdetr_training.data import Data, object_map, target_size
 
 
@@ -237,6 +237,15 @@ def test_unknown_answers_are_refused(tmp_path: Path, tokenizer: Path, config: Co
         ValueError, match=r"annotations.json: images, id 3: answer: .* found 'pink'"
     ):
         Data([str(tmp_path / "set")], tokenizers.load(tokenizer), with_questions(config), 16)
+
+
+def test_captions_have_the_case_of_the_bundle(tmp_path: Path, tokenizer: Path, config: Config):
+    write_dataset(tmp_path / "set", [("count", "How many are there?", "2", [0, 1])])
+    folder, loaded = [str(tmp_path / "set")], tokenizers.load(tokenizer)
+    assert len(Data(folder, loaded, config, 16).folders[0].captions[0]) == 3
+    lower = replace(config, bundle=BundleConfig(case="lower"))
+    with pytest.raises(ValueError, match=r"id 3: expected a caption in lower case.*'How many"):
+        Data(folder, loaded, lower, 16)
 
 
 def rle(mask: np.ndarray) -> dict:

@@ -76,6 +76,13 @@ def test_tokenizer_larger_than_the_embedding_is_refused(network, config, tokeniz
     assert not (tmp_path / "out").exists()
 
 
+def test_an_unknown_case_is_refused(network, config, tokenizer, tmp_path):
+    config = replace(config, bundle=BundleConfig(case="upper"))
+    with pytest.raises(ValueError, match=r"bundle.case: expected one of .*lower.* found 'upper'"):
+        export(config, network, tokenizer, tmp_path / "out", "0.1.0")
+    assert not (tmp_path / "out").exists()
+
+
 @torch.no_grad()
 def test_masks_and_answers(config: Config, tokenizer: Path, tmp_path: Path):
     """Every graph agrees with PyTorch, also in a row on a picture that was not traced."""
@@ -84,7 +91,7 @@ def test_masks_and_answers(config: Config, tokenizer: Path, tmp_path: Path):
     c = replace(config.network, answers="clevr", answer_attributes=words, masks=True, mask_width=16)
     c.aligned_logits = c.answers_from_objects = True
     network = build(c).eval()
-    config = replace(config, network=c, bundle=BundleConfig("list", 0.8, 0.2, 0.6))
+    config = replace(config, network=c, bundle=BundleConfig("list", 0.8, 0.2, 0.6, "lower"))
     found = export(config, network, tokenizer, tmp_path / "bundle", "0.1.0")
     heads = ["answer_type", "answer_binary", "answer_reg", "answer_attr"]
     assert list(found["vision"]) == ["tokens", "pyramid_8", "pyramid_4"]
@@ -93,7 +100,7 @@ def test_masks_and_answers(config: Config, tokenizer: Path, tmp_path: Path):
     manifest = tomllib.loads((tmp_path / "bundle/model.toml").read_text())
     assert manifest["tasks"] == ["grounding", "segmentation", "questions"]
     assert manifest["answers"] == {"kind": "clevr", "attributes": words}
-    assert manifest["captions"] == "list"
+    assert (manifest["captions"], manifest["case"]) == ("list", "lower")
     assert manifest["thresholds"] == {"score": 0.8, "phrase": 0.2, "overlap": 0.6}
     assert "mask.onnx" in manifest["files"]
     image, ids = torch.randn(1, 3, 75, 107), torch.randint(5, 300, (1, 9))

@@ -94,6 +94,7 @@ def test_manifest(bundles, name: str):
     assert manifest["network"] == network
     assert manifest["thresholds"] == {"score": 0.7, "phrase": 0.1, "overlap": 1.0}
     assert manifest["captions"] == "sentences"
+    assert "case" not in manifest, "RoBERTa tells capitals"
     assert ("mask.onnx" in manifest["files"]) == (name == "resnet101_phrasecut")
     assert set(manifest["files"]) | {"model.toml"} == {p.name for p in bundles[name].iterdir()}
 

@@ -29,6 +29,10 @@ pub struct Manifest {
     /// How the captions it was trained on name several things; `sentences` if it is not said.
     #[serde(default)]
     pub captions: Captions,
+    /// In which case they are given to the tokenizer; as they are typed if it is not said. A model that
+    /// was trained on lower case knows no other letters.
+    #[serde(default)]
+    pub case: Case,
     /// How frames are fed.
     pub input: Input,
     /// Sizes of the network.
@@ -51,6 +55,18 @@ pub enum Captions {
     Sentences,
     /// "a dog, a cat".
     List,
+}
+
+/// In which case captions are given to the tokenizer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Case {
+    /// As they are typed.
+    #[default]
+    Preserved,
+    /// In lower case, by Unicode's rules that hold for all languages.
+    Lower,
 }
 
 /// How frames are fed to the network.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 pub use manifest::{
-    AnswerKind, Answers, Captions, FileEntry, Input, Manifest, Network, Resize, Thresholds,
+    AnswerKind, Answers, Captions, Case, FileEntry, Input, Manifest, Network, Resize, Thresholds,
 };
 
 use crate::engine::GraphSource;

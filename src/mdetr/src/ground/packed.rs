@@ -46,6 +46,13 @@ impl Words {
         shows.then_some(Words { tokens, phrases })
     }
 
+    /// The same words with other places of tokens.
+    pub(crate) fn placed(mut self, place: impl Fn(Span) -> Span) -> Words {
+        let tokens = self.tokens.iter_mut().flatten();
+        tokens.for_each(|token| *token = place(*token));
+        self
+    }
+
     fn own(&self) -> impl Iterator<Item = usize> {
         let tokens = self.tokens.iter().enumerate();
         tokens.filter_map(|(index, token)| token.map(|_| index))

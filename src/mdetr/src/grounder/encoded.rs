@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::bundle::Captions;
 use crate::ground::packed::Words;
-use crate::query::{Member, Pack, Packing, QuerySet, pack};
-use crate::text::{TextEncoder, TextMemory, Tokens};
+use crate::query::{Member, Pack, Packing, QuerySet, Span, pack};
+use crate::text::{Normalised, TextEncoder, TextMemory, Tokens};
 
 /// Queries with their encoded texts, ready to be answered: [`Grounder::encode`](super::Grounder::encode).
 #[derive(Debug, Clone, Default)]
@@ -18,16 +18,17 @@ pub struct Encoded {
 /// A text that is fused with a frame, and the queries that it answers.
 #[derive(Debug, Clone)]
 pub(super) struct Caption {
+    /// As the tokenizer takes it.
     pub text: String,
     pub memory: Arc<TextMemory>,
     pub queries: Asking,
 }
 
-/// Which queries a caption answers, by their places in the set.
+/// Which queries a caption answers, by their places in the set, and its tokens' places in their texts.
 #[derive(Debug, Clone)]
 pub(super) enum Asking {
     /// Those with this text.
-    Same(Vec<usize>),
+    Same(Vec<(usize, Vec<Option<Span>>)>),
     /// Those whose texts are parts of it.
     Parts(Vec<(usize, Words)>),
 }
@@ -44,22 +45,27 @@ impl Encoded {
     }
 }
 
-/// Which queries are answered by which caption.
+/// Which queries are answered by which caption; `texts` are theirs.
 pub(super) fn packs(
     set: &QuerySet,
+    texts: &[Normalised],
     packing: Packing,
     captions: Captions,
     encoder: &TextEncoder,
 ) -> Vec<Pack> {
-    pack(set.queries(), packing, captions, |pack| {
+    let normal: Vec<&str> = texts.iter().map(Normalised::text).collect();
+    pack(set.queries(), &normal, packing, captions, |pack| {
         let tokens = encoder.tokenize("", &pack.caption);
-        tokens.is_ok_and(|tokens| parts(pack, &tokens).is_some())
+        tokens.is_ok_and(|tokens| parts(pack, &tokens, texts).is_some())
     })
 }
 
 /// The members and their words; `None` if one has none.
-fn parts(pack: &Pack, tokens: &Tokens) -> Option<Vec<(usize, Words)>> {
-    let words = |member: &Member| Words::new(&tokens.spans, member);
+fn parts(pack: &Pack, tokens: &Tokens, texts: &[Normalised]) -> Option<Vec<(usize, Words)>> {
+    let words = |member: &Member| {
+        let words = Words::new(&tokens.spans, member)?;
+        Some(words.placed(|span| texts[member.query].typed(span)))
+    };
     let members = pack.members.iter();
     members
         .map(|member| Some((member.query, words(member)?)))
@@ -67,12 +73,18 @@ fn parts(pack: &Pack, tokens: &Tokens) -> Option<Vec<(usize, Words)>> {
 }
 
 impl Caption {
-    /// A pack that [`packs`] made, with its encoded caption.
-    pub(super) fn new(pack: Pack, memory: Arc<TextMemory>) -> Caption {
+    /// A pack that [`packs`] made of `texts`, with its encoded caption.
+    pub(super) fn new(pack: Pack, texts: &[Normalised], memory: Arc<TextMemory>) -> Caption {
         let queries = if pack.is_single() {
-            Asking::Same(pack.members.iter().map(|member| member.query).collect())
+            let placed = |query: usize| {
+                let spans = memory.tokens.spans.iter();
+                let typed = |span: &Option<Span>| span.map(|span| texts[query].typed(span));
+                (query, spans.map(typed).collect())
+            };
+            let queries = pack.members.iter().map(|member| placed(member.query));
+            Asking::Same(queries.collect())
         } else {
-            let parts = parts(&pack, &memory.tokens);
+            let parts = parts(&pack, &memory.tokens, texts);
             Asking::Parts(parts.expect("queries without words are not joined"))
         };
         Caption {

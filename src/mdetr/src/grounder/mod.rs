@@ -32,7 +32,7 @@ use crate::ground::packed::{Words, split};
 use crate::ground::{Decoding, Detection, Grounding, QueryResult, RawOutputs};
 use crate::query::{Pack, Packing, Query, QuerySet, Span};
 use crate::sync::locked;
-use crate::text::TextMemory;
+use crate::text::{Normalised, TextMemory};
 use encoded::{Asking, Caption, packs};
 use mdetr_rle::Rle;
 use model::Model;
@@ -221,10 +221,17 @@ impl Grounder {
     ) -> Result<Vec<Encoded>, Error> {
         let Model { text, engine, .. } = self.model.as_ref();
         let packing = *locked(&self.packing);
-        let style = self.manifest().captions;
-        let packs = |set: &Arc<QuerySet>| packs(set, packing, style, text);
-        let packed: Vec<Vec<Pack>> = sets.iter().map(packs).collect();
-        let captions = sets.iter().zip(&packed).flat_map(|(set, packs)| {
+        let (style, case) = (self.manifest().captions, self.manifest().case);
+        let normal = |query: &Arc<Query>| Normalised::new(query.text(), case);
+        let packed: Vec<(Vec<Normalised>, Vec<Pack>)> = sets
+            .iter()
+            .map(|set| {
+                let texts: Vec<Normalised> = set.queries().iter().map(normal).collect();
+                let packs = packs(set, &texts, packing, style, text);
+                (texts, packs)
+            })
+            .collect();
+        let captions = sets.iter().zip(&packed).flat_map(|(set, (_, packs))| {
             packs.iter().map(|pack| {
                 let id = set.queries()[pack.members[0].query].id();
                 (id, pack.caption.as_str())
@@ -233,9 +240,9 @@ impl Grounder {
         let captions: Vec<(&str, &str)> = captions.collect();
         let memories = text.encode(&captions, in_use, engine.as_ref(), &self.counters)?;
         let mut memories = memories.into_iter();
-        let encoded = sets.into_iter().zip(packed).map(|(set, packs)| {
+        let encoded = sets.into_iter().zip(packed).map(|(set, (texts, packs))| {
             let captions = packs.into_iter().zip(&mut memories);
-            let captions = captions.map(|(pack, memory)| Caption::new(pack, memory));
+            let captions = captions.map(|(pack, memory)| Caption::new(pack, &texts, memory));
             Encoded::new(set, captions.collect())
         });
         Ok(encoded.collect())
@@ -573,16 +580,15 @@ impl Grounder {
         };
         match &caption.queries {
             Asking::Same(queries) => {
-                let tokens = &caption.memory.tokens.spans;
-                let Some((&last, others)) = queries.split_last() else {
+                let Some(((last, tokens), others)) = queries.split_last() else {
                     return Vec::new();
                 };
-                let copied = |&query: &usize| {
-                    let outputs = raw(query, logits.clone(), tokens, answers.clone());
-                    (query, outputs)
+                let copied = |(query, tokens): &(usize, Vec<Option<Span>>)| {
+                    let outputs = raw(*query, logits.clone(), tokens, answers.clone());
+                    (*query, outputs)
                 };
                 let mut same: Vec<_> = others.iter().map(copied).collect();
-                same.push((last, raw(last, logits, tokens, answers)));
+                same.push((*last, raw(*last, logits, tokens, answers)));
                 same
             }
             Asking::Parts(parts) => {

@@ -80,8 +80,7 @@ impl FromStr for Packing {
 /// Queries with one caption.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pack {
-    /// The text of one query as it is, or the texts of several, without the full stops at their ends and
-    /// joined.
+    /// The text of one query, or the texts of several, without the full stops at their ends and joined.
     pub caption: String,
     pub members: Vec<Member>,
 }
@@ -98,8 +97,7 @@ pub(crate) struct Member {
 }
 
 impl Pack {
-    fn of(index: usize, query: &Query) -> Pack {
-        let text = query.text();
+    fn of(index: usize, text: &str) -> Pack {
         Pack {
             caption: text.to_owned(),
             members: vec![Member::at(0, index, text)],
@@ -113,9 +111,8 @@ impl Pack {
     }
 
     /// This pack and the query at `index`.
-    fn with(&self, index: usize, queries: &[Arc<Query>], captions: Captions) -> Pack {
-        let text = queries[index].text();
-        let same = |member: &&Member| queries[member.query].text() == text;
+    fn with(&self, index: usize, texts: &[&str], captions: Captions) -> Pack {
+        let same = |member: &&Member| texts[member.query] == texts[index];
         if let Some(twin) = self.members.iter().find(same) {
             let twin = Member {
                 query: index,
@@ -142,11 +139,11 @@ impl Pack {
                     query: member.query,
                     ..members[twin].clone()
                 },
-                None => Member::append(&mut caption, between, member.query, queries),
+                None => Member::append(&mut caption, between, member.query, texts),
             };
             members.push(member);
         }
-        members.push(Member::append(&mut caption, between, index, queries));
+        members.push(Member::append(&mut caption, between, index, texts));
         Pack {
             caption: caption + end,
             members,
@@ -155,11 +152,11 @@ impl Pack {
 }
 
 impl Member {
-    fn append(caption: &mut String, between: &str, query: usize, queries: &[Arc<Query>]) -> Member {
+    fn append(caption: &mut String, between: &str, query: usize, texts: &[&str]) -> Member {
         if !caption.is_empty() {
             caption.push_str(between);
         }
-        let text = queries[query].text();
+        let text = texts[query];
         let bare = text.trim_end_matches('.');
         let text = if bare.is_empty() { text } else { bare };
         let start = caption.chars().count() as u32;
@@ -184,9 +181,11 @@ impl Member {
     }
 }
 
-/// Every query in exactly one pack; `fits` says whether a pack of several is within the model's limits.
+/// Every query in exactly one pack. `texts` are theirs as the tokenizer takes them; `fits` says whether a
+/// pack of several is within the model's limits.
 pub(crate) fn pack(
     queries: &[Arc<Query>],
+    texts: &[&str],
     packing: Packing,
     captions: Captions,
     fits: impl Fn(&Pack) -> bool,
@@ -196,7 +195,7 @@ pub(crate) fn pack(
     for (index, query) in queries.iter().enumerate() {
         let joined = open
             .filter(|_| packing.takes(query))
-            .map(|at| (at, packs[at].with(index, queries, captions)))
+            .map(|at| (at, packs[at].with(index, texts, captions)))
             .filter(|(_, pack)| fits(pack));
         if let Some((at, pack)) = joined {
             packs[at] = pack;
@@ -205,7 +204,7 @@ pub(crate) fn pack(
         if packing.takes(query) {
             open = Some(packs.len());
         }
-        packs.push(Pack::of(index, query));
+        packs.push(Pack::of(index, texts[index]));
     }
     packs
 }
@@ -425,6 +424,16 @@ mod tests {
         sources.iter().map(|source| query(source)).collect()
     }
 
+    fn packed(
+        asked: &[Arc<Query>],
+        packing: Packing,
+        captions: Captions,
+        fits: impl Fn(&Pack) -> bool,
+    ) -> Vec<Pack> {
+        let texts: Vec<&str> = asked.iter().map(|query| query.text()).collect();
+        pack(asked, &texts, packing, captions, fits)
+    }
+
     fn captions(packs: &[Pack]) -> Vec<&str> {
         packs.iter().map(|pack| pack.caption.as_str()).collect()
     }
@@ -477,7 +486,7 @@ mod tests {
             "ein Würfel",
             "a ladder.",
         ]);
-        let packs = pack(&asked, Packing::Simple, Captions::Sentences, |_| true);
+        let packs = packed(&asked, Packing::Simple, Captions::Sentences, |_| true);
         assert_eq!(
             captions(&packs),
             [
@@ -498,9 +507,9 @@ mod tests {
             (5, "a ladder"),
         ];
         assert_eq!(members, expected);
-        let packs = pack(&asked, Packing::Simple, Captions::List, |_| true);
+        let packs = packed(&asked, Packing::Simple, Captions::List, |_| true);
         assert_eq!(packs[0].caption, "a forklift, a ladder, ein Würfel");
-        let packs = pack(&asked, Packing::None, Captions::Sentences, |_| true);
+        let packs = packed(&asked, Packing::None, Captions::Sentences, |_| true);
         let texts: Vec<&str> = asked.iter().map(|query| query.text()).collect();
         assert_eq!(captions(&packs), texts);
     }
@@ -509,7 +518,7 @@ mod tests {
     fn what_does_not_fit_begins_a_new_caption() {
         let asked = queries(&["a dog", "a cat", "a very long story", "a cow", "a pig"]);
         let fits = |pack: &Pack| pack.caption.len() <= 16;
-        let packs = pack(&asked, Packing::Simple, Captions::Sentences, fits);
+        let packs = packed(&asked, Packing::Simple, Captions::Sentences, fits);
         assert_eq!(
             captions(&packs),
             ["a dog. a cat.", "a very long story", "a cow. a pig."]
@@ -518,7 +527,7 @@ mod tests {
 
     #[test]
     fn one_text_alone_stays_as_it_is() {
-        let packs = pack(
+        let packs = packed(
             &queries(&["a dog.", "a dog."]),
             Packing::All,
             Captions::List,
@@ -593,7 +602,7 @@ mod tests {
             let style = if sentences { Captions::Sentences } else { Captions::List };
             let parsed = sources.iter().filter_map(|source| Query::parse("q", source).ok());
             let asked: Vec<Arc<Query>> = parsed.map(Arc::new).collect();
-            let packs = pack(&asked, packing, style, |pack| pack.caption.chars().count() <= most);
+            let packs = packed(&asked, packing, style, |pack| pack.caption.chars().count() <= most);
             let mut seen: Vec<usize> =
                 packs.iter().flat_map(|pack| &pack.members).map(|m| m.query).collect();
             seen.sort_unstable();

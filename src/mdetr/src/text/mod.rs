@@ -1,6 +1,7 @@
 //! Query text to text memory: tokenizer, encoder on demand, encodings kept in memory and on disk.
 
 pub(crate) mod cache;
+mod normal;
 mod tokenizer;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use crate::error::{EngineError, Error, QueryError};
 use crate::grounder::Counters;
 use crate::sync::locked;
 use cache::{DiskCache, Lookup};
+pub(crate) use normal::Normalised;
 use tokenizer::TextTokenizer;
 pub(crate) use tokenizer::Tokens;
 
@@ -60,13 +62,14 @@ impl TextEncoder {
         })
     }
 
-    /// Token ids and their places in `text`; `id` is that of a query, for messages.
+    /// Token ids and their places in `text`, which is [normalised](Normalised); `id` is that of a query,
+    /// for messages.
     pub(crate) fn tokenize(&self, id: &str, text: &str) -> Result<Tokens, QueryError> {
         self.tokenizer.tokenize(id, text)
     }
 
-    /// The memory of each text, given with the id of its query, or of one of them. The text graph is
-    /// loaded if one is in no cache, and dropped.
+    /// The memory of each [normalised](Normalised) text, given with the id of its query, or of one of
+    /// them. The text graph is loaded if one is in no cache, and dropped.
     ///
     /// `standing` are memories in use, by text: they need not be in a cache.
     pub(crate) fn encode<'a>(
