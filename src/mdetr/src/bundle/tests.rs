@@ -179,6 +179,18 @@ fn a_sound_bundle_opens() {
     assert_eq!(bundle.dir(), sketch.dir.path());
     assert_eq!(bundle.manifest().name, "sketch");
     assert_eq!(bundle.manifest().max_tokens(), 64);
+    assert_eq!(bundle.manifest().case, Case::Preserved);
+}
+
+#[test]
+fn a_bundle_says_in_which_case_captions_are() {
+    for (name, case) in [("preserved", Case::Preserved), ("lower", Case::Lower)] {
+        let mut sketch = Sketch::new();
+        let said = format!("\"fp32\"\ncase = {name:?}");
+        sketch.manifest = sketch.manifest.replace("\"fp32\"", &said);
+        sketch.write();
+        assert_eq!(sketch.open().unwrap().manifest().case, case);
+    }
 }
 
 #[test]
@@ -435,6 +447,11 @@ fn manifests_that_cannot_be() {
             "\"fp32\"",
             "\"fp32\"\ncaptions = \"verse\"",
             "expected `sentences` or `list`",
+        ),
+        (
+            "\"fp32\"",
+            "\"fp32\"\ncase = \"upper\"",
+            "expected `preserved` or `lower`",
         ),
         (
             "short_side = 192",
