@@ -1,5 +1,6 @@
 //! What can go wrong: each error names the thing, the place, what was expected and found, and the remedy.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -265,6 +266,18 @@ pub enum QueryError {
     },
 }
 
+/// Bytes for people.
+struct Bytes(u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 as f64 / f64::from(1 << 20) {
+            mebibytes if mebibytes < 1000.0 => write!(f, "{mebibytes:.0} MiB"),
+            mebibytes => write!(f, "{:.1} GiB", mebibytes / 1024.0),
+        }
+    }
+}
+
 /// Why a frame was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -278,6 +291,25 @@ pub enum FrameError {
         height: u32,
         /// Most pixels a side.
         max: u32,
+    },
+    /// The network would take more memory for it than there is.
+    #[error(
+        "frame of {width}x{height}: the network is fed {}x{} pixels of it, {tokens} vision tokens, and takes about {} of memory: expected at most {}; choose a smaller short-side, or smaller frames",
+        input.0, input.1, Bytes(*needed), Bytes(*limit)
+    )]
+    Memory {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// Width and height in pixels of the network's input.
+        input: (u32, u32),
+        /// Vision tokens: attention grows with their square.
+        tokens: u64,
+        /// Bytes that inference takes, about.
+        needed: u64,
+        /// Most bytes allowed: what was asked for, or what the machine has free.
+        limit: u64,
     },
     /// The format has more planes.
     #[error("{format:?} frame: expected {expected} planes, found {found}")]

@@ -1,10 +1,12 @@
 //! The public face: load a bundle, register standing queries, ground frames.
 
 mod encoded;
+mod memory;
 mod model;
 mod network;
 mod options;
 mod plans;
+mod prepared;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -37,6 +39,7 @@ use encoded::{Asking, Caption, packs};
 use mdetr_rle::Rle;
 use model::Model;
 use network::{Fused, FusionShape, MaskLogits, Seen, SizePlan};
+use prepared::Prepared;
 
 /// Standing queries and the loaded model that answers them.
 ///
@@ -46,8 +49,9 @@ use network::{Fused, FusionShape, MaskLogits, Seen, SizePlan};
 pub struct Grounder {
     model: Arc<Model>,
     policy: InputPolicy,
+    memory_limit: Option<u64>,
     /// What was made for the latest frame size.
-    size: Mutex<Option<Arc<SizePlan>>>,
+    size: Mutex<Option<Prepared>>,
     standing: RwLock<Arc<Encoded>>,
     /// Held while queries change, so that revisions rise in order.
     changing: Mutex<()>,
@@ -145,6 +149,7 @@ impl Grounder {
         };
         Ok(Grounder {
             policy,
+            memory_limit: options.memory_limit,
             size: Mutex::default(),
             standing: RwLock::default(),
             changing: Mutex::default(),
@@ -181,9 +186,9 @@ impl Grounder {
         let captions = old.captions.iter();
         let in_use = captions.map(|caption| (caption.text.as_str(), caption.memory.clone()));
         let standing = self.encode_sets(vec![set], in_use.collect())?.remove(0);
-        let latest = locked(&self.size).as_ref().map(|plan| plan.size);
-        if let Some(size) = latest {
-            self.prepare_input(size, &standing)?;
+        let latest = locked(&self.size).as_ref().map(|size| size.frame);
+        if let Some(frame) = latest {
+            self.prepare_for(frame, &standing)?;
         }
         let revision = standing.set.revision();
         let mut slot = self.standing.write().unwrap_or_else(|e| e.into_inner());
@@ -290,15 +295,16 @@ impl Grounder {
     /// frame takes no longer than the others.
     ///
     /// # Errors
-    /// A frame cannot have this size, or the engine refuses the shapes.
+    /// A frame cannot have this size, the network would take too much memory for it, or the engine
+    /// refuses the shapes.
     pub fn prepare(&self, width: u32, height: u32) -> Result<(), Error> {
         check_size(width, height)?;
-        self.prepare_input(self.policy.target(width, height), &self.snapshot())
+        self.prepare_for((width, height), &self.snapshot())
     }
 
-    fn prepare_input(&self, size: (u32, u32), standing: &Encoded) -> Result<(), Error> {
-        let plan = self.size_plan(size)?;
-        for captions in self.batches(standing) {
+    fn prepare_for(&self, frame: (u32, u32), standing: &Encoded) -> Result<(), Error> {
+        let plan = self.prepared(frame)?.plan;
+        for captions in self.batches(&plan, standing) {
             self.model
                 .network
                 .fusion_plan(fusion_shape(&plan, captions))?;
@@ -309,9 +315,10 @@ impl Grounder {
     /// Makes everything that a frame of this size can need, whatever is asked, and runs it once.
     ///
     /// # Errors
-    /// A frame cannot have this size, or the engine fails.
+    /// A frame cannot have this size, the network would take too much memory for it, or the engine fails.
     pub fn rehearse(&self, width: u32, height: u32) -> Result<(), Error> {
         check_size(width, height)?;
+        self.prepared((width, height))?;
         let asked = self.encode(vec![Query::parse("rehearsal", "a thing")?])?;
         let gray = vec![128; width as usize * height as usize * 3];
         let frame = Frame::rgb(width, height, &gray)?;
@@ -323,21 +330,10 @@ impl Grounder {
         Ok(())
     }
 
-    /// The plan of the latest size is held here, so that other grounders' sizes do not displace it.
-    fn size_plan(&self, size: (u32, u32)) -> Result<Arc<SizePlan>, EngineError> {
-        let held = locked(&self.size).clone();
-        if let Some(plan) = held.filter(|plan| plan.size == size) {
-            return Ok(plan);
-        }
-        let plan = self.model.network.size_plan(size)?;
-        *locked(&self.size) = Some(plan.clone());
-        Ok(plan)
-    }
-
     /// Answers the standing queries for one frame, on the calling thread.
     ///
     /// # Errors
-    /// The engine fails.
+    /// The network would take too much memory for the frame, or the engine fails.
     pub fn ground(&self, frame: &Frame) -> Result<Grounding, Error> {
         self.ground_encoded(frame, &self.snapshot())
     }
@@ -345,7 +341,7 @@ impl Grounder {
     /// As [`ground`](Self::ground), for other queries than the standing ones.
     ///
     /// # Errors
-    /// The engine fails.
+    /// The network would take too much memory for the frame, or the engine fails.
     pub fn ground_encoded(&self, frame: &Frame, asked: &Encoded) -> Result<Grounding, Error> {
         let found = self.ground_with_outputs(frame, asked)?;
         Ok(Grounding {
@@ -360,7 +356,7 @@ impl Grounder {
     /// from.
     ///
     /// # Errors
-    /// The engine fails.
+    /// The network would take too much memory for the frame, or the engine fails.
     pub fn ground_with_outputs(
         &self,
         frame: &Frame,
@@ -368,7 +364,7 @@ impl Grounder {
     ) -> Result<Vec<(QueryResult, RawOutputs)>, Error> {
         let mut found = Vec::new();
         if let Some(seen) = self.see(frame, asked)? {
-            for captions in self.batches(asked) {
+            for captions in self.batches(&seen.plan, asked) {
                 for (caption, mut fused) in captions.iter().zip(self.fuse(&seen, captions)?) {
                     let outputs = self.raw_outputs(asked, caption, &mut fused);
                     let results = self.results(frame, &seen, &fused, &outputs)?;
@@ -408,6 +404,10 @@ impl Grounder {
         Ok(found.into_iter().zip(outputs).map(result).collect())
     }
 
+    fn draws_masks(&self) -> bool {
+        self.model.network.segments() && self.masks.load(Ordering::Relaxed)
+    }
+
     /// Gives each detection the mask of its object query, if masks are drawn.
     fn draw_masks(
         &self,
@@ -417,8 +417,7 @@ impl Grounder {
         fused: &Fused,
     ) -> Result<(), EngineError> {
         let objects: BTreeSet<usize> = found.iter().flatten().map(|(object, _)| *object).collect();
-        let drawn = self.model.network.segments() && self.masks.load(Ordering::Relaxed);
-        if !drawn || objects.is_empty() {
+        if !self.draws_masks() || objects.is_empty() {
             return Ok(());
         }
         let objects: Vec<usize> = objects.into_iter().collect();
@@ -445,7 +444,7 @@ impl Grounder {
     /// The network's outputs for one frame, one for each standing query.
     ///
     /// # Errors
-    /// The engine fails.
+    /// The network would take too much memory for the frame, or the engine fails.
     pub fn outputs(&self, frame: &Frame) -> Result<Vec<RawOutputs>, Error> {
         self.outputs_encoded(frame, &self.snapshot())
     }
@@ -453,7 +452,7 @@ impl Grounder {
     /// As [`outputs`](Self::outputs), for other queries than the standing ones.
     ///
     /// # Errors
-    /// The engine fails.
+    /// The network would take too much memory for the frame, or the engine fails.
     pub fn outputs_encoded(
         &self,
         frame: &Frame,
@@ -461,7 +460,7 @@ impl Grounder {
     ) -> Result<Vec<RawOutputs>, Error> {
         let mut found = Vec::new();
         if let Some(seen) = self.see(frame, asked)? {
-            for captions in self.batches(asked) {
+            for captions in self.batches(&seen.plan, asked) {
                 for (caption, mut fused) in captions.iter().zip(self.fuse(&seen, captions)?) {
                     found.extend(self.raw_outputs(asked, caption, &mut fused));
                 }
@@ -518,8 +517,9 @@ impl Grounder {
         if standing.captions.is_empty() {
             return Ok(None);
         }
-        let (width, height) = self.policy.target(frame.width(), frame.height());
-        let plan = self.size_plan((width, height))?;
+        let Prepared { plan, memory, .. } = self.prepared((frame.width(), frame.height()))?;
+        let share = memory.map(|(bytes, limit)| memory::BUDGET.take(bytes, limit));
+        let (width, height) = plan.size;
         let image = self
             .counters
             .preprocess_time
@@ -527,19 +527,29 @@ impl Grounder {
         let seen = self
             .counters
             .vision_time
-            .measure(|| self.model.network.see(plan, &image))?;
+            .measure(|| self.model.network.see(plan, &image, share))?;
         self.counters.vision_runs.add(1);
         Ok(Some(seen))
     }
 
-    /// Captions that are fused in one run: of one padded length, and no more than the engine gains
-    /// from. In int8 activations of a run share a scale: one by one, so that answers do not depend on
-    /// the other queries.
-    fn batches<'a>(&self, asked: &'a Encoded) -> impl Iterator<Item = &'a [Caption]> + use<'a> {
-        let most = match self.manifest().precision.as_str() {
+    /// Texts in one run of the fusion graph at most. In int8 activations of a run share a scale: one by
+    /// one, so that answers do not depend on the other queries.
+    fn texts_at_once(&self) -> usize {
+        match self.manifest().precision.as_str() {
             "int8" => 1,
             _ => self.model.engine.texts_at_once().max(1),
-        };
+        }
+    }
+
+    /// Captions that are fused in one run: of one padded length, and no more than the engine gains
+    /// from.
+    fn batches<'a>(
+        &self,
+        plan: &SizePlan,
+        asked: &'a Encoded,
+    ) -> impl Iterator<Item = &'a [Caption]> + use<'a> {
+        let footprint = self.footprint(plan.size, plan.size);
+        let most = footprint.texts_at_once(self.texts_at_once());
         let padded = |caption: &Caption| FusionShape::padded(caption.length());
         let alike = asked.captions.chunk_by(move |a, b| padded(a) == padded(b));
         alike.flat_map(move |captions| captions.chunks(most))

@@ -77,6 +77,7 @@ impl Key {
                 overlap_threshold: by_grounder.overlap_threshold,
                 max_detections: by_grounder.max_detections,
                 short_side: by_grounder.short_side,
+                memory_limit: by_grounder.memory_limit,
                 masks: by_grounder.masks,
                 packing: by_grounder.packing,
                 ..options.clone()

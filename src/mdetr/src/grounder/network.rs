@@ -4,6 +4,7 @@ use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use super::memory::Share;
 use super::plans::PlanCache;
 use crate::bundle::{Bundle, FUSION_GRAPH, MASK_GRAPH, Network as Sizes, VISION_GRAPH};
 use crate::engine::{Data, Engine, Graph, InputShape, InputType, Plan, Tensor, View};
@@ -100,7 +101,7 @@ pub(crate) struct MaskShape {
 }
 
 /// Most objects that the mask graph takes at once: the maps are large.
-const MOST_OBJECTS: usize = 8;
+pub(super) const MOST_OBJECTS: usize = 8;
 /// Most texts that an engine takes in one run of the fusion graph.
 pub(crate) const MOST_TEXTS: usize = 8;
 /// The fusion graph's output that the mask graph is fed with.
@@ -113,6 +114,8 @@ pub(super) struct Seen {
     /// `[1, tokens, d]`.
     tokens: Tensor,
     pyramid: Vec<Tensor>,
+    /// Of a frame that takes much memory.
+    _share: Option<Share<'static>>,
 }
 
 /// What the fusion graph gave for a frame and a text.
@@ -170,8 +173,14 @@ impl Network {
         })
     }
 
-    /// Runs the vision graph on a normalised image of the plan's size, `[3, height, width]`.
-    pub(super) fn see(&self, plan: Arc<SizePlan>, image: &[f32]) -> Result<Seen, EngineError> {
+    /// Runs the vision graph on a normalised image of the plan's size, `[3, height, width]`. `share` is
+    /// given back with what was seen.
+    pub(super) fn see(
+        &self,
+        plan: Arc<SizePlan>,
+        image: &[f32],
+        share: Option<Share<'static>>,
+    ) -> Result<Seen, EngineError> {
         const TOKENS: &str = "tokens";
         let mut names = vec![TOKENS];
         names.extend(self.pyramid.iter().map(|(name, _)| *name));
@@ -189,6 +198,7 @@ impl Network {
             plan,
             tokens,
             pyramid,
+            _share: share,
         })
     }
 

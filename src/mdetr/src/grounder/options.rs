@@ -31,10 +31,22 @@ pub struct GrounderOptions {
     /// Short side in pixels to which frames are scaled for the network, 1 to [`MAX_SIDE`](crate::frame::MAX_SIDE); `None`:
     /// the manifest's. A smaller one is faster and sees less.
     pub short_side: Option<u32>,
+    /// Bytes that inference on one frame may take, by an estimate before anything runs; `None`: what the
+    /// machine, and the control group, have free when a frame of another size comes. Estimates of up to
+    /// [`SMALL_MEMORY`](Self::SMALL_MEMORY) are not held against what is free. Frames of several threads
+    /// that would take more together wait for each other.
+    pub memory_limit: Option<u64>,
     /// Draw masks, if the model can. It costs a run of the mask graph for every few detections.
     pub masks: bool,
     /// Which standing queries are fused as one caption.
     pub packing: Packing,
+}
+
+impl GrounderOptions {
+    /// Bytes that any machine is taken to have for a frame: 256 MiB.
+    pub const SMALL_MEMORY: u64 = 256 << 20;
+    /// Bytes that a machine is taken to have for a frame if it does not say: 4 GiB.
+    pub const UNKNOWN_MEMORY: u64 = 4 << 30;
 }
 
 impl Default for GrounderOptions {
@@ -50,6 +62,7 @@ impl Default for GrounderOptions {
             overlap_threshold: None,
             max_detections: 100,
             short_side: None,
+            memory_limit: None,
             masks: true,
             packing: Packing::None,
         }
