@@ -18,6 +18,12 @@ pub enum Disturbance {
     Blur,
     /// Two letters of one word of each caption change places.
     Typo,
+    /// Captions in capitals.
+    Upper,
+    /// Captions with a capital at the beginning of each word.
+    Title,
+    /// Captions without capitals.
+    Lower,
 }
 
 const JPEG_QUALITY: u8 = 60;
@@ -41,7 +47,9 @@ impl Disturbance {
                 let sigma = picture.width() as f32 * BLUR_PER_WIDTH;
                 image::imageops::blur(&picture, sigma)
             }
-            Disturbance::Typo => picture,
+            Disturbance::Typo | Disturbance::Upper | Disturbance::Title | Disturbance::Lower => {
+                picture
+            }
         })
     }
 
@@ -49,6 +57,9 @@ impl Disturbance {
     pub fn caption(self, caption: &str) -> String {
         match self {
             Disturbance::Typo => with_typo(caption),
+            Disturbance::Upper => in_case(caption, |_| true),
+            Disturbance::Title => in_case(caption, |before| before.is_whitespace()),
+            Disturbance::Lower => in_case(caption, |_| false),
             _ => caption.to_owned(),
         }
     }
@@ -61,6 +72,26 @@ fn scaled(mut picture: RgbImage, scale: impl Fn(u8) -> u8) -> RgbImage {
         .iter_mut()
         .for_each(|value| *value = scale(*value));
     picture
+}
+
+/// Each letter as a capital if it is to be one after the character before it, a space at the beginning,
+/// else a small one. A letter whose other form is longer stays as it is: spans keep their places.
+fn in_case(caption: &str, capital: impl Fn(char) -> bool) -> String {
+    fn single(mut letters: impl Iterator<Item = char>, otherwise: char) -> char {
+        match (letters.next(), letters.next()) {
+            (Some(letter), None) => letter,
+            _ => otherwise,
+        }
+    }
+    let before = std::iter::once(' ').chain(caption.chars());
+    let letters = before.zip(caption.chars()).map(|(before, letter)| {
+        if capital(before) {
+            single(letter.to_uppercase(), letter)
+        } else {
+            single(letter.to_lowercase(), letter)
+        }
+    });
+    letters.collect()
 }
 
 /// The word and its letters follow from the caption alone, so that a run can be repeated.
@@ -99,6 +130,15 @@ mod tests {
         }
         assert_eq!(with_typo("a b"), "a b");
         assert_eq!(with_typo(""), "");
+    }
+
+    #[test]
+    fn captions_change_their_case_and_not_their_length() {
+        let of = |disturbance: Disturbance, caption: &str| disturbance.caption(caption);
+        let caption = "the GROSSE weiße İ ball";
+        assert_eq!(of(Disturbance::Upper, caption), "THE GROSSE WEIßE İ BALL");
+        assert_eq!(of(Disturbance::Title, caption), "The Grosse Weiße İ Ball");
+        assert_eq!(of(Disturbance::Lower, caption), "the grosse weiße İ ball");
     }
 
     #[test]
