@@ -69,6 +69,18 @@ fn an_engine_that_is_not_here_is_named() {
     );
 }
 
+/// Attention over a million vision tokens.
+#[test]
+fn a_size_that_takes_too_much_memory_is_named() {
+    for mode in ["every-frame", "live"] {
+        let source = SOURCE.replace("num-buffers=2", "is-live=true");
+        refused(
+            &format!("{source} ! MDETR mode={mode} short-side=16000 query=\"a cube\" ! fakesink"),
+            &["64x48", "vision tokens", "GiB", "a smaller short-side"],
+        );
+    }
+}
+
 #[test]
 fn bad_queries_are_named() {
     let long = "a cube and ".repeat(1700);
