@@ -169,8 +169,8 @@ class BundleConfig:
     """Of two boxes that overlap by more than this, as intersection over union, the one with the
     smaller score is dropped if it answers to no other words; 1: none is."""
     case: str = "preserved"
-    """In which case the tokenizer gets captions: "preserved", as they are typed, or "lower", for a
-    model whose training captions have no capitals."""
+    """In which case the tokenizer gets captions, in training and of users: "preserved", as they are
+    typed, or "lower"."""
 
     def normalised(self, caption: str) -> str:
         """A caption as the tokenizer takes it."""

@@ -194,8 +194,8 @@ class Folder:
         self.boxes /= np.array([width, height, width, height], np.float32)
         n = c.network
         self.heads = answers.classes(n.answers, n.answer_classes, n.answer_attributes)
-        self._check_case(annotations, c.bundle)
-        self.captions = self._captions(annotations, tokenizer, n)
+        texts = self._texts(annotations, c.bundle)
+        self.captions = self._captions(annotations, texts, tokenizer, n)
 
     def _pictures(self, scenes: list[dict], stride: int) -> tuple[np.ndarray, np.ndarray]:
         paths = [self.path / "images" / s["file_name"] for s in scenes]
@@ -235,26 +235,31 @@ class Folder:
                 source.rename(target)
         return [np.load(f, mmap_mode="r") for f in files]
 
-    def _check_case(self, annotations: dict, c: BundleConfig) -> None:
-        """Spans may not hold in a caption of another case, so none is changed here."""
+    def _texts(self, annotations: dict, c: BundleConfig) -> list[str]:
+        """The captions as the tokenizer takes them; spans must hold in them too."""
+        texts = []
         for entry in annotations["images"]:
-            if c.normalised(entry["caption"]) != entry["caption"]:
+            caption = entry["caption"]
+            text = c.normalised(caption)
+            if len(text) != len(caption):
                 place = f"{self.path / 'annotations.json'}: images, id {entry['id']}"
                 raise ValueError(
-                    f"{place}: expected a caption in {c.case} case, as bundle.case says, found "
-                    f"{entry['caption']!r}; write the captions so, or leave bundle.case out"
+                    f"{place}: caption {caption!r}: expected {len(caption)} characters in "
+                    f"{c.case} case too, found {len(text)}; write the caption in {c.case} case"
                 )
+            texts.append(text)
+        return texts
 
     def _captions(
-        self, annotations: dict, tokenizer: Tokenizer, c: NetworkConfig
+        self, annotations: dict, texts: list[str], tokenizer: Tokenizer, c: NetworkConfig
     ) -> list[list[Caption]]:
         boxes = defaultdict(list)
         for annotation in annotations["annotations"]:
             boxes[annotation["image_id"]].append(annotation)
         captions: list[list[Caption]] = [[] for _ in self.attributes]
         entries = annotations["images"]
-        encodings = tokenizer.encode_batch([e["caption"] for e in entries])
-        for entry, encoding in zip(entries, encodings, strict=True):
+        encodings = tokenizer.encode_batch(texts)
+        for entry, text, encoding in zip(entries, texts, encodings, strict=True):
             named = boxes[entry["id"]]
             objects = [a["object"] for a in named]
             spans = Spans([a["tokens_positive"] for a in named], entry["tokens_positive_eval"])
@@ -266,7 +271,7 @@ class Folder:
                 compared = self._compared(entry["caption"], self.attributes[image, objects], c)
             captions[image].append(
                 Caption(
-                    text=entry["caption"],
+                    text=text,
                     kind=kind,
                     ids=encoding.ids,
                     objects=objects,

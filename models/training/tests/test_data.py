@@ -240,12 +240,20 @@ def test_unknown_answers_are_refused(tmp_path: Path, tokenizer: Path, config: Co
 
 
 def test_captions_have_the_case_of_the_bundle(tmp_path: Path, tokenizer: Path, config: Config):
-    write_dataset(tmp_path / "set", [("count", "How many are there?", "2", [0, 1])])
-    folder, loaded = [str(tmp_path / "set")], tokenizers.load(tokenizer)
-    assert len(Data(folder, loaded, config, 16).folders[0].captions[0]) == 3
     lower = replace(config, bundle=BundleConfig(case="lower"))
-    with pytest.raises(ValueError, match=r"id 3: expected a caption in lower case.*'How many"):
-        Data(folder, loaded, lower, 16)
+    loaded = tokenizers.load(tokenizer)
+
+    def asked(name: str, text: str, c: Config):
+        write_dataset(tmp_path / name, [("count", text, "2", [0, 1])])
+        return Data([str(tmp_path / name)], loaded, c, 16).folders[0].captions[0][2]
+
+    plain = asked("plain", "how many are there?", config)
+    capital, lowered = (asked(c.bundle.case, "How many are there?", c) for c in (config, lower))
+    assert (capital.text, lowered.text) == ("How many are there?", plain.text)
+    assert capital.ids != plain.ids
+    assert (lowered.ids, lowered.tokens) == (plain.ids, plain.tokens)
+    with pytest.raises(ValueError, match=r"id 3: caption .*: expected 1 characters .* found 2"):
+        asked("longer", "İ", lower)
 
 
 def rle(mask: np.ndarray) -> dict:
