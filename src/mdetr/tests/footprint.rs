@@ -1,0 +1,49 @@
+//! What a frame takes, against the estimate of it: one test, as the peak is that of the process.
+
+mod common;
+
+use std::fs;
+
+use common::{bundle, picture, queries};
+use mdetr::{Error, Frame, FrameError, Grounder, GrounderOptions};
+
+fn load(short_side: Option<u32>, memory_limit: Option<u64>) -> Grounder {
+    let options = GrounderOptions {
+        short_side,
+        memory_limit,
+        score_threshold: Some(0.0),
+        ..common::options()
+    };
+    let grounder = Grounder::load(bundle(), options).unwrap();
+    grounder.set_queries(queries(&["all red cubes"])).unwrap();
+    grounder
+}
+
+/// Most bytes that this process has had in memory so far.
+fn peak() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes: u64 = line
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap();
+    kibibytes << 10
+}
+
+#[test]
+fn the_estimate_is_about_what_a_frame_takes() {
+    let rgb = picture(640, 480);
+    let frame = Frame::rgb(640, 480, &rgb).unwrap();
+    load(None, None).ground(&frame).unwrap();
+    let before = peak();
+    let needed = match load(Some(640), Some(1)).ground(&frame).unwrap_err() {
+        Error::Frame(FrameError::Memory { needed, .. }) => needed,
+        other => panic!("{other}"),
+    };
+    load(Some(640), Some(needed)).ground(&frame).unwrap();
+    let taken = peak() - before;
+    println!("estimated {} MiB, taken {} MiB", needed >> 20, taken >> 20);
+    assert!(taken <= needed + needed / 4 && needed <= 2 * taken);
+}
