@@ -30,7 +30,7 @@ pub struct Manifest {
     #[serde(default)]
     pub captions: Captions,
     /// In which case they are given to the tokenizer; as they are typed if it is not said. A model that
-    /// was trained on lower case knows no other letters.
+    /// has seen few capitals in training finds other things with them.
     #[serde(default)]
     pub case: Case,
     /// How frames are fed.

@@ -11,10 +11,13 @@ use crate::sync::locked;
 const HEAD_WIDTH: usize = 32;
 /// Attention scores are there before and after their softmax.
 const SCORE_COPIES: u64 = 2;
-/// Maps of the backbone at once, in numbers for each pixel of the input.
+/// Maps of the backbone at once, in numbers for each pixel of the input: those of EfficientNet-B3, whose
+/// expanded maps of 144 channels at stride 2 are there before and after their activation. ResNets have
+/// about half of them.
 const VISION_FLOATS: u64 = 128;
-/// Maps of the mask head at once, in numbers for each pixel of the input and each object.
-const MASK_FLOATS: u64 = 32;
+/// Maps of the mask head at once have `d` over this numbers for each pixel of the input and each object:
+/// patches of 3 x 3 of its last maps but one, of an eighth of `d` channels at stride 4.
+const MASK_SHARE: u64 = 12;
 /// Rows of `d` numbers for each token at once in a layer of the encoder.
 const TOKEN_ROWS: u64 = 16;
 /// Texts are fused at once up to this: what that saves is little beside the work on so many tokens.
@@ -53,7 +56,10 @@ impl Footprint {
         let rows = TOKEN_ROWS * sequence * sizes.d_model as u64;
         let masks = match objects as u64 {
             0 => 0,
-            objects => objects * MASK_FLOATS * area(input) + area(input) + area(frame),
+            objects => {
+                let maps = objects * sizes.d_model as u64 * area(input) / MASK_SHARE;
+                maps + area(input) + area(frame)
+            }
         };
         Footprint {
             tokens,
