@@ -1,7 +1,6 @@
 //! Image files named on the command line.
 
 mod expand;
-mod huffman;
 mod jpeg;
 mod png;
 #[cfg(test)]
@@ -25,6 +24,8 @@ const HEAD: u64 = 4096;
 
 /// The argument that stands for standard input, and what errors call it.
 const STANDARD_INPUT: &str = "-";
+
+const SAVE_ANEW: &str = "save it anew as PNG, or as baseline or progressive JPEG";
 
 /// Whether an argument stands for standard input.
 pub fn is_standard_input(path: &Path) -> bool {
@@ -135,10 +136,13 @@ fn decode(bytes: &[u8]) -> Result<(RgbImage, Orientation)> {
             ensure_sides(header.size)?;
             header.exif
         }
-        _ => {
-            jpeg::check(bytes, MAX_SIDE).map_err(|fault| anyhow!("{fault}"))?;
-            None
+        _ => None,
+    };
+    let refusal = |error: ImageError| match format {
+        ImageFormat::Jpeg if jpeg::is_of_rare_kind(bytes) => {
+            anyhow!("cannot be decoded, as it is {}; {SAVE_ANEW}", jpeg::RARE)
         }
+        _ => refusal(error),
     };
     let mut decoder = reader(bytes, format).into_decoder().map_err(refusal)?;
     let (width, height) = decoder.dimensions();
@@ -157,6 +161,9 @@ fn decode(bytes: &[u8]) -> Result<(RgbImage, Orientation)> {
         None => decoder.orientation().ok(),
     };
     let picture = DynamicImage::from_decoder(decoder).map_err(refusal)?;
+    if format == ImageFormat::Jpeg {
+        jpeg::check(bytes, MAX_BYTES)?;
+    }
     let orientation = orientation.unwrap_or(Orientation::NoTransforms);
     Ok((picture.into_rgb8(), orientation))
 }
@@ -190,9 +197,7 @@ fn refusal(error: ImageError) -> anyhow::Error {
             "too large: decoding it takes more than {} MiB ({error}); scale it down",
             MAX_BYTES >> 20
         ),
-        ImageError::Unsupported(error) => anyhow!(
-            "cannot be decoded: {error}; save it anew as PNG, or as baseline or progressive JPEG"
-        ),
-        error => anyhow!("cannot be decoded, it may be damaged: {error}"),
+        ImageError::Unsupported(error) => anyhow!("cannot be decoded: {error}; {SAVE_ANEW}"),
+        error => anyhow!("cannot be decoded, it may be cut short or damaged: {error}"),
     }
 }

@@ -173,38 +173,6 @@ fn scans_or_end(file: &[u8]) -> usize {
 }
 
 #[test]
-fn data_that_end_early_are_refused_though_the_file_has_an_end() {
-    for (kind, file) in jpegs() {
-        let (first, last) = scans(&file);
-        for end in last..file.len() - 2 {
-            for rest in [
-                &b"\xff\xd9"[..],
-                b"\xff\xff\xd9",
-                b"\xff\xda",
-                b"\xff\xd0\xff\xd9",
-            ] {
-                let fault = fault(&[&file[..end], rest].concat());
-                assert!(fault.contains("cut short"), "{kind}, {end}: {fault}");
-            }
-        }
-        // Scans that are missing altogether.
-        let fault = decode(&[&file[..first], b"\xff\xd9"].concat());
-        assert!(fault.is_err(), "{kind}");
-    }
-    let (_, each) = jpegs().swap_remove(4);
-    let second = scans(&each).0
-        + each[scans(&each).0..]
-            .windows(2)
-            .position(|w| w == [0xff, 0xda])
-            .unwrap();
-    let fault = fault(&[&each[..second], b"\xff\xd9"].concat());
-    assert!(
-        fault.contains("cut short or damaged: its data end after scan 1"),
-        "{fault}"
-    );
-}
-
-#[test]
 fn a_preview_does_not_stand_for_the_picture() {
     let preview = jpeg(&picture(16, 16), |_| {});
     let exif = [b"II*\0\x08\0\0\0\0\0\0\0\0\0", &preview[..]].concat();
@@ -214,8 +182,6 @@ fn a_preview_does_not_stand_for_the_picture() {
         let fault = fault(&file[..end]);
         assert!(fault.contains("cut short"), "{end}: {fault}");
     }
-    let half = fault(&file[..file.len() - 300]);
-    assert!(half.contains("blocks of scan 1"), "{half}");
 }
 
 /// JPEG has no checksums: most flips of a bit change pixels only. None makes it crash, none is called
@@ -416,7 +382,7 @@ fn other_kinds_are_named() {
 fn processes_that_no_decoder_here_knows_are_named() {
     let file = jpeg(&picture(8, 8), |_| {});
     let frame = file.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
-    for process in [0xc3, 0xc5, 0xc9, 0xca, 0xcf] {
+    for process in [0xc5, 0xc9, 0xca] {
         let mut other = file.clone();
         other[frame + 1] = process;
         let fault = fault(&other);
