@@ -85,6 +85,9 @@ impl DetectArgs {
             Some(dir) => Some(Beside::new("--annotate", dir, &pictures, Author::Detect)?),
             None => None,
         };
+        if annotated.is_some() && !mdetr_draw::has_fonts() {
+            warning::print(mdetr_draw::NO_FONTS);
+        }
         let grounder = model::load(self.model.as_deref(), options)?;
         let queries = self.query.iter().enumerate();
         let queries = queries.map(|(i, text)| Query::parse(format!("q{}", i + 1), text));

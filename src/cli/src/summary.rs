@@ -37,6 +37,8 @@ struct Line {
 #[derive(Debug, Deserialize)]
 struct Entry {
     id: String,
+    /// Of several `mdetr` elements.
+    element: Option<String>,
     text: String,
     #[serde(default)]
     detections: Vec<Detection>,
@@ -52,6 +54,7 @@ struct Detection {
 #[derive(Debug, Default, PartialEq)]
 struct Tally {
     id: String,
+    element: Option<String>,
     text: String,
     frames: usize,
     present: usize,
@@ -99,7 +102,10 @@ fn for_people(name: &str, summed: &Sum) -> String {
         let _ = write!(
             text,
             "  {:<10} {:?}: present in {} of {} frames ({share:.0} %), {:.2} boxes a frame",
-            t.id,
+            match &t.element {
+                Some(element) => format!("{element}/{}", t.id),
+                None => t.id.clone(),
+            },
             t.text,
             t.present,
             t.frames,
@@ -167,10 +173,11 @@ fn sum(reader: impl BufRead) -> Result<Sum> {
 fn count(tallies: &mut Vec<Tally>, entry: Entry) {
     let known = tallies
         .iter()
-        .position(|t| t.id == entry.id && t.text == entry.text);
+        .position(|t| t.id == entry.id && t.element == entry.element && t.text == entry.text);
     let index = known.unwrap_or_else(|| {
         tallies.push(Tally {
             id: entry.id,
+            element: entry.element,
             text: entry.text,
             ..Tally::default()
         });
@@ -218,6 +225,25 @@ mod tests {
              q1         \"a cube\": present in 3 of 3 frames (100 %), 2.00 boxes a frame\n  \
              q2         \"a cone\": present in 0 of 3 frames (0 %), 0.00 boxes a frame\n  \
              q3         \"how many?\": present in 0 of 3 frames (0 %), 0.00 boxes a frame, answered in 3\n"
+        );
+    }
+
+    #[test]
+    fn elements_with_queries_of_the_same_id_are_told_apart() {
+        let of = |element: &str| {
+            let named = format!(r#""id":"q1","element":"{element}","revision":1,"#);
+            FRAME.replace(r#""id":"q1","#, &named)
+        };
+        let lines = [of("near"), of("far"), of("near")].concat();
+        let summed = sum(lines.as_bytes()).unwrap();
+        let text = for_people("f", &summed);
+        assert!(
+            text.contains(r#"near/q1    "a cube": present in 2 of 2"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"far/q1     "a cube": present in 1 of 1"#),
+            "{text}"
         );
     }
 

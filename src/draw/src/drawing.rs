@@ -70,6 +70,17 @@ impl Drawing {
         self
     }
 
+    /// The same with keys of its own, other than those of any other `group`: queries of several detectors may
+    /// have the same ids.
+    pub fn in_group(mut self, group: &str) -> Drawing {
+        let marks = self.marks.iter_mut().map(|mark| &mut mark.key);
+        let legend = self.legend.iter_mut().map(|line| &mut line.key);
+        for key in self.keys.iter_mut().chain(marks).chain(legend) {
+            *key = format!("{group}/{key}");
+        }
+        self
+    }
+
     /// Whether there is nothing to draw.
     pub fn is_empty(&self) -> bool {
         self.marks.is_empty() && self.legend.is_empty()

@@ -355,10 +355,8 @@ impl Overlay {
         alpha: Alpha,
     ) -> Result<Option<VideoOverlayComposition>, mdetr_draw::Error> {
         let settings = self.settings.lock().expect("never poisoned").clone();
-        let groundings: Vec<_> = meta::read(buffer)
-            .into_iter()
-            .map(|f| f.grounding)
-            .collect();
+        let found = meta::read(buffer);
+        let groundings: Vec<_> = found.iter().map(|f| f.grounding.clone()).collect();
         let others = match settings.regions {
             Regions::Never => false,
             Regions::Fallback => groundings.is_empty(),
@@ -375,8 +373,12 @@ impl Overlay {
             return Ok(Some(last));
         }
         let mut drawing = Drawing::new(info.width().into(), info.height().into());
-        for grounding in &groundings {
-            drawing.append(Drawing::from(grounding.as_ref()));
+        for result in &found {
+            let part = Drawing::from(result.grounding.as_ref());
+            drawing.append(match found.len() {
+                1 => part,
+                _ => part.in_group(&result.element),
+            });
         }
         let reusable = others.is_empty();
         let drawing = others.into_iter().fold(drawing, |drawing, region| {

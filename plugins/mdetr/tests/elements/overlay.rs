@@ -215,6 +215,31 @@ fn frames_that_cannot_be_blended_into_are_an_error() {
 }
 
 #[test]
+fn queries_of_two_elements_have_colours_of_their_own() {
+    let caps = caps("RGB", 160, 120);
+    let mut both = frame(&caps, true);
+    let writable = both.get_mut().expect("the only reference");
+    // Two results with the same query, the second in another place.
+    let mut second = gstmdetr::meta::read(writable).remove(0);
+    let grounding = Arc::make_mut(&mut second.grounding);
+    grounding.queries[0].detections[0].bbox.y -= 400.0;
+    gstmdetr::meta::attach(writable, second);
+    let names: Vec<String> = gstmdetr::meta::read(writable)
+        .iter()
+        .map(|found| found.element.to_string())
+        .collect();
+    assert_eq!(names, ["mdetr0", "mdetr0-2"]);
+    let mut harness = overlay("line-width=4", &caps);
+    let drawn = harness.push_and_pull(both).expect("drawn on");
+    let map = drawn.map_readable().expect("system memory");
+    // The left side of each box, half way down.
+    let [first, second] = [75, 35].map(|y| &map[(y * 160 + 40) * 3..][..3]);
+    assert_ne!(first, [0x60; 3]);
+    assert_ne!(second, [0x60; 3]);
+    assert_ne!(first, second);
+}
+
+#[test]
 fn the_whole_chain_runs() {
     let pipeline = pipeline(
         "tabletopsrc num-buffers=5 ! video/x-raw,width=160,height=120 ! videoconvert ! video/x-raw,format=I420

@@ -112,7 +112,7 @@ fn scans(file: &[u8]) -> (usize, usize) {
         .filter(|(_, w)| *w == [0xff, 0xda]);
     let data = |at: usize| at + 2 + usize::from(u16::from_be_bytes([file[at + 2], file[at + 3]]));
     let first = data(at.next().unwrap().0);
-    (first, at.last().map_or(first, |(at, _)| data(at)))
+    (first, at.next_back().map_or(first, |(at, _)| data(at)))
 }
 
 fn fault(file: &[u8]) -> String {
