@@ -129,25 +129,36 @@ fn the_latency_rises_with_slow_frames_and_falls_again() {
     harness
         .push_and_pull(rgb_frame(64, 48, 0))
         .expect("comes out");
-    let mut ask = |queries: &gst::Array, revision: u64, frames: u64| {
+    let ask = |queries: &gst::Array, revision: u64| {
         assert!(element.emit_by_name::<bool>("set-queries", &[queries]));
         while stat::<u64>(&element, "revision") < revision {
             std::thread::sleep(Duration::from_millis(5));
         }
-        while bus.pop().is_some() {}
-        for number in 0..frames {
-            let frame = harness.push_and_pull(rgb_frame(64, 48, number));
-            frame.expect("comes out");
-        }
+    };
+    let mut push = |number: u64| {
+        let frame = harness.push_and_pull(rgb_frame(64, 48, number));
+        frame.expect("comes out");
         let told = bus.pop_filtered(&[gst::MessageType::Latency]).is_some();
         (harness.query_latency().expect("answered"), told)
     };
-    let many = gst::Array::new((0..40).map(|number| format!("cube number {number}")));
-    let (slow, told) = ask(&many, 2, 2);
-    assert!(told && slow > gst::ClockTime::from_mseconds(1), "{slow}");
-    // As many as count for the latency, and one more.
-    let (fast, told) = ask(&gst::Array::new(["a red cube"]), 3, 65);
-    assert!(told && fast < slow / 2, "{fast} after {slow}");
+    ask(
+        &gst::Array::new((0..40).map(|number| format!("cube number {number}"))),
+        2,
+    );
+    push(1);
+    let (slow, _) = push(2);
+    assert!(slow > gst::ClockTime::from_mseconds(1), "{slow}");
+    ask(&gst::Array::new(["a red cube"]), 3);
+    // Other tests on this machine may slow down some of these too.
+    let mut told = 0;
+    let fast = (3..2000).find_map(|number| {
+        let (now, changed) = push(number);
+        told += usize::from(changed);
+        (now < slow / 2).then_some(number)
+    });
+    // 64 inferences count for the latency.
+    assert!(fast.is_some_and(|number| number > 64), "{fast:?}");
+    assert!(told > 0, "nobody was told");
 }
 
 #[test]

@@ -42,13 +42,13 @@ impl Latency {
         workers: usize,
     ) -> (gst::ClockTime, bool) {
         let slowest = self.recent.iter().max().copied().unwrap_or_default();
-        let waves = (in_flight as f64 / workers.max(1) as f64).max(1.0);
-        let nanoseconds = |time: Duration| {
-            let nanoseconds = time.as_secs_f64() * waves * 1e9;
-            gst::ClockTime::from_nseconds(nanoseconds as u64)
+        let workers = workers.max(1);
+        let all = |inference: Duration| {
+            let waited = inference.as_nanos() * in_flight.max(workers) as u128 / workers as u128;
+            gst::ClockTime::from_nseconds(u64::try_from(waited).unwrap_or(u64::MAX - 1))
         };
-        let needed = arrival.max(nanoseconds(slowest));
-        let wanted = arrival.max(nanoseconds(slowest * 5 / 4));
+        let needed = arrival.max(all(slowest));
+        let wanted = arrival.max(all(slowest * 5 / 4));
         let changes = needed > self.reported || wanted < self.reported * 3 / 4;
         if changes {
             self.reported = wanted;
