@@ -12,9 +12,11 @@ mod shim {
 
     const TENSORRT: &str = "TENSORRT_INCLUDE_DIR";
     const CUDA: &str = "CUDA_INCLUDE_DIR";
+    /// As 806: uses no more of the headers than TensorRT 8.6 has. For tests of what older versions need.
+    const API: &str = "MDETR_TENSORRT_API";
 
     pub fn build() {
-        for name in [TENSORRT, CUDA] {
+        for name in [TENSORRT, CUDA, API] {
             println!("cargo::rerun-if-env-changed={name}");
         }
         for file in ["shim.h", "shim.cpp"] {
@@ -44,7 +46,12 @@ mod shim {
             ],
             "install cuda-cudart-dev (JetPack has it)",
         );
-        cc::Build::new()
+        let mut build = cc::Build::new();
+        if let Ok(api) = env::var(API) {
+            build.define("MDETR_API", api.as_str());
+            build.flag("-Wno-deprecated-declarations");
+        }
+        build
             .cpp(true)
             .std("c++17")
             .file("shim/shim.cpp")

@@ -4,6 +4,7 @@
 #include <NvOnnxParser.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -12,44 +13,99 @@
 #include <mutex>
 #include <new>
 #include <string>
+#include <vector>
 
 // TensorRT-RTX counts its versions anew; its API is that of TensorRT 11 without weak typing.
+// MDETR_API may be given, as 806: then no more is used than TensorRT 8.6 has.
 #ifdef TRT_MAJOR_RTX
 #define MDETR_RTX 1
+#ifndef MDETR_API
 #define MDETR_API 1100
+#endif
 #else
 #define MDETR_RTX 0
+#ifndef MDETR_API
 #define MDETR_API (NV_TENSORRT_MAJOR * 100 + NV_TENSORRT_MINOR)
 #endif
-static_assert(MDETR_API >= 805, "TensorRT 8.5 or later is needed");
+#endif
+// The ONNX parser of TensorRT 8.5 has no LayerNormalization.
+static_assert(MDETR_API >= 806, "TensorRT 8.6 or later is needed");
+
+// TensorRT-RTX before version 1.5 cannot be asked for it.
+#if MDETR_RTX && TRT_MINOR_RTX >= 5
+#define MDETR_USER_MEMORY 1
+#else
+#define MDETR_USER_MEMORY 0
+#endif
 
 namespace {
 
-// What TensorRT logs, kept for messages. TensorRT remembers the first logger it is given, so there is
-// one, for as long as the process lives.
+// A call whose messages belong together: those of its own thread, and those of TensorRT's threads while
+// it is the only one.
+struct Scope {
+  char const *graph;
+  std::vector<std::string> errors;
+};
+
+// What TensorRT logs. TensorRT remembers the first logger it is given, so there is one, for as long as
+// the process lives.
 class Logger : public nvinfer1::ILogger {
  public:
   void log(Severity severity, char const *text) noexcept override {
-    if (severity > Severity::kERROR || text == nullptr) return;
+    if (text == nullptr) return;
     try {
       std::lock_guard<std::mutex> lock(mutex_);
-      lines_.emplace_back(next_++, std::string(text).substr(0, 2000));
-      if (lines_.size() > 32) lines_.pop_front();
+      Scope *const scope = current_ != nullptr ? current_ : open_.size() == 1 ? open_.front() : nullptr;
+      if (scope != nullptr && severity <= Severity::kERROR && scope->errors.size() < 32) {
+        scope->errors.push_back(std::string(text).substr(0, 2000));
+      }
+      if (MdetrTrtLog const hook = hook_) {
+        hook(static_cast<int32_t>(severity), scope == nullptr ? nullptr : scope->graph, text);
+      }
     } catch (...) {
     }
   }
 
-  size_t mark() {
+  void open(Scope &scope) {
     std::lock_guard<std::mutex> lock(mutex_);
-    return next_;
+    open_.push_back(&scope);
+    current_ = &scope;
   }
 
-  // The errors since `mark`, or `otherwise`.
-  std::string since(size_t mark, char const *otherwise) {
+  void close(Scope &scope) {
     std::lock_guard<std::mutex> lock(mutex_);
+    open_.erase(std::remove(open_.begin(), open_.end(), &scope), open_.end());
+    current_ = nullptr;
+  }
+
+  void set_hook(MdetrTrtLog hook) { hook_ = hook; }
+
+ private:
+  std::mutex mutex_;
+  std::vector<Scope *> open_;
+  static thread_local Scope *current_;
+  std::atomic<MdetrTrtLog> hook_{nullptr};
+};
+
+thread_local Scope *Logger::current_ = nullptr;
+
+Logger &logger() {
+  static Logger *const instance = new Logger;
+  return *instance;
+}
+
+// Collects what TensorRT says while it lives.
+class Listening {
+ public:
+  explicit Listening(char const *graph = nullptr) : scope_{graph, {}} { logger().open(scope_); }
+  ~Listening() { logger().close(scope_); }
+  Listening(Listening const &) = delete;
+  Listening &operator=(Listening const &) = delete;
+
+  // The errors, or `otherwise`.
+  std::string errors(char const *otherwise) const {
     std::string all;
-    for (auto const &[number, line] : lines_) {
-      if (number < mark) continue;
+    for (std::string const &line : scope_.errors) {
       if (!all.empty()) all += "; ";
       all += line;
     }
@@ -57,15 +113,8 @@ class Logger : public nvinfer1::ILogger {
   }
 
  private:
-  std::mutex mutex_;
-  std::deque<std::pair<size_t, std::string>> lines_;
-  size_t next_ = 0;
+  Scope scope_;
 };
-
-Logger &logger() {
-  static Logger *const instance = new Logger;
-  return *instance;
-}
 
 int32_t say(MdetrTrtMessage message, int32_t status, std::string const &text) noexcept {
   if (message.data != nullptr && message.capacity > 0) {
@@ -91,8 +140,8 @@ int32_t guarded(MdetrTrtMessage message, Work &&work) noexcept {
 }
 
 // A failure whose words are TensorRT's.
-int32_t failed(MdetrTrtMessage message, size_t mark, char const *otherwise) {
-  std::string const words = logger().since(mark, otherwise);
+int32_t failed(MdetrTrtMessage message, Listening const &heard, char const *otherwise) {
+  std::string const words = heard.errors(otherwise);
   bool const memory = words.find("out of memory") != std::string::npos ||
                       words.find("OutOfMemory") != std::string::npos ||
                       words.find("OUT_OF_MEMORY") != std::string::npos;
@@ -227,6 +276,44 @@ uint32_t network_flags() {
 #endif
 }
 
+#if MDETR_API < 1000
+// Lets TensorRT take fp16, but where the graph has norms and softmax in fp32: their sums and squares do not
+// fit fp16.
+void take_half(nvinfer1::INetworkDefinition &network, nvinfer1::IBuilderConfig &config) {
+  using nvinfer1::DataType;
+  using nvinfer1::LayerType;
+  config.setFlag(nvinfer1::BuilderFlag::kFP16);
+  config.setFlag(nvinfer1::BuilderFlag::kOBEY_PRECISION_CONSTRAINTS);
+  bool mixed = false;
+  for (int32_t i = 0; i < network.getNbInputs(); ++i) mixed = mixed || network.getInput(i)->getType() == DataType::kHALF;
+  for (int32_t i = 0; i < network.getNbLayers(); ++i) {
+    nvinfer1::ILayer const &layer = *network.getLayer(i);
+    for (int32_t j = 0; j < layer.getNbOutputs(); ++j) mixed = mixed || layer.getOutput(j)->getType() == DataType::kHALF;
+  }
+  for (int32_t i = 0; i < network.getNbLayers(); ++i) {
+    nvinfer1::ILayer &layer = *network.getLayer(i);
+    bool computes = false;
+    switch (layer.getType()) {
+      case LayerType::kSOFTMAX:
+      case LayerType::kNORMALIZATION:
+      case LayerType::kREDUCE: computes = true; break;
+      // A decomposed norm is made of these; in a graph that has fp16 its types are meant.
+      case LayerType::kELEMENTWISE:
+      case LayerType::kUNARY:
+      case LayerType::kACTIVATION:
+      case LayerType::kMATRIX_MULTIPLY: computes = mixed; break;
+      default: break;
+    }
+    if (!computes || layer.getNbInputs() == 0 || layer.getInput(0) == nullptr) continue;
+    if (layer.getInput(0)->getType() != DataType::kFLOAT) continue;
+    layer.setPrecision(DataType::kFLOAT);
+    for (int32_t j = 0; j < layer.getNbOutputs(); ++j) {
+      if (layer.getOutput(j)->getType() == DataType::kFLOAT) layer.setOutputType(j, DataType::kFLOAT);
+    }
+  }
+}
+#endif
+
 std::string parser_errors(nvonnxparser::IParser const &parser) {
   std::string all;
   for (int i = 0; i < std::min(parser.getNbErrors(), 8); ++i) {
@@ -245,10 +332,15 @@ struct MdetrTrtEngine {
 };
 
 struct MdetrTrtContext {
+  nvinfer1::ICudaEngine *engine;
   std::unique_ptr<nvinfer1::IExecutionContext> context;
 };
 
 extern "C" {
+
+int32_t mdetr_trt_weakly_typed(void) { return MDETR_API < 1000 ? 1 : 0; }
+
+void mdetr_trt_set_log(MdetrTrtLog log) { logger().set_hook(log); }
 
 void mdetr_trt_headers(int32_t *major, int32_t *minor, int32_t *patch, int32_t *rtx) {
   *major = NV_TENSORRT_MAJOR;
@@ -265,25 +357,25 @@ int32_t mdetr_trt_build(const MdetrTrtEntry *entry, const uint8_t *onnx, size_t 
   *plan = {nullptr, 0};
   *timing_cache = {nullptr, 0};
   int32_t const status = guarded(message, [&]() -> int32_t {
-    size_t const mark = logger().mark();
+    Listening const heard(path);
     auto const builder =
         owned<nvinfer1::IBuilder>(entry->create_builder(&logger(), NV_TENSORRT_VERSION));
-    if (!builder) return failed(message, mark, "TensorRT made no builder");
+    if (!builder) return failed(message, heard, "TensorRT made no builder");
     std::unique_ptr<nvinfer1::INetworkDefinition> const network(
         builder->createNetworkV2(network_flags()));
-    if (!network) return failed(message, mark, "TensorRT made no network");
+    if (!network) return failed(message, heard, "TensorRT made no network");
     auto const parser = owned<nvonnxparser::IParser>(
         entry->create_parser(network.get(), &logger(), NV_ONNX_PARSER_VERSION));
-    if (!parser) return failed(message, mark, "TensorRT made no ONNX parser");
+    if (!parser) return failed(message, heard, "TensorRT made no ONNX parser");
     if (!parser->parse(onnx, onnx_size, path)) {
       std::string const errors = parser_errors(*parser);
-      if (errors.empty()) return failed(message, mark, "the ONNX parser gave no reason");
+      if (errors.empty()) return failed(message, heard, "the ONNX parser gave no reason");
       return say(message, MDETR_TRT_FAILED, errors);
     }
     std::unique_ptr<nvinfer1::IBuilderConfig> const config(builder->createBuilderConfig());
-    if (!config) return failed(message, mark, "TensorRT made no builder configuration");
+    if (!config) return failed(message, heard, "TensorRT made no builder configuration");
     nvinfer1::IOptimizationProfile *const profile = builder->createOptimizationProfile();
-    if (profile == nullptr) return failed(message, mark, "TensorRT made no profile");
+    if (profile == nullptr) return failed(message, heard, "TensorRT made no profile");
     for (int32_t i = 0; i < network->getNbInputs(); ++i) {
       nvinfer1::ITensor const &input = *network->getInput(i);
       auto const *const range = std::find_if(ranges, ranges + range_count, [&](auto const &known) {
@@ -305,24 +397,34 @@ int32_t mdetr_trt_build(const MdetrTrtEntry *entry, const uint8_t *onnx, size_t 
         std::string const shapes = std::string("the sizes ") + text(least) + " to " + text(most) +
                                    " do not fit the input " + input.getName() + " " +
                                    text(input.getDimensions());
-        return failed(message, mark, shapes.c_str());
+        return failed(message, heard, shapes.c_str());
       }
     }
     if (config->addOptimizationProfile(profile) < 0) {
-      return failed(message, mark, "TensorRT refused the profile");
+      return failed(message, heard, "TensorRT refused the profile");
     }
     if (options->workspace > 0) {
       config->setMemoryPoolLimit(nvinfer1::MemoryPoolType::kWORKSPACE, options->workspace);
     }
     if (options->tf32 == 0) config->clearFlag(nvinfer1::BuilderFlag::kTF32);
 #if MDETR_API < 1000
-    if (options->half != 0) config->setFlag(nvinfer1::BuilderFlag::kFP16);
+    // Else a second context finds its only profile taken.
+    config->setPreviewFeature(nvinfer1::PreviewFeature::kPROFILE_SHARING_0806, true);
+    if (options->half != 0) take_half(*network, *config);
+#endif
+#if MDETR_USER_MEMORY
+    // Without it no run can be captured.
+    config->setFlag(nvinfer1::BuilderFlag::kREQUIRE_USER_ALLOCATION);
 #endif
 #if !MDETR_RTX
-    std::unique_ptr<nvinfer1::ITimingCache> const cache(
+    std::unique_ptr<nvinfer1::ITimingCache> cache(
         config->createTimingCache(options->timing_cache, options->timing_cache_size));
-    // A cache that this version or GPU cannot use is left alone.
-    bool const cached = cache && config->setTimingCache(*cache, false);
+    bool cached = cache && config->setTimingCache(*cache, false);
+    if (!cached && options->timing_cache_size > 0) {
+      // This version or GPU cannot use it: what is measured now takes its place.
+      cache.reset(config->createTimingCache(nullptr, 0));
+      cached = cache && config->setTimingCache(*cache, false);
+    }
 #endif
 #if MDETR_API >= 1000
     Monitor monitor(progress, user);
@@ -335,7 +437,7 @@ int32_t mdetr_trt_build(const MdetrTrtEntry *entry, const uint8_t *onnx, size_t 
 #if MDETR_API >= 1000
     if (monitor.stopped()) return say(message, MDETR_TRT_INTERRUPTED, "interrupted");
 #endif
-    if (!serialized) return failed(message, mark, "TensorRT built no plan");
+    if (!serialized) return failed(message, heard, "TensorRT built no plan");
 #if !MDETR_RTX
     if (cached) {
       std::unique_ptr<nvinfer1::IHostMemory> const timings(config->getTimingCache()->serialize());
@@ -366,12 +468,12 @@ int32_t mdetr_trt_load(const MdetrTrtEntry *entry, const uint8_t *plan, size_t p
                        MdetrTrtEngine **engine, MdetrTrtMessage message) {
   *engine = nullptr;
   return guarded(message, [&]() -> int32_t {
-    size_t const mark = logger().mark();
+    Listening const heard;
     auto made = std::make_unique<MdetrTrtEngine>();
     made->runtime = owned<nvinfer1::IRuntime>(entry->create_runtime(&logger(), NV_TENSORRT_VERSION));
-    if (!made->runtime) return failed(message, mark, "TensorRT made no runtime");
+    if (!made->runtime) return failed(message, heard, "TensorRT made no runtime");
     made->engine.reset(made->runtime->deserializeCudaEngine(plan, plan_size));
-    if (!made->engine) return failed(message, mark, "TensorRT refused the plan");
+    if (!made->engine) return failed(message, heard, "TensorRT refused the plan");
     *engine = made.release();
     return MDETR_TRT_OK;
   });
@@ -390,10 +492,10 @@ int32_t mdetr_trt_tensor_count(const MdetrTrtEngine *engine) {
 int32_t mdetr_trt_tensor(const MdetrTrtEngine *engine, int32_t index, MdetrTrtTensor *tensor,
                          MdetrTrtMessage message) {
   return guarded(message, [&]() -> int32_t {
-    size_t const mark = logger().mark();
+    Listening const heard;
     nvinfer1::ICudaEngine &cuda = *engine->engine;
     char const *const name = cuda.getIOTensorName(index);
-    if (name == nullptr) return failed(message, mark, "there is no such tensor");
+    if (name == nullptr) return failed(message, heard, "there is no such tensor");
     *tensor = MdetrTrtTensor{};
     tensor->name = name;
     tensor->is_input = cuda.getTensorIOMode(name) == nvinfer1::TensorIOMode::kINPUT;
@@ -406,19 +508,30 @@ int32_t mdetr_trt_tensor(const MdetrTrtEngine *engine, int32_t index, MdetrTrtTe
              from_dims(cuda.getProfileShape(name, 0, Select::kOPT), rank, tensor->opt) &&
              from_dims(cuda.getProfileShape(name, 0, Select::kMAX), rank, tensor->max);
     }
-    if (!fits) return failed(message, mark, "a tensor has more than eight dimensions");
+    if (!fits) return failed(message, heard, "a tensor has more than eight dimensions");
     return MDETR_TRT_OK;
   });
 }
 
-int32_t mdetr_trt_open_context(MdetrTrtEngine *engine, MdetrTrtContext **context,
+int32_t mdetr_trt_open_context(MdetrTrtEngine *engine, void *stream, MdetrTrtContext **context,
                                MdetrTrtMessage message) {
   *context = nullptr;
   return guarded(message, [&]() -> int32_t {
-    size_t const mark = logger().mark();
+    Listening const heard;
     auto made = std::make_unique<MdetrTrtContext>();
-    made->context.reset(engine->engine->createExecutionContext());
-    if (!made->context) return failed(message, mark, "TensorRT made no execution context");
+    made->engine = engine->engine.get();
+#if MDETR_API >= 1000
+    made->context.reset(made->engine->createExecutionContext(
+        nvinfer1::ExecutionContextAllocationStrategy::kUSER_MANAGED));
+#else
+    made->context.reset(made->engine->createExecutionContextWithoutDeviceMemory());
+#endif
+    if (!made->context) return failed(message, heard, "TensorRT made no execution context");
+    // Only the first context has it without being told.
+    if (made->context->getOptimizationProfile() < 0 &&
+        !made->context->setOptimizationProfileAsync(0, static_cast<cudaStream_t>(stream))) {
+      return failed(message, heard, "TensorRT refused the profile");
+    }
     *context = made.release();
     return MDETR_TRT_OK;
   });
@@ -429,10 +542,10 @@ void mdetr_trt_close_context(MdetrTrtContext *context) { delete context; }
 int32_t mdetr_trt_set_shape(MdetrTrtContext *context, const char *name, int32_t rank,
                             const int64_t *shape, MdetrTrtMessage message) {
   return guarded(message, [&]() -> int32_t {
-    size_t const mark = logger().mark();
+    Listening const heard;
     nvinfer1::Dims dims{};
     if (!to_dims(rank, shape, dims) || !context->context->setInputShape(name, dims)) {
-      return failed(message, mark, "TensorRT refused the shape");
+      return failed(message, heard, "TensorRT refused the shape");
     }
     return MDETR_TRT_OK;
   });
@@ -441,9 +554,9 @@ int32_t mdetr_trt_set_shape(MdetrTrtContext *context, const char *name, int32_t 
 int32_t mdetr_trt_shape(MdetrTrtContext *context, const char *name, int32_t *rank, int64_t *shape,
                         MdetrTrtMessage message) {
   return guarded(message, [&]() -> int32_t {
-    size_t const mark = logger().mark();
+    Listening const heard;
     if (!from_dims(context->context->getTensorShape(name), *rank, shape)) {
-      return failed(message, mark, "TensorRT gave no shape");
+      return failed(message, heard, "TensorRT gave no shape");
     }
     return MDETR_TRT_OK;
   });
@@ -452,19 +565,52 @@ int32_t mdetr_trt_shape(MdetrTrtContext *context, const char *name, int32_t *ran
 int32_t mdetr_trt_bind(MdetrTrtContext *context, const char *name, void *address,
                        MdetrTrtMessage message) {
   return guarded(message, [&]() -> int32_t {
-    size_t const mark = logger().mark();
+    Listening const heard;
     if (!context->context->setTensorAddress(name, address)) {
-      return failed(message, mark, "TensorRT refused the address");
+      return failed(message, heard, "TensorRT refused the address");
     }
     return MDETR_TRT_OK;
   });
 }
 
+int32_t mdetr_trt_memory_size(MdetrTrtContext *context, size_t *bytes, MdetrTrtMessage message) {
+  return guarded(message, [&]() -> int32_t {
+#if MDETR_API >= 1001
+    *bytes = context->context->updateDeviceMemorySizeForShapes();
+    if (*bytes == 0) *bytes = static_cast<size_t>(context->engine->getDeviceMemorySizeV2());
+#else
+    *bytes = context->engine->getDeviceMemorySize();
+#endif
+    return MDETR_TRT_OK;
+  });
+}
+
+int32_t mdetr_trt_set_memory(MdetrTrtContext *context, void *memory, size_t bytes, MdetrTrtMessage message) {
+  return guarded(message, [&]() -> int32_t {
+#if MDETR_API >= 1001
+    context->context->setDeviceMemoryV2(memory, static_cast<int64_t>(bytes));
+#else
+    (void)bytes;
+    context->context->setDeviceMemory(memory);
+#endif
+    return MDETR_TRT_OK;
+  });
+}
+
+int32_t mdetr_trt_capturable(const MdetrTrtContext *context, void *stream) {
+#if MDETR_USER_MEMORY
+  return context->context->isStreamCapturable(static_cast<cudaStream_t>(stream)) ? 1 : 0;
+#else
+  (void)context, (void)stream;
+  return 1;
+#endif
+}
+
 int32_t mdetr_trt_enqueue(MdetrTrtContext *context, void *stream, MdetrTrtMessage message) {
   return guarded(message, [&]() -> int32_t {
-    size_t const mark = logger().mark();
+    Listening const heard;
     if (!context->context->enqueueV3(static_cast<cudaStream_t>(stream))) {
-      return failed(message, mark, "TensorRT did not run the plan");
+      return failed(message, heard, "TensorRT did not run the plan");
     }
     return MDETR_TRT_OK;
   });

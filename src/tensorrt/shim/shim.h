@@ -1,4 +1,4 @@
-/* A C view of what is common to TensorRT 8.5 and later, 10, 11 and TensorRT-RTX.
+/* A C view of what is common to TensorRT 8.6 and later, 10, 11 and TensorRT-RTX.
  *
  * No exception leaves a function. Functions that can fail return a status and write a message,
  * cut to its capacity and ended by a zero. Handles are used by one thread at a time.
@@ -54,7 +54,7 @@ typedef struct {
 
 typedef struct {
   uint64_t workspace; /* bytes; 0: TensorRT's own limit */
-  int32_t half;       /* where types are not given by the graph: fp16 where faster */
+  int32_t half;       /* where types are not given by the graph: fp16 where faster, but for norms and softmax */
   int32_t tf32;       /* let fp32 products use TF32 */
   const uint8_t *timing_cache;
   size_t timing_cache_size;
@@ -78,11 +78,20 @@ typedef struct {
 /* Called for each input and output of a plan that was built. */
 typedef void (*MdetrTrtDescribe)(void *user, const MdetrTrtTensor *tensor);
 
+/* Called from any of TensorRT's threads. `severity` is as in nvinfer1::ILogger: 0 and 1 are errors, 2 warnings,
+ * 3 information, 4 details. `graph`: what was being built, null if it is not known. */
+typedef void (*MdetrTrtLog)(int32_t severity, const char *graph, const char *text);
+
 typedef struct MdetrTrtEngine MdetrTrtEngine;
 typedef struct MdetrTrtContext MdetrTrtContext;
 
 /* The headers that this was compiled with. */
 void mdetr_trt_headers(int32_t *major, int32_t *minor, int32_t *patch, int32_t *rtx);
+
+/* Whether this TensorRT chooses types that the graph does not give. */
+int32_t mdetr_trt_weakly_typed(void);
+/* Hears what TensorRT logs; null: nobody does. */
+void mdetr_trt_set_log(MdetrTrtLog log);
 
 int32_t mdetr_trt_build(const MdetrTrtEntry *entry, const uint8_t *onnx, size_t onnx_size,
                         const char *path, const MdetrTrtRange *ranges, size_t range_count,
@@ -98,8 +107,9 @@ int32_t mdetr_trt_tensor_count(const MdetrTrtEngine *engine);
 int32_t mdetr_trt_tensor(const MdetrTrtEngine *engine, int32_t index, MdetrTrtTensor *tensor,
                          MdetrTrtMessage message);
 
-/* The engine outlives its contexts. */
-int32_t mdetr_trt_open_context(MdetrTrtEngine *engine, MdetrTrtContext **context,
+/* A context without memory for intermediate results. The engine outlives its contexts. `stream` is a CUstream,
+ * at rest when the call returns if it was at rest before. */
+int32_t mdetr_trt_open_context(MdetrTrtEngine *engine, void *stream, MdetrTrtContext **context,
                                MdetrTrtMessage message);
 void mdetr_trt_close_context(MdetrTrtContext *context);
 int32_t mdetr_trt_set_shape(MdetrTrtContext *context, const char *name, int32_t rank,
@@ -109,6 +119,12 @@ int32_t mdetr_trt_shape(MdetrTrtContext *context, const char *name, int32_t *ran
                         MdetrTrtMessage message);
 int32_t mdetr_trt_bind(MdetrTrtContext *context, const char *name, void *address,
                        MdetrTrtMessage message);
+/* Bytes of device memory for intermediate results, once all inputs have their shapes. */
+int32_t mdetr_trt_memory_size(MdetrTrtContext *context, size_t *bytes, MdetrTrtMessage message);
+/* Gives it that memory, which may serve other contexts that do not run at the same time. */
+int32_t mdetr_trt_set_memory(MdetrTrtContext *context, void *memory, size_t bytes, MdetrTrtMessage message);
+/* Whether what is queued next may be captured, as far as TensorRT says. */
+int32_t mdetr_trt_capturable(const MdetrTrtContext *context, void *stream);
 /* `stream` is a CUstream. */
 int32_t mdetr_trt_enqueue(MdetrTrtContext *context, void *stream, MdetrTrtMessage message);
 

@@ -1,14 +1,19 @@
 //! A GPU's memory and streams, through CUDA's driver library, which is opened at run time.
 
-use std::collections::HashMap;
 use std::ffi::c_void;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use cudarc::driver::result::{self, DriverError, ctx, device, primary_ctx, stream};
+use cudarc::driver::result::{self, DriverError, ctx, device, primary_ctx};
 use cudarc::driver::sys;
 
 use crate::Error;
+use crate::quiet::synchronising;
+
+/// Most bytes of freed buffers that are kept for later ones. The rest goes back to the driver: TensorRT
+/// allocates too.
+const POOL_BYTES: usize = 64 << 20;
 
 /// A GPU, with the context that TensorRT uses too.
 pub struct Device {
@@ -17,8 +22,42 @@ pub struct Device {
     context: sys::CUcontext,
     name: String,
     capability: (i32, i32),
-    /// Freed buffers by size in bytes: allocation stops the GPU, and sizes recur.
-    idle: Mutex<HashMap<usize, Vec<sys::CUdeviceptr>>>,
+    pool: Mutex<Pool>,
+    /// The GPU failed, and may still write wherever it was told to.
+    lost: AtomicBool,
+}
+
+/// Freed buffers, the longest unused first: allocation stops the GPU, and sizes recur.
+#[derive(Default)]
+struct Pool {
+    idle: Vec<(usize, sys::CUdeviceptr)>,
+    bytes: usize,
+}
+
+impl Pool {
+    fn take(&mut self, bytes: usize) -> Option<sys::CUdeviceptr> {
+        let found = self.idle.iter().rposition(|(size, _)| *size == bytes)?;
+        self.bytes -= bytes;
+        Some(self.idle.remove(found).1)
+    }
+
+    /// Keeps a buffer and gives those that are too many.
+    fn put(&mut self, bytes: usize, address: sys::CUdeviceptr) -> Vec<sys::CUdeviceptr> {
+        self.idle.push((bytes, address));
+        self.bytes += bytes;
+        let mut surplus = Vec::new();
+        while self.bytes > POOL_BYTES {
+            let (bytes, address) = self.idle.remove(0);
+            self.bytes -= bytes;
+            surplus.push(address);
+        }
+        surplus
+    }
+
+    fn clear(&mut self) -> Vec<sys::CUdeviceptr> {
+        self.bytes = 0;
+        self.idle.drain(..).map(|(_, address)| address).collect()
+    }
 }
 
 // SAFETY: a context may be made current in any thread; the driver locks.
@@ -32,7 +71,7 @@ impl fmt::Debug for Device {
     }
 }
 
-fn failed(what: &str, error: DriverError) -> Error {
+pub(crate) fn failed(what: &str, error: DriverError) -> Error {
     let name = error.error_string().map(|text| text.to_string_lossy());
     let words = format!(
         "{what}: {}",
@@ -45,11 +84,27 @@ fn failed(what: &str, error: DriverError) -> Error {
 }
 
 impl Device {
-    /// The GPU with that number, counted from 0.
+    /// The GPU with that number, counted from 0; the same to all who have it open.
     ///
     /// # Errors
     /// [`Error::Cuda`] if there is no driver or no such GPU.
     pub fn open(ordinal: u32) -> Result<Arc<Device>, Error> {
+        static OPEN: Mutex<Vec<(u32, Weak<Device>)>> = Mutex::new(Vec::new());
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|(_, device)| device.strong_count() > 0);
+        let known = open.iter().find(|(known, _)| *known == ordinal);
+        // A lost one is of no use to those who start anew.
+        let known = known.and_then(|(_, device)| device.upgrade());
+        if let Some(device) = known.filter(|device| !device.lost.load(Ordering::Acquire)) {
+            return Ok(device);
+        }
+        let device = Device::open_anew(ordinal)?;
+        open.retain(|(known, _)| *known != ordinal);
+        open.push((ordinal, Arc::downgrade(&device)));
+        Ok(device)
+    }
+
+    fn open_anew(ordinal: u32) -> Result<Arc<Device>, Error> {
         // SAFETY: opening the driver's library runs its initialisers.
         if !unsafe { sys::is_culib_present() } {
             return Err(Error::Cuda(
@@ -87,7 +142,8 @@ impl Device {
             context,
             name,
             capability,
-            idle: Mutex::default(),
+            pool: Mutex::default(),
+            lost: AtomicBool::new(false),
         }))
     }
 
@@ -119,8 +175,8 @@ impl Device {
         unsafe { ctx::set_current(self.context) }.map_err(|e| failed("cannot use the GPU", e))
     }
 
-    fn idle(&self) -> MutexGuard<'_, HashMap<usize, Vec<sys::CUdeviceptr>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Device memory of that size, its contents left from earlier use.
@@ -128,42 +184,62 @@ impl Device {
     /// # Errors
     /// [`Error::Memory`] if there is not as much.
     pub fn allocate(self: &Arc<Self>, bytes: usize) -> Result<Buffer, Error> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         self.enter()?;
         let bytes = bytes.max(1);
-        let recycled = self.idle().get_mut(&bytes).and_then(Vec::pop);
+        let recycled = self.pool().take(bytes);
         let address = match recycled {
             Some(address) => address,
-            // SAFETY: freed when the device is dropped.
-            None => match unsafe { result::malloc_sync(bytes) } {
-                Ok(address) => address,
-                Err(_) => {
-                    self.free_idle();
-                    // SAFETY: as above.
-                    unsafe { result::malloc_sync(bytes) }
-                        .map_err(|e| failed(&format!("cannot have {bytes} bytes of the GPU"), e))?
+            None => self.allocate_anew(bytes).or_else(|error| match error {
+                Error::Memory(_) => {
+                    self.empty_pool();
+                    self.allocate_anew(bytes)
                 }
-            },
+                error => Err(error),
+            })?,
         };
         Ok(Buffer {
             address,
             bytes,
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            recycled: true,
             device: self.clone(),
         })
     }
 
-    fn free_idle(&self) {
-        for address in self.idle().drain().flat_map(|(_, addresses)| addresses) {
-            // SAFETY: allocated by `allocate`, and no buffer has it. A failure loses memory only.
+    fn allocate_anew(&self, bytes: usize) -> Result<sys::CUdeviceptr, Error> {
+        let _quiet = synchronising();
+        // SAFETY: freed when the buffer is, or with the pool.
+        unsafe { result::malloc_sync(bytes) }
+            .map_err(|e| failed(&format!("cannot have {bytes} bytes of the GPU"), e))
+    }
+
+    /// Gives freed buffers back to the driver, for others to have.
+    pub(crate) fn empty_pool(&self) {
+        let idle = self.pool().clear();
+        self.free(idle);
+    }
+
+    fn free(&self, addresses: Vec<sys::CUdeviceptr>) {
+        if addresses.is_empty() || self.enter().is_err() {
+            return;
+        }
+        let _quiet = synchronising();
+        for address in addresses {
+            // SAFETY: allocated by `allocate_anew`, and no buffer has it. A failure loses memory only.
             let _ = unsafe { result::free_sync(address) };
         }
+    }
+
+    /// Nothing of its memory is used again.
+    pub(crate) fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
     }
 }
 
 impl Drop for Device {
     fn drop(&mut self) {
-        if self.enter().is_ok() {
-            self.free_idle();
-        }
+        self.empty_pool();
         // SAFETY: retained once in `open`.
         let _ = unsafe { primary_ctx::release(self.raw) };
     }
@@ -173,6 +249,10 @@ impl Drop for Device {
 pub struct Buffer {
     address: sys::CUdeviceptr,
     bytes: usize,
+    /// No other buffer has or had it.
+    id: u64,
+    /// Whether it goes to the pool.
+    recycled: bool,
     device: Arc<Device>,
 }
 
@@ -188,6 +268,19 @@ impl Buffer {
         self.bytes
     }
 
+    /// Gives it back to the driver at once.
+    pub(crate) fn free(mut self) {
+        self.recycled = false;
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn address(&self) -> sys::CUdeviceptr {
+        self.address
+    }
+
     pub(crate) fn pointer(&self) -> *mut c_void {
         self.address as *mut c_void
     }
@@ -195,11 +288,14 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.device
-            .idle()
-            .entry(self.bytes)
-            .or_default()
-            .push(self.address);
+        if self.device.lost.load(Ordering::Acquire) {
+            return;
+        }
+        let surplus = match self.recycled {
+            true => self.device.pool().put(self.bytes, self.address),
+            false => vec![self.address],
+        };
+        self.device.free(surplus);
     }
 }
 
@@ -223,6 +319,7 @@ impl Pinned {
     pub(crate) fn new(device: &Arc<Device>, bytes: usize) -> Result<Pinned, Error> {
         device.enter()?;
         let bytes = bytes.max(1);
+        let _quiet = synchronising();
         // SAFETY: freed when dropped; made zero before anything reads it.
         let start = unsafe { result::malloc_host(bytes, 0) }
             .map_err(|e| failed(&format!("cannot lock {bytes} bytes of memory"), e))?
@@ -250,213 +347,9 @@ impl Pinned {
 impl Drop for Pinned {
     fn drop(&mut self) {
         if self.device.enter().is_ok() {
+            let _quiet = synchronising();
             // SAFETY: given by `malloc_host`, freed once.
             let _ = unsafe { result::free_host(self.start.cast()) };
         }
-    }
-}
-
-/// A queue of work on a GPU.
-#[derive(Debug)]
-pub struct Stream {
-    raw: sys::CUstream,
-    device: Arc<Device>,
-}
-
-// SAFETY: the driver lets any thread use a stream; its owner lets one at a time.
-unsafe impl Send for Stream {}
-
-impl Stream {
-    /// A new one.
-    ///
-    /// # Errors
-    /// If the driver refuses.
-    pub fn new(device: &Arc<Device>) -> Result<Stream, Error> {
-        device.enter()?;
-        let raw = stream::create(stream::StreamKind::NonBlocking)
-            .map_err(|e| failed("cannot make a stream", e))?;
-        Ok(Stream {
-            raw,
-            device: device.clone(),
-        })
-    }
-
-    pub(crate) fn raw(&self) -> *mut c_void {
-        self.raw.cast()
-    }
-
-    /// Waits until all of its work is done.
-    ///
-    /// # Errors
-    /// If some of it failed.
-    pub fn synchronize(&self) -> Result<(), Error> {
-        // SAFETY: the stream lives.
-        unsafe { stream::synchronize(self.raw) }.map_err(|e| failed("the GPU failed", e))
-    }
-
-    /// Queues a copy. `from` must stay as it is until the stream was synchronized.
-    pub(crate) fn upload(&self, from: &Pinned, to: &Buffer) -> Result<(), Error> {
-        let bytes = from.bytes.min(to.bytes);
-        // SAFETY: both live, have as many bytes, and belong to the session that owns the stream.
-        unsafe { result::memcpy_htod_async(to.address, &from.bytes()[..bytes], self.raw) }
-            .map_err(|e| failed("cannot copy to the GPU", e))
-    }
-
-    /// Queues a copy. `to` is not to be read until the stream was synchronized.
-    pub(crate) fn download(&self, from: &Buffer, to: &mut Pinned) -> Result<(), Error> {
-        let bytes = from.bytes.min(to.bytes);
-        // SAFETY: as for `upload`.
-        unsafe { result::memcpy_dtoh_async(&mut to.bytes_mut()[..bytes], from.address, self.raw) }
-            .map_err(|e| failed("cannot copy from the GPU", e))
-    }
-
-    /// Queues a copy on the GPU.
-    pub(crate) fn copy(&self, from: &Buffer, to: &Buffer) -> Result<(), Error> {
-        let bytes = from.bytes.min(to.bytes);
-        // SAFETY: both live and have as many bytes.
-        unsafe { result::memcpy_dtod_async(to.address, from.address, bytes, self.raw) }
-            .map_err(|e| failed("cannot copy on the GPU", e))
-    }
-
-    /// Records what `work` queues on this stream, to be replayed.
-    pub(crate) fn record(
-        &self,
-        work: impl FnOnce() -> Result<(), Error>,
-    ) -> Result<Recording, Error> {
-        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
-        // SAFETY: the stream lives, and nothing else is queued on it meanwhile.
-        unsafe { stream::begin_capture(self.raw, mode) }
-            .map_err(|e| failed("cannot record a graph", e))?;
-        let worked = work();
-        // SAFETY: as above; an unfinished capture must be ended also after a failure.
-        let graph = unsafe { stream::end_capture(self.raw) };
-        worked?;
-        let graph = graph.map_err(|e| failed("cannot record a graph", e))?;
-        // SAFETY: the graph was just made; the executable keeps what it needs of it.
-        unsafe {
-            let made = result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0));
-            let _ = result::graph::destroy(graph);
-            let raw = made.map_err(|e| failed("cannot make a graph", e))?;
-            Ok(Recording {
-                raw,
-                device: self.device.clone(),
-            })
-        }
-    }
-
-    pub(crate) fn replay(&self, recording: &Recording) -> Result<(), Error> {
-        // SAFETY: both live; the buffers that were recorded belong to the owner of both.
-        unsafe { result::graph::launch(recording.raw, self.raw) }
-            .map_err(|e| failed("cannot run a graph", e))
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        if self.device.enter().is_ok() {
-            // SAFETY: made in `new`, destroyed once.
-            let _ = unsafe { stream::destroy(self.raw) };
-        }
-    }
-}
-
-/// Work that was recorded once and costs one call to queue again.
-#[derive(Debug)]
-pub(crate) struct Recording {
-    raw: sys::CUgraphExec,
-    device: Arc<Device>,
-}
-
-// SAFETY: used by one thread at a time, as its session is.
-unsafe impl Send for Recording {}
-
-impl Drop for Recording {
-    fn drop(&mut self) {
-        if self.device.enter().is_ok() {
-            // SAFETY: made in `record`, destroyed once.
-            let _ = unsafe { result::graph::exec_destroy(self.raw) };
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-    use std::process::Command;
-
-    use super::*;
-
-    /// In a process of its own, which finds the stand-in as libcuda.so.
-    #[test]
-    fn memory_with_a_stand_in_for_the_driver() {
-        let dir = tempfile::tempdir().unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stand_in_driver.c");
-        let built = Command::new("cc")
-            .args(["-shared", "-fPIC", "-o"])
-            .arg(dir.path().join("libcuda.so"))
-            .arg(source)
-            .status();
-        assert!(built.unwrap().success());
-        let found = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "cuda::tests::memory", "--ignored", "--nocapture"])
-            .env("LD_LIBRARY_PATH", dir.path())
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&found.stdout);
-        let errors = String::from_utf8_lossy(&found.stderr);
-        assert!(
-            found.status.success() && text.contains("1 passed"),
-            "{text}{errors}"
-        );
-    }
-
-    #[test]
-    #[ignore = "run by memory_with_a_stand_in_for_the_driver in a process of its own"]
-    fn memory() {
-        let device = Device::open(0).unwrap();
-        assert_eq!((device.name(), device.capability()), ("Stand-in", (8, 7)));
-        let message = Device::open(1).unwrap_err().to_string();
-        assert!(
-            message.contains("device-id: expected 0 to 0, found 1"),
-            "{message}"
-        );
-
-        // What is uploaded comes back, also by way of another buffer.
-        let stream = Stream::new(&device).unwrap();
-        let (mut from, mut to) = (
-            Pinned::new(&device, 1000).unwrap(),
-            Pinned::new(&device, 1000).unwrap(),
-        );
-        for (index, byte) in from.bytes_mut().iter_mut().enumerate() {
-            *byte = index as u8;
-        }
-        let (a, b) = (
-            device.allocate(1000).unwrap(),
-            device.allocate(1000).unwrap(),
-        );
-        stream.upload(&from, &a).unwrap();
-        stream.copy(&a, &b).unwrap();
-        stream.download(&b, &mut to).unwrap();
-        stream.synchronize().unwrap();
-        assert_eq!(from.bytes(), to.bytes());
-
-        // Freed buffers are used again, and given up when memory is short.
-        let (total, address) = (1 << 20, a.address);
-        drop((a, b));
-        assert_eq!(device.memory().unwrap(), (total - 2000, total));
-        let again = device.allocate(1000).unwrap();
-        assert!(again.bytes() == 1000 && device.memory().unwrap().0 == total - 2000);
-        drop(again);
-        let all = device.allocate(total).unwrap();
-        let message = device.allocate(1).unwrap_err();
-        assert!(matches!(message, Error::Memory(_)), "{message}");
-        let message = message.to_string();
-        assert!(
-            message.contains("cannot have 1 bytes of the GPU: out of memory"),
-            "{message}"
-        );
-        drop(all);
-        assert_ne!(address, 0);
-        device.allocate(total).unwrap();
     }
 }

@@ -47,6 +47,8 @@ pub struct BuildOptions {
 
 pub type Progress = unsafe extern "C" fn(*mut c_void, *const c_char, i32, i32) -> i32;
 
+pub type Log = unsafe extern "C" fn(i32, *const c_char, *const c_char);
+
 pub type Describe = unsafe extern "C" fn(*mut c_void, *const Tensor);
 
 #[repr(C)]
@@ -73,6 +75,8 @@ pub struct Context {
 
 unsafe extern "C" {
     pub fn mdetr_trt_headers(major: *mut i32, minor: *mut i32, patch: *mut i32, rtx: *mut i32);
+    pub fn mdetr_trt_weakly_typed() -> i32;
+    pub fn mdetr_trt_set_log(log: Option<Log>);
     pub fn mdetr_trt_build(
         entry: *const Entry,
         onnx: *const u8,
@@ -106,6 +110,7 @@ unsafe extern "C" {
     ) -> i32;
     pub fn mdetr_trt_open_context(
         engine: *mut Engine,
+        stream: *mut c_void,
         context: *mut *mut Context,
         message: Message,
     ) -> i32;
@@ -130,6 +135,15 @@ unsafe extern "C" {
         address: *mut c_void,
         message: Message,
     ) -> i32;
+    pub fn mdetr_trt_memory_size(context: *mut Context, bytes: *mut usize, message: Message)
+    -> i32;
+    pub fn mdetr_trt_set_memory(
+        context: *mut Context,
+        memory: *mut c_void,
+        bytes: usize,
+        message: Message,
+    ) -> i32;
+    pub fn mdetr_trt_capturable(context: *const Context, stream: *mut c_void) -> i32;
     pub fn mdetr_trt_enqueue(context: *mut Context, stream: *mut c_void, message: Message) -> i32;
 }
 

@@ -11,6 +11,7 @@ use libloading::os::unix::{Library as Opened, RTLD_GLOBAL, RTLD_NOW};
 use crate::Error;
 use crate::ffi;
 use crate::plan::{Engine, IoTensor};
+use crate::quiet::synchronising;
 
 /// Names the file of the library that has builder and runtime.
 const VARIABLE: &str = "TENSORRT_DYLIB_PATH";
@@ -110,12 +111,12 @@ pub struct Range {
 pub struct BuildOptions {
     /// Most bytes of device memory for intermediate results; `None`: as TensorRT chooses.
     pub workspace: Option<u64>,
-    /// Let TensorRT before version 10 take fp16 where it is faster. Later versions take the types of
-    /// the graph.
+    /// Let TensorRT before version 10 take fp16 where it is faster, but for norms and softmax of fp32; a
+    /// graph that has fp16 needs it. Later versions take the types of the graph.
     pub half: bool,
     /// Let fp32 products use TF32.
     pub tf32: bool,
-    /// What an earlier build on this GPU gave, to build faster.
+    /// What an earlier build on this GPU gave, to build faster. What TensorRT cannot use is replaced.
     pub timing_cache: Vec<u8>,
 }
 
@@ -163,7 +164,7 @@ impl Library {
     ) -> Result<Library, Error> {
         let headers = Version::headers();
         let (infer, path) = open_one(VARIABLE, named, &headers.candidates("infer"))?;
-        // SAFETY: the symbols have these types in all versions of TensorRT since 8.5.
+        // SAFETY: the symbols have these types in all versions of TensorRT since 8.6.
         let (create_builder, create_runtime, lib_version) = unsafe {
             (
                 infer.get::<unsafe extern "C" fn(*mut c_void, i32) -> *mut c_void>(
@@ -199,7 +200,7 @@ impl Library {
         }
         let parser = open_one(PARSER_VARIABLE, named_parser, &headers.candidates("parser"));
         let parser = parser.ok().map(|(parser, _)| parser);
-        // SAFETY: the symbol has this type in all versions of the parser since TensorRT 8.5.
+        // SAFETY: the symbol has this type in all versions of the parser since TensorRT 8.6.
         let create_parser = parser.as_ref().and_then(|parser| unsafe {
             parser
                 .get::<unsafe extern "C" fn(*mut c_void, *mut c_void, c_int) -> *mut c_void>(
@@ -225,9 +226,11 @@ impl Library {
         self.version.to_string()
     }
 
-    /// Whether it may choose types that the graph does not give: [`BuildOptions::half`].
+    /// Whether it chooses types itself, as TensorRT before version 10 does, and takes fp16 only where
+    /// [`BuildOptions::half`] lets it.
     pub fn chooses_types(&self) -> bool {
-        !self.version.rtx && self.version.major < 10
+        // SAFETY: takes nothing, and gives a number.
+        unsafe { ffi::mdetr_trt_weakly_typed() != 0 }
     }
 
     /// Builds a plan for the ONNX graph `onnx`, of which messages speak as `path`. Takes seconds to
@@ -305,6 +308,7 @@ impl Library {
             progress,
             tensors: Vec::new(),
         };
+        let _quiet = synchronising();
         let status = ffi::call(|message| {
             // SAFETY: all pointers live until the call returns; `listener` is used by one thread at a
             // time, as the shim holds a lock around it, and may be sent.

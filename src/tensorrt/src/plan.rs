@@ -2,10 +2,12 @@
 
 use std::ffi::CStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::Error;
 use crate::ffi;
 use crate::library::Library;
+use crate::quiet::synchronising;
 
 /// Element type of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,11 +99,13 @@ impl IoTensor {
     }
 }
 
-/// A plan in TensorRT's memory; sessions run it.
+/// A plan in TensorRT's memory; [`Lanes`](crate::Lanes) run it.
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) raw: *mut ffi::Engine,
     tensors: Vec<IoTensor>,
+    /// Nobody will run it again.
+    retired: AtomicBool,
     // After `raw`, whose code is in the library.
     _library: Arc<Library>,
 }
@@ -114,6 +118,7 @@ unsafe impl Sync for Engine {}
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        let _quiet = synchronising();
         // SAFETY: made by `mdetr_trt_load`, and freed once.
         unsafe { ffi::mdetr_trt_unload(self.raw) };
     }
@@ -122,6 +127,7 @@ impl Drop for Engine {
 impl Engine {
     pub(crate) fn load(library: Arc<Library>, plan: &[u8]) -> Result<Engine, Error> {
         let mut raw = std::ptr::null_mut();
+        let quiet = synchronising();
         ffi::call(|message| {
             // SAFETY: the pointers are valid for the call.
             unsafe {
@@ -132,9 +138,11 @@ impl Engine {
             ffi::MEMORY => Error::Memory(format!("cannot load the plan: {message}")),
             _ => Error::Load(message),
         })?;
+        drop(quiet);
         let mut engine = Engine {
             raw,
             tensors: Vec::new(),
+            retired: AtomicBool::new(false),
             _library: library,
         };
         // SAFETY: `raw` is a loaded engine.
@@ -163,6 +171,15 @@ impl Engine {
         .map_err(|(_, message)| Error::Load(message))?;
         // SAFETY: the shim wrote a C string's address into it.
         Ok(unsafe { IoTensor::new(&tensor) })
+    }
+
+    /// Says that nobody will run it again, so that lanes give up what they have of it.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 
     /// Its inputs and outputs.

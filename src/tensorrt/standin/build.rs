@@ -16,7 +16,11 @@ fn main() {
     for name in [TENSORRT, CUDA, API] {
         println!("cargo::rerun-if-env-changed={name}");
     }
-    let named = |name| env::var_os(name).filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let named = |name| {
+        env::var_os(name)
+            .filter(|dir| !dir.is_empty())
+            .map(PathBuf::from)
+    };
     let (Some(tensorrt), Some(cuda)) = (named(TENSORRT), named(CUDA)) else {
         println!("cargo::rustc-env=STANDIN_LIBRARY=");
         return;
@@ -59,8 +63,17 @@ fn generate(dir: &Path) -> String {
     let (infer, parser) = (read("NvInferImpl.h"), read("NvOnnxParser.h"));
     let mut text = "#pragma once\n".to_owned();
     let classes = [
-        "VHostMemory", "VRuntime", "VOptimizationProfile", "VCudaEngine", "VExecutionContext", "VTensor",
-        "VLayer", "VNetworkDefinition", "VBuilderConfig", "VBuilder", "VTimingCache",
+        "VHostMemory",
+        "VRuntime",
+        "VOptimizationProfile",
+        "VCudaEngine",
+        "VExecutionContext",
+        "VTensor",
+        "VLayer",
+        "VNetworkDefinition",
+        "VBuilderConfig",
+        "VBuilder",
+        "VTimingCache",
     ];
     text += "namespace nvinfer1 { namespace apiv {\n";
     for class in classes {
@@ -101,7 +114,10 @@ fn default_class(header: &str, class: &str) -> String {
             let signature = signature.split_whitespace().collect::<Vec<_>>().join(" ");
             let name = signature.split('(').next().unwrap_or_default();
             // Writing to a String does not fail.
-            let _ = writeln!(text, "  {signature} {{ standin::unexpected(\"{class}: {name}\"); }}");
+            let _ = writeln!(
+                text,
+                "  {signature} {{ standin::unexpected(\"{class}: {name}\"); }}"
+            );
         }
     }
     text + "};\n"
@@ -112,9 +128,21 @@ fn uncommented(text: &str) -> String {
     let mut rest = text;
     while let Some(start) = rest.find("/*") {
         kept += &rest[..start];
-        rest = rest[start..].split_once("*/").map_or("", |(_, after)| after);
+        rest = rest[start..]
+            .split_once("*/")
+            .map_or("", |(_, after)| after);
     }
     kept += rest;
-    let line = |line: &str| line.split("//").next().unwrap_or_default().trim_end().to_owned();
-    kept.lines().filter(|l| !l.trim_start().starts_with('#')).map(line).collect::<Vec<_>>().join("\n")
+    let line = |line: &str| {
+        line.split("//")
+            .next()
+            .unwrap_or_default()
+            .trim_end()
+            .to_owned()
+    };
+    kept.lines()
+        .filter(|l| !l.trim_start().starts_with('#'))
+        .map(line)
+        .collect::<Vec<_>>()
+        .join("\n")
 }

@@ -190,6 +190,13 @@ void give(void *address) {
   if (address != nullptr) release(address, false);
 }
 
+void forget_memory() {
+  for (auto &[start, block] : all().blocks) block.alive = false;
+  all().used = 0;
+  for (Stream *stream : all().streams) delete stream;
+  all().streams.clear();
+}
+
 bool is_device(void const *address, size_t bytes) {
   Block const *const block = block_of(address, bytes);
   return block != nullptr && block->alive && !block->host;

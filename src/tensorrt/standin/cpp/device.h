@@ -31,6 +31,8 @@ int synchronising(char const *what);
 // Device memory for the library's own use, null if there is not as much.
 void *take(size_t bytes);
 void give(void *address);
+// Gives up all memory and streams.
+void forget_memory();
 // Whether all of it is one living allocation of the device.
 bool is_device(void const *address, size_t bytes);
 

@@ -60,7 +60,10 @@ impl StandIn {
             let opened = unsafe { Library::open(Some(library()), RTLD_NOW | RTLD_GLOBAL) };
             opened.unwrap_or_else(|error| panic!("{error}"))
         });
-        let taken = StandIn { library, _turn: turn };
+        let taken = StandIn {
+            library,
+            _turn: turn,
+        };
         taken.reset();
         taken
     }
@@ -84,7 +87,8 @@ impl StandIn {
         let call = c_name(call);
         // SAFETY: as in cpp/control.cpp; the string lives until the call returns.
         unsafe {
-            let fail = self.function::<unsafe extern "C" fn(*const c_char, c_int, c_int)>("standin_fail");
+            let fail =
+                self.function::<unsafe extern "C" fn(*const c_char, c_int, c_int)>("standin_fail");
             fail(call.as_ptr(), after, failure as c_int);
         }
     }
@@ -94,7 +98,11 @@ impl StandIn {
     pub fn count(&self, name: &str) -> i64 {
         let name = c_name(name);
         // SAFETY: as for `fail`.
-        unsafe { self.function::<unsafe extern "C" fn(*const c_char) -> i64>("standin_count")(name.as_ptr()) }
+        unsafe {
+            self.function::<unsafe extern "C" fn(*const c_char) -> i64>("standin_count")(
+                name.as_ptr(),
+            )
+        }
     }
 
     /// Rules that were broken, one a line.
@@ -102,7 +110,8 @@ impl StandIn {
         let mut text = vec![0u8; 1 << 16];
         // SAFETY: as in cpp/control.cpp: no more than the capacity is written, with a zero at the end.
         unsafe {
-            let read = self.function::<unsafe extern "C" fn(*mut c_char, usize) -> i64>("standin_violations");
+            let read = self
+                .function::<unsafe extern "C" fn(*mut c_char, usize) -> i64>("standin_violations");
             read(text.as_mut_ptr().cast(), text.len());
         }
         let end = text.iter().position(|&b| b == 0).unwrap_or(text.len());
@@ -124,7 +133,9 @@ impl StandIn {
     /// Lets builds wait, or go on.
     pub fn hold_builds(&self, hold: bool) {
         // SAFETY: as in cpp/control.cpp.
-        unsafe { self.function::<unsafe extern "C" fn(c_int)>("standin_hold_builds")(c_int::from(hold)) };
+        unsafe {
+            self.function::<unsafe extern "C" fn(c_int)>("standin_hold_builds")(c_int::from(hold))
+        };
     }
 }
 

@@ -99,7 +99,13 @@ impl Model {
     }
 
     /// A node with one output.
-    pub fn node(mut self, op: &str, inputs: &[&str], output: &str, attributes: &[(&str, Attribute)]) -> Model {
+    pub fn node(
+        mut self,
+        op: &str,
+        inputs: &[&str],
+        output: &str,
+        attributes: &[(&str, Attribute)],
+    ) -> Model {
         let mut node = Vec::new();
         for input in inputs {
             bytes(&mut node, 1, input.as_bytes());
