@@ -47,7 +47,7 @@ mod shim {
             "install cuda-cudart-dev (JetPack has it)",
         );
         let mut build = cc::Build::new();
-        if let Ok(api) = env::var(API) {
+        if let Some(api) = env::var(API).ok().filter(|api| !api.is_empty()) {
             build.define("MDETR_API", api.as_str());
             build.flag("-Wno-deprecated-declarations");
         }

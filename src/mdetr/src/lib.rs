@@ -49,7 +49,10 @@ mod text;
 pub mod track;
 
 pub use bundle::{Bundle, Manifest};
-pub use engine::{EngineInfo, EngineKind, PlanEvent, PlanWatcher, Precision, TensorRtOptions};
+pub use engine::{
+    EngineInfo, EngineKind, EngineLog, EngineMessage, LogLevel, PlanEvent, PlanWatcher, Precision,
+    TensorRtOptions, set_engine_log,
+};
 pub use error::{BundleError, CacheError, EngineError, Error, FrameError, QueryError};
 pub use frame::{Colorimetry, Frame, PixelFormat, Plane, YuvMatrix, YuvRange};
 pub use ground::{Answer, BBox, Detection, Grounding, Phrase, QueryResult, RawOutputs};

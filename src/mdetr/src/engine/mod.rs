@@ -1,5 +1,7 @@
 //! What runs a graph: a small trait, and engines behind it.
 
+mod constant;
+mod log;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 pub mod plan_cache;
@@ -16,6 +18,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+
+pub(crate) use constant::Constant;
+pub use log::{EngineLog, EngineMessage, LogLevel, set_engine_log};
 
 use crate::error::{EngineError, Error};
 
@@ -280,8 +285,20 @@ impl Tensor {
 pub(crate) enum View<'a> {
     F32(&'a [f32]),
     I64(&'a [i64]),
+    /// What many runs are fed with.
+    Constant(&'a Constant),
     #[cfg_attr(not(feature = "tensorrt"), allow(dead_code))]
     Device(&'a dyn Resident),
+}
+
+impl<'a> View<'a> {
+    /// The same for an engine that computes on the host.
+    fn on_the_host(self) -> View<'a> {
+        match self {
+            View::Constant(constant) => constant.view(),
+            view => view,
+        }
+    }
 }
 
 /// Shape and element type of an input, to make a plan for.
@@ -297,9 +314,19 @@ pub(crate) struct InputShape {
     pub name: &'static str,
     pub element: InputType,
     pub shape: Vec<usize>,
-    /// The greatest sizes that this input will have in other plans of the graph, from 1 on, by its
-    /// dimensions that vary: an engine whose plans are dear makes one for all of them.
-    pub varies: Vec<(usize, usize)>,
+    /// Its dimensions that vary between plans of the graph: an engine whose plans take long makes one for
+    /// all of them.
+    pub varies: Vec<Varying>,
+}
+
+/// A dimension that other plans of the graph have another size of, from 1 on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "tensorrt"), allow(dead_code))]
+pub(crate) struct Varying {
+    pub dimension: usize,
+    /// The size that is used most.
+    pub usual: usize,
+    pub most: usize,
 }
 
 impl InputShape {
@@ -312,9 +339,13 @@ impl InputShape {
         }
     }
 
-    /// The same, with a dimension that other plans will have up to `most` of.
-    pub(crate) fn varying(mut self, dimension: usize, most: usize) -> InputShape {
-        self.varies.push((dimension, most));
+    /// The same, with a dimension that other plans have up to `most` of, and mostly `usual`.
+    pub(crate) fn varying(mut self, dimension: usize, usual: usize, most: usize) -> InputShape {
+        self.varies.push(Varying {
+            dimension,
+            usual: usual.min(most),
+            most,
+        });
         self
     }
 }
@@ -348,9 +379,20 @@ pub(crate) struct GraphSource {
     pub outputs: Vec<String>,
 }
 
+/// What became of CUDA graphs; zeros of an engine that has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct GraphCounts {
+    pub captures: u64,
+    pub capture_failures: u64,
+    pub replay_failures: u64,
+}
+
 /// Something that runs ONNX graphs.
 pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn info(&self) -> EngineInfo;
+    fn graph_counts(&self) -> GraphCounts {
+        GraphCounts::default()
+    }
     /// Whether a new shape or text may have to wait for minutes.
     fn plans_take_long(&self) -> bool {
         false

@@ -164,10 +164,12 @@ impl OrtPlan {
         let mut fed: Vec<(&str, SessionInputValue)> = Vec::with_capacity(inputs.len());
         for (index, input) in self.shapes.iter().enumerate() {
             let shape = input.shape.clone();
-            let value = match inputs.get(index) {
-                Some(View::F32(data)) => TensorRef::from_array_view((shape, *data))?.into(),
-                Some(View::I64(data)) => TensorRef::from_array_view((shape, *data))?.into(),
-                Some(View::Device(_)) => return Err(not_on_the_host(input).into()),
+            let value = match inputs.get(index).map(|view| view.on_the_host()) {
+                Some(View::F32(data)) => TensorRef::from_array_view((shape, data))?.into(),
+                Some(View::I64(data)) => TensorRef::from_array_view((shape, data))?.into(),
+                Some(View::Constant(_) | View::Device(_)) => {
+                    return Err(not_on_the_host(input).into());
+                }
                 None => return Err(format!("input {} was not fed", input.name).into()),
             };
             fed.push((input.name, value));

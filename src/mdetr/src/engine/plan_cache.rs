@@ -14,7 +14,7 @@ use crate::disk::{self, Directory, Found};
 use crate::error::CacheError;
 
 /// Part of every key: raised when the format or the meaning of entries changes.
-const FORMAT: &str = "mdetr plan 2";
+const FORMAT: &str = "mdetr plan 3";
 const MAGIC: &[u8] = b"mdetr plan 2\n";
 const SUFFIX: &str = ".plan";
 const LOCK: &str = ".lock";

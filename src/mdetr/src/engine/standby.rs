@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use super::{
-    Engine, EngineInfo, Graph, GraphSource, InputShape, Plan, PlanWatcher, Tensor, View, describe,
+    Engine, EngineInfo, Graph, GraphCounts, GraphSource, InputShape, Plan, PlanWatcher, Tensor, View, describe,
     guard,
 };
 use crate::error::EngineError;
@@ -49,6 +49,10 @@ impl Engine for Standby {
             reason: format!("{}; {substitute} answers while it makes plans", info.reason),
             ..info
         }
+    }
+
+    fn graph_counts(&self) -> GraphCounts {
+        self.primary.graph_counts()
     }
 
     fn watch(&self, watcher: PlanWatcher) {

@@ -1,21 +1,22 @@
-//! TensorRT behind the engine trait: plans from disk or built, sessions on a GPU.
+//! TensorRT behind the engine trait: plans from disk or built, run on a GPU.
 
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use mdetr_tensorrt::{
-    BuildOptions, Device, Error as TrtError, Input, IoTensor, Library, Output, Range, Session,
+    BuildOptions, Device, Error as TrtError, Input, IoTensor, Lanes, Library, LogMessage, Output,
+    Range, Severity,
 };
 
 use super::plan_cache::{Origin, PlanCache, PlanKey};
 use super::watchers::Watchers;
 use super::{
-    Data, Engine, EngineInfo, Graph, GraphSource, InputShape, Plan, PlanEvent, PlanWatcher,
-    Precision, Resident, Tensor, TensorRtOptions, View, describe,
+    Constant, Data, Engine, EngineInfo, EngineLog, EngineMessage, Graph, GraphCounts, GraphSource,
+    InputShape, LogLevel, Plan, PlanEvent, PlanWatcher, Precision, Resident, Tensor,
+    TensorRtOptions, View, describe,
 };
 use crate::error::{EngineError, Error};
 use crate::registry::Registry;
-use crate::sync::locked;
 
 pub(crate) const NAME: &str = "tensorrt";
 
@@ -25,6 +26,24 @@ fn unavailable(error: TrtError) -> EngineError {
         engine: NAME,
         message: error.to_string(),
     }
+}
+
+/// Lets `log` hear what TensorRT logs.
+pub(super) fn set_log(log: Option<EngineLog>) {
+    mdetr_tensorrt::set_log_hook(log.map(|log| -> mdetr_tensorrt::LogHook {
+        Arc::new(move |message: &LogMessage| {
+            log(&EngineMessage {
+                level: match message.severity {
+                    Severity::Error => LogLevel::Error,
+                    Severity::Warning => LogLevel::Warning,
+                    Severity::Info => LogLevel::Info,
+                    _ => LogLevel::Debug,
+                },
+                graph: message.graph,
+                text: message.text,
+            });
+        })
+    }));
 }
 
 /// Opens TensorRT.
@@ -42,6 +61,7 @@ pub(super) struct TensorRt {
 struct Shared {
     library: Arc<Library>,
     device: Arc<Device>,
+    lanes: Arc<Lanes>,
     options: TensorRtOptions,
     plans: Option<PlanCache>,
     watchers: Watchers,
@@ -74,6 +94,7 @@ impl TensorRt {
             reason: format!("{reason}, on {}", device.name()),
             shared: Arc::new(Shared {
                 library,
+                lanes: Arc::new(Lanes::new(&device)),
                 device,
                 options: options.clone(),
                 plans: plans.transpose()?,
@@ -89,6 +110,15 @@ impl Engine for TensorRt {
             name: NAME,
             version: self.shared.library.version(),
             reason: self.reason.clone(),
+        }
+    }
+
+    fn graph_counts(&self) -> GraphCounts {
+        let stats = self.shared.lanes.stats();
+        GraphCounts {
+            captures: stats.captures,
+            capture_failures: stats.capture_failures,
+            replay_failures: stats.replay_failures,
         }
     }
 
@@ -140,7 +170,7 @@ fn build_options(
         });
     }
     Ok(BuildOptions {
-        half: precision == Precision::Fp16 && !source.half,
+        half: library.chooses_types() && (source.half || precision == Precision::Fp16),
         tf32: precision != Precision::Fp32,
         workspace: options.workspace,
         ..BuildOptions::default()
@@ -152,7 +182,21 @@ struct TrtGraph {
     build: BuildOptions,
     shared: Arc<Shared>,
     /// Plans in use, by the sizes they take, as text.
-    engines: Registry<String, mdetr_tensorrt::Engine>,
+    engines: Registry<String, Loaded>,
+}
+
+/// A plan on the GPU, for as long as it is in use.
+#[derive(Debug)]
+struct Loaded {
+    engine: Arc<mdetr_tensorrt::Engine>,
+    lanes: Arc<Lanes>,
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        self.engine.retire();
+        self.lanes.drop_retired();
+    }
 }
 
 impl std::fmt::Debug for TrtGraph {
@@ -174,12 +218,12 @@ pub(crate) fn ranges(shapes: &[InputShape]) -> Vec<Range> {
                 opt: input.shape.clone(),
                 max: input.shape.clone(),
             };
-            for &(dimension, most) in &input.varies {
-                let most = most.max(input.shape[dimension]);
+            for varying in &input.varies {
+                let dimension = varying.dimension;
+                // The same for every shape, so that it is one plan.
                 range.min[dimension] = 1;
-                // The same for every shape, so that it is one plan. Short ones are the rule.
-                range.opt[dimension] = most.div_ceil(4);
-                range.max[dimension] = most;
+                range.opt[dimension] = varying.usual;
+                range.max[dimension] = varying.most.max(input.shape[dimension]);
             }
             range
         })
@@ -211,7 +255,7 @@ impl TrtGraph {
     }
 
     /// The plan of these sizes, from memory, disk or the builder.
-    fn engine(&self, ranges: &[Range]) -> Result<Arc<mdetr_tensorrt::Engine>, String> {
+    fn loaded(&self, ranges: &[Range]) -> Result<Arc<Loaded>, String> {
         let sizes = text(ranges);
         let options = &self.shared.options;
         let limit = options.workspace.map(|bytes| format!("{bytes} bytes"));
@@ -223,14 +267,20 @@ impl TrtGraph {
             precision: options.precision.to_string(),
             workspace: limit.unwrap_or_default(),
         };
-        self.engines.get_or_make(sizes, || self.find(&key, ranges))
+        self.engines.get_or_make(sizes, || {
+            Ok(Loaded {
+                engine: Arc::new(self.find(&key, ranges)?),
+                lanes: self.shared.lanes.clone(),
+            })
+        })
     }
 
     fn find(&self, key: &PlanKey, ranges: &[Range]) -> Result<mdetr_tensorrt::Engine, String> {
         let graph = || self.source.path.clone();
+        let words = |error: TrtError| error.to_string();
         let Some(cache) = &self.shared.plans else {
-            let plan = self.built(ranges)?;
-            return self.loaded(&plan, true);
+            let plan = self.built(ranges).map_err(words)?;
+            return self.load(&plan, true).map_err(words);
         };
         let found = cache.get_or_build(
             &self.source.path,
@@ -246,25 +296,25 @@ impl TrtGraph {
             },
             || self.built(ranges),
         );
-        let (plan, origin) = found.map_err(|error| {
-            error
-                .unwrap_or_else(|| "waiting for another process's build was interrupted".to_owned())
+        let (plan, origin) = found.map_err(|error| match error {
+            Some(error) => words(error),
+            None => "waiting for another process's build was interrupted".to_owned(),
         })?;
-        match self.loaded(&plan, origin != Origin::Disk) {
+        match self.load(&plan, origin != Origin::Disk) {
             // Sound, but not for this machine after all, such as after a change of the driver.
-            Err(_) if origin == Origin::Disk => {
-                let plan = self.built(ranges)?;
+            Err(TrtError::Load(_)) if origin == Origin::Disk => {
+                let plan = self.built(ranges).map_err(words)?;
                 cache.replace(&self.source.path, key, &plan);
-                self.loaded(&plan, true)
+                self.load(&plan, true).map_err(words)
             }
-            loaded => loaded,
+            loaded => loaded.map_err(words),
         }
     }
 
-    fn loaded(&self, plan: &[u8], built: bool) -> Result<mdetr_tensorrt::Engine, String> {
-        let engine = self.shared.device.enter();
-        let engine = engine.and_then(|()| self.shared.library.load(plan));
-        let engine = engine.map_err(|error| error.to_string())?;
+    fn load(&self, plan: &[u8], built: bool) -> Result<mdetr_tensorrt::Engine, TrtError> {
+        let Shared { device, lanes, library, .. } = &*self.shared;
+        device.enter()?;
+        let engine = lanes.with_memory(|| library.load(plan))?;
         self.tell(&PlanEvent::Ready {
             graph: self.source.path.clone(),
             built,
@@ -273,7 +323,7 @@ impl TrtGraph {
         Ok(engine)
     }
 
-    fn built(&self, ranges: &[Range]) -> Result<Vec<u8>, String> {
+    fn built(&self, ranges: &[Range]) -> Result<Vec<u8>, TrtError> {
         let mut progress = |progress: mdetr_tensorrt::Progress| {
             self.tell(&PlanEvent::Building {
                 graph: self.source.path.clone(),
@@ -282,17 +332,15 @@ impl TrtGraph {
                 steps: progress.steps,
             })
         };
-        let (library, cache) = (&self.shared.library, self.shared.plans.as_ref());
-        let timings = cache.map(|cache| (cache, library.version(), self.shared.device()));
+        let Shared { device, lanes, library, plans, .. } = &*self.shared;
+        let timings = plans.as_ref().map(|cache| (cache, library.version(), self.shared.device()));
         let mut options = self.build.clone();
         if let Some((cache, engine, device)) = &timings {
             options.timing_cache = cache.timings(engine, device);
         }
-        let built = self.shared.device.enter().and_then(|()| {
-            let GraphSource { onnx, path, .. } = &self.source;
-            library.build(onnx, path, ranges, &options, &mut progress)
-        });
-        let built = built.map_err(|error| error.to_string())?;
+        let GraphSource { onnx, path, .. } = &self.source;
+        device.enter()?;
+        let built = lanes.with_memory(|| library.build(onnx, path, ranges, &options, &mut progress))?;
         if let Some((cache, engine, device)) = &timings {
             cache.keep_timings(engine, device, &built.timing_cache);
         }
@@ -308,58 +356,89 @@ impl Graph for TrtGraph {
             shapes: describe(shapes),
             message,
         };
+        let named = shapes.iter().map(|i| (i.name, i.shape.clone())).collect();
         let plan = TrtPlan {
-            engine: self.engine(&ranges(shapes)).map_err(fault)?,
-            device: self.shared.device.clone(),
+            loaded: self.loaded(&ranges(shapes)).map_err(fault)?,
             path: self.source.path.clone(),
-            shapes: shapes.to_vec(),
-            idle: Mutex::default(),
+            shapes: named,
         };
-        let session = plan.session().map_err(|e| fault(e.to_string()))?;
-        locked(&plan.idle).push(session);
+        let Loaded { engine, lanes } = &*plan.loaded;
+        lanes
+            .prepare(engine, &plan.shapes)
+            .map_err(|error| fault(error.to_string()))?;
         Ok(Arc::new(plan))
     }
 }
 
-/// A plan at fixed shapes; as many sessions are made as threads run it at once.
+/// A plan at fixed shapes.
 #[derive(Debug)]
 struct TrtPlan {
-    engine: Arc<mdetr_tensorrt::Engine>,
-    device: Arc<Device>,
+    loaded: Arc<Loaded>,
     path: String,
-    shapes: Vec<InputShape>,
-    idle: Mutex<Vec<Session>>,
+    shapes: Vec<(&'static str, Vec<usize>)>,
+}
+
+/// What is fed to one input.
+enum Fed<'a> {
+    Host(Input<'a>),
+    Kept(&'a Held),
 }
 
 impl TrtPlan {
-    fn session(&self) -> Result<Session, TrtError> {
-        let shapes = self.shapes.iter();
-        let shapes: Vec<(&str, Vec<usize>)> = shapes.map(|i| (i.name, i.shape.clone())).collect();
-        Session::new(&self.engine, &self.device, &shapes)
+    fn feed<'a>(&self, name: &str, view: View<'a>) -> Result<Fed<'a>, String> {
+        let held = |resident: &'a dyn Resident| {
+            (resident as &dyn std::any::Any)
+                .downcast_ref::<Held>()
+                .map(Fed::Kept)
+                .ok_or("an input is in the memory of another engine".to_owned())
+        };
+        match view {
+            View::F32(values) => Ok(Fed::Host(Input::F32(values))),
+            View::I64(values) => Ok(Fed::Host(Input::I64(values))),
+            View::Device(resident) => held(resident),
+            View::Constant(constant) => held(self.resident(name, constant)?),
+        }
+    }
+
+    /// The constant on the GPU, from its first run on.
+    fn resident<'a>(&self, name: &str, constant: &'a Constant) -> Result<&'a dyn Resident, String> {
+        if constant.resident.get().is_none() {
+            let Loaded { engine, lanes } = &*self.loaded;
+            let tensor = engine.find(name).ok_or_else(|| format!("the plan has no input {name}"))?;
+            let Fed::Host(input) = self.feed(name, constant.view())? else {
+                return Err(format!("input {name} is not on the host"));
+            };
+            let buffer = lanes.hold(input, tensor.element).map_err(|e| e.to_string())?;
+            // Another thread may have been faster.
+            let _ = constant.resident.set(Arc::new(Held(buffer)));
+        }
+        let resident = constant.resident.get();
+        resident.map(Arc::as_ref).ok_or_else(|| format!("input {name} is not on the GPU"))
     }
 
     fn execute(
         &self,
-        session: &mut Session,
         inputs: &[View],
         outputs: &[&'static str],
         keep: &[&'static str],
     ) -> Result<Vec<Tensor>, String> {
-        let fed = inputs.iter().map(|view| match *view {
-            View::F32(values) => Ok(Input::F32(values)),
-            View::I64(values) => Ok(Input::I64(values)),
-            View::Device(resident) => (resident as &dyn std::any::Any)
-                .downcast_ref::<Held>()
-                .map(|held| Input::Device(&held.0))
-                .ok_or("an input is in the memory of another engine"),
-        });
-        let fed: Vec<Input> = fed.collect::<Result<_, _>>()?;
+        let fed = self.shapes.iter().zip(inputs);
+        let fed: Vec<Fed> = fed.map(|((name, _), &view)| self.feed(name, view)).collect::<Result<_, _>>()?;
+        let inputs: Vec<Input> = fed
+            .iter()
+            .map(|fed| match fed {
+                Fed::Host(input) => *input,
+                Fed::Kept(held) => Input::Device(&held.0),
+            })
+            .collect();
         let wanted: Vec<(&str, bool)> = outputs
             .iter()
             .map(|name| (*name, keep.contains(name)))
             .collect();
-        let found = session.run(&fed, &wanted).map_err(|e| e.to_string())?;
-        let tensors = found.into_iter().map(|(shape, output)| Tensor {
+        let Loaded { engine, lanes } = &*self.loaded;
+        let found = lanes.run(engine, &self.shapes, &inputs, &wanted);
+        let tensors = found.map_err(|e| e.to_string())?.into_iter();
+        let tensors = tensors.map(|(shape, output)| Tensor {
             shape,
             data: match output {
                 Output::Host(values) => Data::Host(values),
@@ -377,23 +456,15 @@ impl Plan for TrtPlan {
         outputs: &[&'static str],
         keep: &[&'static str],
     ) -> Result<Vec<Tensor>, EngineError> {
-        let fault = |message| EngineError::Run {
-            engine: NAME,
-            graph: self.path.clone(),
-            shapes: describe(&self.shapes),
-            message,
-        };
-        let idle = locked(&self.idle).pop();
-        let mut session = match idle {
-            Some(session) => session,
-            None => self.session().map_err(|e| fault(e.to_string()))?,
-        };
-        let found = self
-            .execute(&mut session, inputs, outputs, keep)
-            .map_err(fault)?;
-        // A session that failed is not used again.
-        locked(&self.idle).push(session);
-        Ok(found)
+        self.execute(inputs, outputs, keep).map_err(|message| {
+            let shapes = self.shapes.iter().map(|(name, shape)| format!("{name} {shape:?}"));
+            EngineError::Run {
+                engine: NAME,
+                graph: self.path.clone(),
+                shapes: shapes.collect::<Vec<_>>().join(", "),
+                message,
+            }
+        })
     }
 }
 
@@ -444,4 +515,23 @@ pub(crate) fn try_build(
         plan_bytes: built.plan.len() as u64,
         tensors: built.tensors,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::InputType;
+    use super::*;
+
+    #[test]
+    fn plans_are_fastest_at_what_is_used_most() {
+        let shape = InputShape::new("text_memory", InputType::F32, vec![3, 40, 128]);
+        let shape = shape.varying(0, 1, 8).varying(1, 8, 256);
+        let range = ranges(&[shape]).remove(0);
+        assert_eq!(range.min, [1, 1, 128]);
+        assert_eq!(range.opt, [1, 8, 128]);
+        assert_eq!(range.max, [8, 256, 128]);
+        // A model whose texts are shorter than the usual.
+        let short = InputShape::new("input_ids", InputType::I64, vec![1, 4]).varying(1, 8, 6);
+        assert_eq!(ranges(&[short])[0].opt, [1, 6]);
+    }
 }

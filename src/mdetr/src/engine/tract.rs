@@ -122,11 +122,13 @@ struct TractPlan {
 impl TractPlan {
     fn feed(&self, inputs: &[View]) -> Fallible<Vec<Tensor>> {
         let feed = |&index: &usize| -> Fallible<Tensor> {
-            let (input, view) = (&self.shapes[index], inputs.get(index));
+            let (input, view) = (&self.shapes[index], inputs.get(index).map(|view| view.on_the_host()));
             Ok(match view {
                 Some(View::F32(data)) => Tensor::from_slice(&input.shape, data)?,
                 Some(View::I64(data)) => Tensor::from_slice(&input.shape, data)?,
-                Some(View::Device(_)) => return Err(not_on_the_host(input).into()),
+                Some(View::Constant(_) | View::Device(_)) => {
+                    return Err(not_on_the_host(input).into());
+                }
                 None => return Err(format!("input {} was not fed", input.name).into()),
             })
         };

@@ -471,7 +471,13 @@ impl Grounder {
 
     /// Counters since the grounder was loaded.
     pub fn stats(&self) -> Stats {
-        self.counters.read()
+        let graphs = self.model.engine.graph_counts();
+        Stats {
+            graph_captures: graphs.captures,
+            graph_capture_failures: graphs.capture_failures,
+            graph_replay_failures: graphs.replay_failures,
+            ..self.counters.read()
+        }
     }
 
     /// Tells `watcher` of plans that take long to make, until it returns false. A plan is given up once
@@ -556,7 +562,7 @@ impl Grounder {
     }
 
     fn fuse(&self, seen: &Seen, captions: &[Caption]) -> Result<Vec<Fused>, EngineError> {
-        let memories: Vec<&TextMemory> = captions.iter().map(|c| c.memory.as_ref()).collect();
+        let memories: Vec<Arc<TextMemory>> = captions.iter().map(|c| c.memory.clone()).collect();
         let shape = fusion_shape(&seen.plan, captions);
         self.counters.fusion_runs.add(captions.len() as u64);
         self.counters

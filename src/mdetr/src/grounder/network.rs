@@ -2,15 +2,20 @@
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+
+use lru::LruCache;
 
 use super::memory::Share;
 use super::plans::PlanCache;
 use crate::bundle::{Bundle, FUSION_GRAPH, MASK_GRAPH, Network as Sizes, VISION_GRAPH};
-use crate::engine::{Data, Engine, Graph, InputShape, InputType, Plan, Tensor, View};
+use crate::engine::{
+    Constant, Data, Engine, Graph, InputShape, InputType, Plan, Tensor, View,
+};
 use crate::error::{EngineError, Error};
 use crate::ground::answers::{AnswerLogits, heads};
 use crate::ground::sine_positions;
+use crate::sync::locked;
 use crate::text::TextMemory;
 
 /// The network without its text encoder.
@@ -23,6 +28,42 @@ pub(super) struct Network {
     vision: Stage<(u32, u32), Arc<SizePlan>>,
     fusion: Stage<FusionShape, Arc<dyn Plan>>,
     mask: Option<Stage<MaskShape, Arc<dyn Plan>>>,
+    texts: Mutex<LruCache<TextsKey, Arc<Texts>>>,
+}
+
+/// Batches of texts that are kept ready for the fusion graph: those of some streams' standing queries.
+const KEPT_TEXTS: NonZeroUsize = NonZeroUsize::new(32).unwrap();
+
+/// The memories of a batch, by their addresses, and the length they are padded to.
+type TextsKey = (Vec<usize>, usize);
+
+/// Texts as the fusion graph takes them.
+#[derive(Debug)]
+struct Texts {
+    /// `[texts, length, d]`.
+    memory: Constant,
+    /// `[texts, length]`.
+    mask: Constant,
+    /// As long as they live no other has their addresses.
+    _memories: Vec<Arc<TextMemory>>,
+}
+
+impl Texts {
+    fn new(memories: &[Arc<TextMemory>], length: usize, d: usize) -> Texts {
+        let mut memory = Vec::with_capacity(memories.len() * length * d);
+        let mut mask = Vec::with_capacity(memories.len() * length);
+        for (text, end) in memories.iter().zip(1..) {
+            memory.extend_from_slice(&text.data);
+            memory.resize(end * length * d, 0.0);
+            mask.resize(mask.len() + text.tokens.ids.len(), 1);
+            mask.resize(end * length, 0);
+        }
+        Texts {
+            memory: Constant::f32(memory),
+            mask: Constant::i64(mask),
+            _memories: memories.to_vec(),
+        }
+    }
 }
 
 /// A graph and its plans.
@@ -57,7 +98,7 @@ pub(super) struct SizePlan {
     /// Number of vision tokens.
     pub tokens: usize,
     /// `[tokens, d]`.
-    positions: Vec<f32>,
+    positions: Constant,
     vision: Arc<dyn Plan>,
 }
 
@@ -146,6 +187,7 @@ impl Network {
             vision: Stage::load(bundle, VISION_GRAPH, engine, 2)?,
             fusion: Stage::load(bundle, FUSION_GRAPH, engine, 8)?,
             mask,
+            texts: Mutex::new(LruCache::new(KEPT_TEXTS)),
         })
     }
 
@@ -160,7 +202,7 @@ impl Network {
             Ok(Arc::new(SizePlan {
                 size,
                 tokens: rows * columns,
-                positions: sine_positions(rows, columns, self.sizes.d_model),
+                positions: Constant::f32(sine_positions(rows, columns, self.sizes.d_model)),
                 vision: self.vision.graph.plan(&vision_inputs(size))?,
             }))
         })
@@ -207,7 +249,7 @@ impl Network {
     pub(super) fn fuse(
         &self,
         seen: &Seen,
-        texts: &[&TextMemory],
+        texts: &[Arc<TextMemory>],
         shape: FusionShape,
     ) -> Result<Vec<Fused>, EngineError> {
         let Sizes {
@@ -217,19 +259,15 @@ impl Network {
             ..
         } = self.sizes;
         let count = texts.len();
-        let mut memory = Vec::with_capacity(count * shape.length * d);
-        let mut mask = Vec::with_capacity(count * shape.length);
-        for (text, end) in texts.iter().zip(1..) {
-            memory.extend_from_slice(&text.data);
-            memory.resize(end * shape.length * d, 0.0);
-            mask.resize(mask.len() + text.tokens.ids.len(), 1);
-            mask.resize(end * shape.length, 0);
-        }
+        let key = texts.iter().map(|text| Arc::as_ptr(text) as usize).collect();
+        let ready = locked(&self.texts)
+            .get_or_insert((key, shape.length), || Arc::new(Texts::new(texts, shape.length, d)))
+            .clone();
         let inputs = [
             seen.tokens.view(),
-            View::F32(&seen.plan.positions),
-            View::F32(&memory),
-            View::I64(&mask),
+            View::Constant(&seen.plan.positions),
+            View::Constant(&ready.memory),
+            View::Constant(&ready.mask),
         ];
         let mut expected = vec![
             ("logits", vec![count, queries, slots]),
@@ -412,7 +450,9 @@ pub(crate) fn fusion_inputs(sizes: &Sizes, shape: FusionShape) -> Vec<InputShape
     } = shape;
     let d = sizes.d_model;
     let longest = FusionShape::padded(sizes.max_tokens);
-    let varying = |input: InputShape| input.varying(0, MOST_TEXTS).varying(1, longest);
+    // One query of a few words.
+    let usual = FusionShape::LENGTH_STEP;
+    let varying = |input: InputShape| input.varying(0, 1, MOST_TEXTS).varying(1, usual, longest);
     let mask = InputShape::new("text_mask", InputType::I64, vec![texts, length]);
     vec![
         float("tokens", [1, tokens, d]),
@@ -429,7 +469,7 @@ pub(crate) fn mask_inputs(
     pyramid: impl Iterator<Item = &'static str>,
 ) -> Vec<InputShape> {
     let mut inputs = vec![
-        float("hidden", [1, shape.objects, d]).varying(1, MOST_OBJECTS),
+        float("hidden", [1, shape.objects, d]).varying(1, 1, MOST_OBJECTS),
         float("memory", [1, shape.tokens, d]),
         float("tokens", [1, shape.tokens, d]),
     ];

@@ -28,6 +28,13 @@ pub struct Stats {
     pub fusion_runs: u64,
     /// Runs of the mask graph.
     pub mask_runs: u64,
+    /// Plans that TensorRT runs as CUDA graphs: like the next two, of all grounders that
+    /// [share](super::Grounder::load_shared) the model.
+    pub graph_captures: u64,
+    /// CUDA graphs that could not be captured: the plan ran without, and it is tried again later.
+    pub graph_capture_failures: u64,
+    /// CUDA graphs that could not be run: the plan ran without.
+    pub graph_replay_failures: u64,
     /// Time spent on resizing and normalising.
     pub preprocess_time: Duration,
     /// Time spent in the vision graph.
@@ -105,6 +112,7 @@ impl Counters {
             vision_time: self.vision_time.read(),
             fusion_time: self.fusion_time.read(),
             mask_time: self.mask_time.read(),
+            ..Stats::default()
         }
     }
 }

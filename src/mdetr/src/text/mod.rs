@@ -160,8 +160,10 @@ impl TextEncoder {
 
 /// Inputs of the text graph.
 pub(crate) fn text_inputs(length: usize, max_tokens: usize) -> Vec<InputShape> {
+    /// Tokens of most queries, with their padding.
+    const USUAL: usize = 8;
     let input =
-        |name| InputShape::new(name, InputType::I64, vec![1, length]).varying(1, max_tokens);
+        |name| InputShape::new(name, InputType::I64, vec![1, length]).varying(1, USUAL, max_tokens);
     vec![input("input_ids"), input("attention_mask")]
 }
 

@@ -1,0 +1,43 @@
+//! Values that are fed to many runs.
+
+use std::sync::{Arc, OnceLock};
+
+use super::{Resident, View};
+
+/// Values that do not change. An engine with memory of its own keeps them there from the first run on.
+#[derive(Debug)]
+pub(crate) struct Constant {
+    values: Values,
+    #[cfg_attr(not(feature = "tensorrt"), allow(dead_code))]
+    pub(super) resident: OnceLock<Arc<dyn Resident>>,
+}
+
+#[derive(Debug)]
+enum Values {
+    F32(Vec<f32>),
+    I64(Vec<i64>),
+}
+
+impl Constant {
+    pub(crate) fn f32(values: Vec<f32>) -> Constant {
+        Constant {
+            values: Values::F32(values),
+            resident: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn i64(values: Vec<i64>) -> Constant {
+        Constant {
+            values: Values::I64(values),
+            resident: OnceLock::new(),
+        }
+    }
+
+    /// As an input of the host.
+    pub(super) fn view(&self) -> View<'_> {
+        match &self.values {
+            Values::F32(values) => View::F32(values),
+            Values::I64(values) => View::I64(values),
+        }
+    }
+}
