@@ -1,13 +1,21 @@
-//! What the application hears while plans are made that take long.
+//! What the application hears while plans are made that take long, and what engines log.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, Once};
 
 use gst::prelude::*;
-use mdetr::{Grounder, PlanEvent};
+use mdetr::{EngineMessage, Grounder, LogLevel, PlanEvent, set_engine_log};
 
 use super::Mdetr;
 use super::start::post_progress;
+
+static ENGINES: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "mdetrengine",
+        gst::DebugColorFlags::empty(),
+        Some("What the libraries of engines log"),
+    )
+});
 
 /// Name of the element message.
 const MESSAGE: &str = "mdetr-plan";
@@ -20,6 +28,7 @@ pub(super) fn watch(
     posts_progress: bool,
     give_up: Arc<AtomicBool>,
 ) {
+    hear_engines();
     let last = AtomicU32::new(u32::MAX);
     let element = element.downgrade();
     grounder.watch_plans(Arc::new(move |event| {
@@ -28,6 +37,23 @@ pub(super) fn watch(
         }
         !give_up.load(Ordering::Relaxed)
     }));
+}
+
+/// Lets engines log into a debug category, once for the process.
+fn hear_engines() {
+    static HEARD: Once = Once::new();
+    HEARD.call_once(|| set_engine_log(Some(Arc::new(log))));
+}
+
+fn log(message: &EngineMessage) {
+    let graph = message.graph.map_or_else(String::new, |graph| format!("{graph}: "));
+    let text = message.text;
+    match message.level {
+        LogLevel::Error => gst::error!(ENGINES, "{graph}{text}"),
+        LogLevel::Warning => gst::warning!(ENGINES, "{graph}{text}"),
+        LogLevel::Info => gst::info!(ENGINES, "{graph}{text}"),
+        _ => gst::debug!(ENGINES, "{graph}{text}"),
+    }
 }
 
 fn post(element: &Mdetr, event: &PlanEvent, last: &AtomicU32, posts_progress: bool) {
