@@ -231,7 +231,7 @@ impl Mdetr {
         let failed = |error: std::io::Error| {
             gst::error_msg!(gst::CoreError::Thread, ("cannot start a thread: {error}"))
         };
-        let session = Session::start(&self.obj().name(), &settings).map_err(failed)?;
+        let session = Arc::new(Session::new(&self.obj().name(), &settings));
         let version = settings.queries_version;
         let updater = Updater::start(&self.obj(), session.clone(), bundle, settings);
         let updater = updater.map_err(|error| {

@@ -46,7 +46,9 @@ fn hear_engines() {
 }
 
 fn log(message: &EngineMessage) {
-    let graph = message.graph.map_or_else(String::new, |graph| format!("{graph}: "));
+    let graph = message
+        .graph
+        .map_or_else(String::new, |graph| format!("{graph}: "));
     let text = message.text;
     match message.level {
         LogLevel::Error => gst::error!(ENGINES, "{graph}{text}"),

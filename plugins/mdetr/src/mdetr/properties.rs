@@ -181,7 +181,7 @@ fn timing(defaults: &Settings) -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecUInt::builder("workers")
             .nick("Workers")
-            .blurb("Frames inferred at once, each on a thread of its own; 0: one for each processor. Elements of a process take turns on its processors")
+            .blurb("Frames inferred at once, each on a thread of its own; 0: one for each processor, two with TensorRT. Elements of a process take turns on its processors")
             .maximum(MAX_WORKERS)
             .default_value(defaults.workers)
             .mutable_ready()

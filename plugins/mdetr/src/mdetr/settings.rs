@@ -146,19 +146,21 @@ impl Settings {
         Ok(())
     }
 
-    /// Number of worker threads to start.
-    pub fn worker_count(&self) -> usize {
-        let automatic = || thread::available_parallelism().map_or(1, |n| n.get());
-        match self.workers {
-            0 => automatic().min(MAX_WORKERS as usize),
-            workers => workers as usize,
+    /// Number of worker threads to start for an engine, by its name.
+    pub fn worker_count(&self, engine: &str) -> usize {
+        let processors = || thread::available_parallelism().map_or(1, |n| n.get());
+        match (self.workers, engine) {
+            // One frame is copied while another is computed; each more takes memory of the GPU.
+            (0, "tensorrt") => processors().min(2),
+            (0, _) => processors().min(MAX_WORKERS as usize),
+            (workers, _) => workers as usize,
         }
     }
 
     /// Number of frames held at once: by default one for each worker and one that waits.
-    pub fn in_flight(&self) -> usize {
+    pub fn in_flight(&self, engine: &str) -> usize {
         match self.max_in_flight {
-            0 => self.worker_count() + 1,
+            0 => self.worker_count(engine) + 1,
             frames => frames as usize,
         }
     }
@@ -309,6 +311,23 @@ mod tests {
             let error = with_queries(text).standing().expect_err(text).to_string();
             assert!(error.contains(expected), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_gpu_gets_two_workers_unless_told_otherwise() {
+        let mut settings = Settings::default();
+        assert!((1..=2).contains(&settings.worker_count("tensorrt")));
+        assert_eq!(
+            settings.in_flight("tensorrt"),
+            settings.worker_count("tensorrt") + 1
+        );
+        let processors = thread::available_parallelism().map_or(1, |n| n.get());
+        assert_eq!(
+            settings.worker_count("tract"),
+            processors.min(MAX_WORKERS as usize)
+        );
+        settings.workers = 5;
+        assert_eq!(settings.worker_count("tensorrt"), 5);
     }
 
     #[test]

@@ -57,7 +57,11 @@ impl Start {
             let element = self.element.upgrade()?;
             let posts_progress = self.session.mode == Mode::EveryFrame;
             plans::watch(&grounder, &element, posts_progress, self.session.given_up());
-            self.session.set_grounder(grounder.clone());
+            if let Err(error) = self.session.load(grounder.clone(), settings) {
+                let error =
+                    gst::error_msg!(gst::CoreError::Thread, ("cannot start a thread: {error}"));
+                return self.fail(error);
+            }
             let engine = grounder.engine();
             gst::info!(
                 CAT,

@@ -7,8 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use super::{
-    Engine, EngineInfo, Graph, GraphCounts, GraphSource, InputShape, Plan, PlanWatcher, Tensor, View, describe,
-    guard,
+    Engine, EngineInfo, Graph, GraphCounts, GraphSource, InputShape, Plan, PlanWatcher, Tensor,
+    View, describe, guard,
 };
 use crate::error::EngineError;
 use crate::sync::locked;

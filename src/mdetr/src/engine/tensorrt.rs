@@ -312,7 +312,12 @@ impl TrtGraph {
     }
 
     fn load(&self, plan: &[u8], built: bool) -> Result<mdetr_tensorrt::Engine, TrtError> {
-        let Shared { device, lanes, library, .. } = &*self.shared;
+        let Shared {
+            device,
+            lanes,
+            library,
+            ..
+        } = &*self.shared;
         device.enter()?;
         let engine = lanes.with_memory(|| library.load(plan))?;
         self.tell(&PlanEvent::Ready {
@@ -332,15 +337,24 @@ impl TrtGraph {
                 steps: progress.steps,
             })
         };
-        let Shared { device, lanes, library, plans, .. } = &*self.shared;
-        let timings = plans.as_ref().map(|cache| (cache, library.version(), self.shared.device()));
+        let Shared {
+            device,
+            lanes,
+            library,
+            plans,
+            ..
+        } = &*self.shared;
+        let timings = plans
+            .as_ref()
+            .map(|cache| (cache, library.version(), self.shared.device()));
         let mut options = self.build.clone();
         if let Some((cache, engine, device)) = &timings {
             options.timing_cache = cache.timings(engine, device);
         }
         let GraphSource { onnx, path, .. } = &self.source;
         device.enter()?;
-        let built = lanes.with_memory(|| library.build(onnx, path, ranges, &options, &mut progress))?;
+        let built =
+            lanes.with_memory(|| library.build(onnx, path, ranges, &options, &mut progress))?;
         if let Some((cache, engine, device)) = &timings {
             cache.keep_timings(engine, device, &built.timing_cache);
         }
@@ -404,16 +418,22 @@ impl TrtPlan {
     fn resident<'a>(&self, name: &str, constant: &'a Constant) -> Result<&'a dyn Resident, String> {
         if constant.resident.get().is_none() {
             let Loaded { engine, lanes } = &*self.loaded;
-            let tensor = engine.find(name).ok_or_else(|| format!("the plan has no input {name}"))?;
+            let tensor = engine
+                .find(name)
+                .ok_or_else(|| format!("the plan has no input {name}"))?;
             let Fed::Host(input) = self.feed(name, constant.view())? else {
                 return Err(format!("input {name} is not on the host"));
             };
-            let buffer = lanes.hold(input, tensor.element).map_err(|e| e.to_string())?;
+            let buffer = lanes
+                .hold(input, tensor.element)
+                .map_err(|e| e.to_string())?;
             // Another thread may have been faster.
             let _ = constant.resident.set(Arc::new(Held(buffer)));
         }
         let resident = constant.resident.get();
-        resident.map(Arc::as_ref).ok_or_else(|| format!("input {name} is not on the GPU"))
+        resident
+            .map(Arc::as_ref)
+            .ok_or_else(|| format!("input {name} is not on the GPU"))
     }
 
     fn execute(
@@ -423,7 +443,9 @@ impl TrtPlan {
         keep: &[&'static str],
     ) -> Result<Vec<Tensor>, String> {
         let fed = self.shapes.iter().zip(inputs);
-        let fed: Vec<Fed> = fed.map(|((name, _), &view)| self.feed(name, view)).collect::<Result<_, _>>()?;
+        let fed: Vec<Fed> = fed
+            .map(|((name, _), &view)| self.feed(name, view))
+            .collect::<Result<_, _>>()?;
         let inputs: Vec<Input> = fed
             .iter()
             .map(|fed| match fed {
@@ -457,7 +479,10 @@ impl Plan for TrtPlan {
         keep: &[&'static str],
     ) -> Result<Vec<Tensor>, EngineError> {
         self.execute(inputs, outputs, keep).map_err(|message| {
-            let shapes = self.shapes.iter().map(|(name, shape)| format!("{name} {shape:?}"));
+            let shapes = self
+                .shapes
+                .iter()
+                .map(|(name, shape)| format!("{name} {shape:?}"));
             EngineError::Run {
                 engine: NAME,
                 graph: self.path.clone(),

@@ -122,7 +122,10 @@ struct TractPlan {
 impl TractPlan {
     fn feed(&self, inputs: &[View]) -> Fallible<Vec<Tensor>> {
         let feed = |&index: &usize| -> Fallible<Tensor> {
-            let (input, view) = (&self.shapes[index], inputs.get(index).map(|view| view.on_the_host()));
+            let (input, view) = (
+                &self.shapes[index],
+                inputs.get(index).map(|view| view.on_the_host()),
+            );
             Ok(match view {
                 Some(View::F32(data)) => Tensor::from_slice(&input.shape, data)?,
                 Some(View::I64(data)) => Tensor::from_slice(&input.shape, data)?,

@@ -9,9 +9,7 @@ use lru::LruCache;
 use super::memory::Share;
 use super::plans::PlanCache;
 use crate::bundle::{Bundle, FUSION_GRAPH, MASK_GRAPH, Network as Sizes, VISION_GRAPH};
-use crate::engine::{
-    Constant, Data, Engine, Graph, InputShape, InputType, Plan, Tensor, View,
-};
+use crate::engine::{Constant, Data, Engine, Graph, InputShape, InputType, Plan, Tensor, View};
 use crate::error::{EngineError, Error};
 use crate::ground::answers::{AnswerLogits, heads};
 use crate::ground::sine_positions;
@@ -259,9 +257,14 @@ impl Network {
             ..
         } = self.sizes;
         let count = texts.len();
-        let key = texts.iter().map(|text| Arc::as_ptr(text) as usize).collect();
+        let key = texts
+            .iter()
+            .map(|text| Arc::as_ptr(text) as usize)
+            .collect();
         let ready = locked(&self.texts)
-            .get_or_insert((key, shape.length), || Arc::new(Texts::new(texts, shape.length, d)))
+            .get_or_insert((key, shape.length), || {
+                Arc::new(Texts::new(texts, shape.length, d))
+            })
             .clone();
         let inputs = [
             seen.tokens.view(),

@@ -25,7 +25,7 @@ impl Session {
         let asked = self.asked();
         let picture = self.picture(&buffer);
         let mut inner = self.lock();
-        while inner.queue.frames() >= self.max_in_flight && inner.open().is_ok() {
+        while inner.queue.frames() >= self.capacity().in_flight && inner.open().is_ok() {
             inner = self.wait(inner);
         }
         inner.open()?;

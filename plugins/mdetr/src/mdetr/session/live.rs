@@ -45,7 +45,7 @@ impl Session {
         let waiting = inner.jobs.iter().position(waits);
         let busy = match starting {
             true => waiting.is_some(),
-            false => inner.jobs.len() + inner.busy >= self.workers,
+            false => inner.jobs.len() + inner.busy >= self.capacity().workers,
         };
         let waiting = waiting.filter(|_| busy);
         // A frame that still waits gives way to this one, which is newer.

@@ -220,19 +220,40 @@ impl Inner {
     }
 }
 
+/// What there is once the model is loaded.
+struct Loaded {
+    grounder: Arc<Grounder>,
+    seat: Seat,
+    capacity: Capacity,
+}
+
+/// How much is done at once; by default that depends on the engine.
+#[derive(Debug, Clone, Copy)]
+struct Capacity {
+    workers: usize,
+    in_flight: usize,
+}
+
+impl Capacity {
+    fn of(settings: &Settings, engine: &str) -> Capacity {
+        Capacity {
+            workers: settings.worker_count(engine),
+            in_flight: settings.in_flight(engine),
+        }
+    }
+}
+
 /// One run of the element.
 pub(super) struct Session {
-    /// There once the model is loaded.
-    grounder: OnceLock<Arc<Grounder>>,
+    loaded: OnceLock<Loaded>,
+    /// Until the model is loaded.
+    expected: Capacity,
     /// Name of the element, for its results.
     element: Arc<str>,
     pub mode: Mode,
-    max_in_flight: usize,
-    workers: usize,
     interval: AtomicU32,
     /// Bits of an `f32`; 0: every picture counts as changed.
     change_threshold: AtomicU32,
-    seat: Seat,
     /// Whether plans that are being made for this run are to be given up.
     given_up: Arc<AtomicBool>,
     preparations: Preparations,
@@ -244,17 +265,15 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Starts the workers, which wait for [`ready`](Self::ready).
-    pub fn start(element: &str, settings: &Settings) -> std::io::Result<Arc<Session>> {
-        let session = Arc::new(Session {
-            grounder: OnceLock::new(),
+    /// A session without a model, whose frames wait or pass.
+    pub fn new(element: &str, settings: &Settings) -> Session {
+        Session {
+            loaded: OnceLock::new(),
+            expected: Capacity::of(settings, ""),
             element: element.into(),
             mode: settings.mode,
-            max_in_flight: settings.in_flight(),
-            workers: settings.worker_count(),
             interval: AtomicU32::new(settings.inference_interval),
             change_threshold: AtomicU32::new(settings.change_threshold.to_bits()),
-            seat: Seat::take(settings.worker_count()),
             given_up: Arc::default(),
             preparations: Preparations::default(),
             inner: Mutex::new(Inner {
@@ -280,28 +299,41 @@ impl Session {
             }),
             changed: Condvar::new(),
             threads: Threads::default(),
-        });
-        for number in 0..session.workers {
-            let worker = session.clone();
-            let name = format!("mdetr-worker-{number}");
-            if let Err(error) = session.threads.spawn(name, move || worker.work()) {
-                session.shut();
-                session.threads.finish(PATIENCE);
-                return Err(error);
-            }
         }
-        Ok(session)
     }
 
     /// The model, once it is loaded.
     pub fn grounder(&self) -> Option<&Arc<Grounder>> {
-        self.grounder.get()
+        self.loaded.get().map(|loaded| &loaded.grounder)
     }
 
-    /// The model is loaded; its first queries may still be encoded.
-    pub fn set_grounder(&self, grounder: Arc<Grounder>) {
-        // Nobody sets a second one.
-        let _ = self.grounder.set(grounder);
+    /// Takes the model, whose first queries may still be encoded, and starts the workers, which wait for
+    /// [`ready`](Self::ready). Once in a session.
+    pub fn load(
+        self: &Arc<Self>,
+        grounder: Arc<Grounder>,
+        settings: &Settings,
+    ) -> std::io::Result<()> {
+        let capacity = Capacity::of(settings, grounder.engine().name);
+        let loaded = self.loaded.get_or_init(|| Loaded {
+            grounder,
+            seat: Seat::take(capacity.workers),
+            capacity,
+        });
+        if self.stopping() {
+            loaded.seat.leave();
+        }
+        for number in 0..capacity.workers {
+            let worker = self.clone();
+            let name = format!("mdetr-worker-{number}");
+            self.threads.spawn(name, move || worker.work())?;
+        }
+        Ok(())
+    }
+
+    fn capacity(&self) -> Capacity {
+        let loaded = self.loaded.get();
+        loaded.map_or(self.expected, |loaded| loaded.capacity)
     }
 
     /// Frames can be answered: the first queries stand, if there are any.
@@ -359,7 +391,9 @@ impl Session {
         inner.jobs.clear();
         self.changed.notify_all();
         drop(inner);
-        self.seat.leave();
+        if let Some(loaded) = self.loaded.get() {
+            loaded.seat.leave();
+        }
     }
 
     /// Waits a little for what is in progress, once the session is shut; gives how many threads go on.
@@ -448,17 +482,16 @@ impl Session {
             return (gst::ClockTime::ZERO, false);
         }
         let mut inner = self.lock();
-        let arrival = frame::duration(inner.info.as_deref()) * self.max_in_flight as u64;
-        inner
-            .latency
-            .update(arrival, self.max_in_flight, self.workers)
+        let Capacity { workers, in_flight } = self.capacity();
+        let arrival = frame::duration(inner.info.as_deref()) * in_flight as u64;
+        inner.latency.update(arrival, in_flight, workers)
     }
 
     /// Buffers that are held at once at most.
     pub fn held(&self) -> usize {
         match self.mode {
-            Mode::EveryFrame => self.max_in_flight,
-            Mode::Live => self.workers,
+            Mode::EveryFrame => self.capacity().in_flight,
+            Mode::Live => self.capacity().workers,
         }
     }
 

@@ -6,22 +6,22 @@ use std::time::Instant;
 use gst_video::VideoInfo;
 use mdetr::{Grounder, Grounding};
 
-use super::{Done, Finished, Job, Outcome, Session, Start, guarded};
+use super::{Done, Finished, Job, Loaded, Outcome, Session, Start, guarded};
 use crate::frame;
 
 impl Session {
     pub(super) fn work(&self) {
+        // There before any worker starts.
+        let Some(Loaded { grounder, seat, .. }) = self.loaded.get() else {
+            return;
+        };
         while self.claim_job() {
             let (begun, quiet) = (Instant::now(), self.preparations.quiet());
-            let Some(_turn) = self.seat.turn() else {
+            let Some(_turn) = seat.turn() else {
                 return;
             };
             // A flush may have taken the job away.
             let Some(job) = self.take_job() else { continue };
-            // There before any job is claimed.
-            let Some(grounder) = self.grounder() else {
-                return;
-            };
             match job {
                 Job::Prepare(width, height) => {
                     let _preparation = self.prepare();
