@@ -79,11 +79,27 @@ impl Lane {
         slots.any(|slot| slot.is_of(engine) && slot.has(shapes))
     }
 
-    /// Gives up what it has of engines that nobody runs any more.
+    /// Gives up what it has of engines that nobody runs any more, and memory that only they needed.
     pub(crate) fn drop_retired(&mut self) {
+        let before = self.slots.len();
         self.slots.retain(|slot| !slot.context.engine.is_retired());
-        if self.slots.is_empty() {
-            self.scratch = None;
+        let needs = self.slots.iter().map(|slot| slot.needs).max().unwrap_or(0);
+        let spare = self
+            .scratch
+            .as_ref()
+            .is_some_and(|scratch| scratch.bytes() > needs);
+        if self.slots.len() < before && spare {
+            self.drop_scratch();
+        }
+    }
+
+    fn drop_scratch(&mut self) {
+        for slot in &mut self.slots {
+            slot.recording = None;
+            slot.scratch = None;
+        }
+        if let Some(scratch) = self.scratch.take() {
+            scratch.free();
         }
     }
 
@@ -180,14 +196,8 @@ impl Lane {
             .as_ref()
             .is_none_or(|scratch| scratch.bytes() < needs)
         {
-            for slot in &mut self.slots {
-                slot.recording = None;
-                slot.scratch = None;
-            }
             // The smaller one first: both may be too much.
-            if let Some(scratch) = self.scratch.take() {
-                scratch.free();
-            }
+            self.drop_scratch();
             self.scratch = Some(self.device.allocate(needs)?);
         }
         if let Some(scratch) = &self.scratch {

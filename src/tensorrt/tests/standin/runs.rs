@@ -184,8 +184,21 @@ fn an_engine_that_is_retired_leaves_nothing_on_lanes() {
     let standin = StandIn::take();
     let bench = Bench::new();
     bench.run(0, 2, 3).unwrap();
-    bench.engine.retire();
+    let free = || bench.device.memory().unwrap().0;
+    let plan = build_with(&line(), &BuildOptions::default()).unwrap().plan;
+    let before = free();
+    let brief = Arc::new(library().load(&plan).unwrap());
+    bench.lanes.prepare(&brief, &[("x", vec![8, 64])]).unwrap();
+    brief.retire();
     bench.lanes.drop_retired();
-    assert_eq!(standin.count("alive contexts"), 0);
+    assert_eq!(standin.count("alive contexts"), 1);
+    drop(brief);
+    bench.run(0, 2, 3).unwrap();
+    // Its input and outputs are in the pool.
+    assert!(
+        before - free() <= (2 * 8 * 64 + 8) * 4,
+        "{} bytes",
+        before - free()
+    );
     sound(&standin, bench);
 }
