@@ -128,7 +128,8 @@ fn what_tensorrt_says_is_heard_by_graph() {
     let _standin = take();
     let dir = tempfile::tempdir().unwrap();
     bundle::write(dir.path(), false);
-    let heard: Arc<Mutex<Vec<(LogLevel, String, String)>>> = Arc::default();
+    type Heard = (LogLevel, String, String);
+    let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();
     let hears = heard.clone();
     set_engine_log(Some(Arc::new(move |message: &EngineMessage| {
         let graph = message.graph.unwrap_or_default().to_owned();

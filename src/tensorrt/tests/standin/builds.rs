@@ -140,7 +140,8 @@ fn plans_of_another_gpu_are_refused() {
 #[test]
 fn messages_belong_to_the_build_that_they_are_of() {
     let standin = StandIn::take();
-    let heard: Arc<Mutex<Vec<(Severity, Option<String>, String)>>> = Arc::default();
+    type Heard = (Severity, Option<String>, String);
+    let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();
     let hears = heard.clone();
     set_log_hook(Some(Arc::new(move |message: &LogMessage| {
         let graph = message.graph.map(str::to_owned);
