@@ -1,7 +1,7 @@
 //! Running plans, on as many lanes as threads run at once.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::Error;
 use crate::cuda::{Buffer, Device};
@@ -11,15 +11,25 @@ use crate::port::{Input, Output};
 
 /// Runs plans on a GPU. Each thread that runs one takes a lane: a stream, a context for each engine, re-shaped
 /// as need be, and one piece of memory for the intermediate results of all of them. There are as many lanes
-/// as threads have run at once.
+/// as threads have run at once, up to a bound; who finds them all taken waits.
 ///
 /// From its third run at a shape on a plan is a CUDA graph, which is queued by one call, if it can be captured;
 /// where a capture or a replay fails, the plan is queued as before, and the capture tried again later.
 #[derive(Debug)]
 pub struct Lanes {
-    idle: Mutex<Vec<Lane>>,
+    state: Mutex<State>,
+    /// Notified when a lane becomes idle or goes.
+    freed: Condvar,
+    most: usize,
     device: Arc<Device>,
     counters: Arc<Counters>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    idle: Vec<Lane>,
+    /// Those that are in use too.
+    lanes: usize,
 }
 
 /// What became of CUDA graphs, since the lanes were made.
@@ -34,17 +44,19 @@ pub struct LaneStats {
 }
 
 impl Lanes {
-    /// None yet.
-    pub fn new(device: &Arc<Device>) -> Lanes {
+    /// Up to `most` of them, at least one.
+    pub fn new(device: &Arc<Device>, most: usize) -> Lanes {
         Lanes {
-            idle: Mutex::default(),
+            state: Mutex::default(),
+            freed: Condvar::new(),
+            most: most.max(1),
             device: device.clone(),
             counters: Arc::default(),
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Lane>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gets a lane ready for these shapes.
@@ -86,7 +98,7 @@ impl Lanes {
 
     /// Gives up contexts and memory of engines that were [retired](Engine::retire).
     pub fn drop_retired(&self) {
-        for lane in self.idle().iter_mut() {
+        for lane in &mut self.state().idle {
             lane.drop_retired();
         }
     }
@@ -122,8 +134,13 @@ impl Lanes {
 
     /// Frees what nobody uses now.
     fn release(&self) {
-        let lanes = std::mem::take(&mut *self.idle());
+        let lanes = {
+            let mut state = self.state();
+            state.lanes -= state.idle.len();
+            std::mem::take(&mut state.idle)
+        };
         drop(lanes);
+        self.freed.notify_all();
         self.device.empty_pool();
     }
 
@@ -135,22 +152,57 @@ impl Lanes {
         work: impl Fn(&mut Lane) -> Result<T, Error>,
     ) -> Result<T, Error> {
         self.with_memory(|| {
-            let mut lane = match self.take(&fits) {
+            let mut taken = self.take(&fits);
+            let lane = match &mut taken.lane {
                 Some(lane) => lane,
-                None => Lane::new(&self.device, &self.counters)?,
+                new => new.insert(Lane::new(&self.device, &self.counters)?),
             };
-            let done = work(&mut lane)?;
+            let done = work(lane)?;
             lane.drop_retired();
-            self.idle().push(lane);
+            taken.give_back();
             Ok(done)
         })
     }
 
-    fn take(&self, fits: impl Fn(&Lane) -> bool) -> Option<Lane> {
-        let mut idle = self.idle();
-        match idle.iter().rposition(fits) {
-            Some(place) => Some(idle.remove(place)),
-            None => idle.pop(),
+    fn take(&self, fits: impl Fn(&Lane) -> bool) -> Taken<'_> {
+        let mut state = self.state();
+        while state.idle.is_empty() && state.lanes >= self.most {
+            let waited = self.freed.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
         }
+        let lane = match state.idle.iter().rposition(fits) {
+            Some(place) => Some(state.idle.remove(place)),
+            None => state.idle.pop(),
+        };
+        if lane.is_none() {
+            state.lanes += 1;
+        }
+        Taken { lanes: self, lane }
+    }
+}
+
+/// A lane in use, or the right to make one; it goes unless it is given back.
+struct Taken<'a> {
+    lanes: &'a Lanes,
+    lane: Option<Lane>,
+}
+
+impl Taken<'_> {
+    fn give_back(mut self) {
+        if let Some(lane) = self.lane.take() {
+            let mut state = self.lanes.state();
+            state.idle.push(lane);
+            // As the end of `self` takes one off.
+            state.lanes += 1;
+        }
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        // It waits for the GPU, and nobody for it.
+        drop(self.lane.take());
+        self.lanes.state().lanes -= 1;
+        self.lanes.freed.notify_one();
     }
 }

@@ -175,6 +175,7 @@ impl Settings {
                 plan_cache_dir: self.plan_cache_dir.clone().or_else(default_plan_cache_dir),
                 workspace: (self.workspace > 0).then(|| u64::from(self.workspace) << 20),
                 answer_while_building: self.answer_while_building,
+                lanes: self.worker_count("tensorrt"),
                 ..TensorRtOptions::default()
             },
             text_cache_dir: self.text_cache_dir.clone(),

@@ -148,6 +148,9 @@ pub struct TensorRtOptions {
     /// Most bytes of the GPU's memory for a plan's intermediate results; `None`: as TensorRT chooses.
     /// A plan that needs more is not built.
     pub workspace: Option<u64>,
+    /// Frames that are on the GPU at once; each takes memory of its own for what lies between a plan's
+    /// inputs and outputs. Of grounders that share a model the first one's counts.
+    pub lanes: usize,
     /// Let tract answer while plans are built, which then happens in the background. It takes the time
     /// of a CPU and the memory of a second model. Texts are encoded by tract then.
     pub answer_while_building: bool,
@@ -161,6 +164,7 @@ impl Default for TensorRtOptions {
             plan_cache_dir: None,
             plan_cache_bytes: plan_cache::DEFAULT_PLAN_CACHE_BYTES,
             workspace: None,
+            lanes: 2,
             answer_while_building: false,
         }
     }

@@ -94,7 +94,7 @@ impl TensorRt {
             reason: format!("{reason}, on {}", device.name()),
             shared: Arc::new(Shared {
                 library,
-                lanes: Arc::new(Lanes::new(&device)),
+                lanes: Arc::new(Lanes::new(&device, options.lanes)),
                 device,
                 options: options.clone(),
                 plans: plans.transpose()?,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::network::Network;
 use super::{Bundle, GrounderOptions};
 use crate::bundle::Manifest;
-use crate::engine::{self, Engine};
+use crate::engine::{self, Engine, TensorRtOptions};
 use crate::error::Error;
 use crate::frame::Normalisation;
 use crate::ground::answers::Answering;
@@ -80,6 +80,10 @@ impl Key {
                 memory_limit: by_grounder.memory_limit,
                 masks: by_grounder.masks,
                 packing: by_grounder.packing,
+                tensorrt: TensorRtOptions {
+                    lanes: by_grounder.tensorrt.lanes,
+                    ..options.tensorrt.clone()
+                },
                 ..options.clone()
             },
         }

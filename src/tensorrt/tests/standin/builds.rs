@@ -61,7 +61,7 @@ fn graphs_of_fp16_keep_softmax_and_norms_in_fp32() {
     };
     let built = build_with(&mixed(), &options).unwrap();
     let bench = Bench {
-        lanes: Lanes::new(&device),
+        lanes: Lanes::new(&device, 4),
         engine: Arc::new(library().load(&built.plan).unwrap()),
         device,
     };

@@ -75,7 +75,7 @@ fn captures_and_calls_that_synchronise_exclude_each_other() {
             while !stop.load(Ordering::Acquire) {
                 bench.device.enter().unwrap();
                 let engine = Arc::new(library().load(&plan).unwrap());
-                let lanes = Lanes::new(&bench.device);
+                let lanes = Lanes::new(&bench.device, 4);
                 lanes.prepare(&engine, &[("x", vec![3, 3])]).unwrap();
                 drop(lanes.hold(Input::F32(&[1.0; 1000]), mdetr_tensorrt::Element::Float));
             }

@@ -56,7 +56,7 @@ fn what_is_queued_when_a_run_fails_is_done_before_its_memory_goes() {
     let second = Bench {
         device: bench.device.clone(),
         engine: bench.engine.clone(),
-        lanes: Lanes::new(&bench.device),
+        lanes: Lanes::new(&bench.device, 4),
     };
     let shapes = [("x", vec![2, 3])];
     let x = numbers(0, 2, 3);

@@ -75,7 +75,7 @@ impl Bench {
         let built = build_with(onnx, &BuildOptions::default()).unwrap();
         let engine = Arc::new(library().load(&built.plan).unwrap());
         Bench {
-            lanes: Lanes::new(&device),
+            lanes: Lanes::new(&device, 4),
             device,
             engine,
         }

@@ -105,7 +105,7 @@ fn two_contexts_run_one_engine() {
     let standin = StandIn::take();
     let bench = Bench::new();
     bench.run(0, 2, 3).unwrap();
-    let other = Lanes::new(&bench.device);
+    let other = Lanes::new(&bench.device, 4);
     let second = Bench {
         device: bench.device.clone(),
         engine: bench.engine.clone(),
@@ -140,6 +140,33 @@ fn threads_have_lanes_of_their_own() {
     let lanes = standin.count("alive contexts");
     assert!((1..=THREADS as i64).contains(&lanes), "{lanes} contexts");
     assert_eq!(standin.count("spoiled captures"), 0);
+    sound(&standin, bench);
+}
+
+#[test]
+fn there_are_no_more_lanes_than_allowed() {
+    let standin = StandIn::take();
+    let Bench { device, engine, .. } = Bench::new();
+    let bench = Bench {
+        lanes: Lanes::new(&device, 1),
+        device,
+        engine,
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let bench = &bench;
+            scope.spawn(move || {
+                for frame in 0..50 {
+                    bench.run(thread + frame, 1 + thread, 3).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(standin.count("cuStreamCreate"), 1);
+    // One that failed makes room.
+    bench.run(0, 9, 3).unwrap_err();
+    bench.run(0, 2, 3).unwrap();
+    assert_eq!(standin.count("alive streams"), 1);
     sound(&standin, bench);
 }
 
