@@ -28,8 +28,8 @@
 #define MDETR_API (NV_TENSORRT_MAJOR * 100 + NV_TENSORRT_MINOR)
 #endif
 #endif
-// The ONNX parser of TensorRT 8.5 has no LayerNormalization.
-static_assert(MDETR_API >= 806, "TensorRT 8.6 or later is needed");
+static_assert(MDETR_API >= 806,
+              "TensorRT 8.6 or later is needed: the ONNX parser of 8.5 has no LayerNormalization");
 
 // TensorRT-RTX before version 1.5 cannot be asked for it.
 #if MDETR_RTX && TRT_MINOR_RTX >= 5
