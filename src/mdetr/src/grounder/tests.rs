@@ -42,7 +42,8 @@ fn padding_of_the_text_changes_nothing() {
             length,
         };
         let network = &grounder.model.network;
-        let fused = network.fuse(&seen, &[memory], shape).unwrap().remove(0);
+        let fused = network.fuse(&seen, std::slice::from_ref(memory), shape);
+        let fused = fused.unwrap().remove(0);
         (fused.logits, fused.boxes)
     };
     let (logits, boxes) = run(length);
@@ -83,7 +84,7 @@ fn texts_fused_in_one_run_are_as_if_fused_one_by_one() {
         let asked = grounder.encode(queries.to_vec()).unwrap();
         let seen = seen(&grounder, &asked);
         let captions = asked.captions.iter();
-        let memories: Vec<&TextMemory> = captions.map(|c| c.memory.as_ref()).collect();
+        let memories: Vec<_> = captions.map(|c| c.memory.clone()).collect();
         let shape = fusion_shape(&seen.plan, &asked.captions);
         let network = &grounder.model.network;
         let together = network.fuse(&seen, &memories, shape).unwrap();
