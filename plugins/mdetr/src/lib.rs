@@ -20,7 +20,7 @@
 //! gst-launch-1.0 tabletopsrc is-live=true num-buffers=10 ! mdetr mode=live query="a purple cone" ! mdetroverlay show-absent=true ! fakesink sync=true
 //! ```
 //!
-//! Frames are grounded as they come: the tag `image-orientation`, which tells how a phone or camera was
+//! Frames are grounded as they come: the tag image-orientation, which tells how a phone or camera was
 //! held, is downstream's matter. `videoflip video-direction=auto` before `mdetr` makes frames upright.
 //!
 //! In mode `every-frame` each frame waits for its own result. Up to `max-in-flight` frames are held,

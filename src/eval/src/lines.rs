@@ -288,7 +288,7 @@ mod tests {
         let damage = line.unwrap().unwrap().unwrap_err();
         assert_eq!(
             damage.to_string(),
-            "line 2, column 14: a[1]: invalid type: string \"b\", expected u8"
+            "line 2, column 13: a[1]: invalid type: string \"b\", expected u8"
         );
         let utf_16 = b"\xff\xfe1\0\n\0";
         let damage = JsonLines::new(&utf_16[..], 64).next_line::<Value>();

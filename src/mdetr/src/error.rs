@@ -25,6 +25,9 @@ pub enum Error {
     /// A cache directory cannot be used.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// [`Grounder::give_up`](crate::Grounder::give_up) was called.
+    #[error("the texts are not encoded: whoever wanted them gave up")]
+    GivenUp,
     /// An option is out of range.
     #[error("option {option}: expected {expected}, found {found}")]
     Option {

@@ -502,3 +502,23 @@ fn the_bundle_verifies_and_its_damaged_copy_does_not() {
     let error = Grounder::load(copy.path(), GrounderOptions::default()).unwrap_err();
     assert!(matches!(&error, Error::Bundle(BundleError::Hash { path, .. }) if *path == vision));
 }
+
+#[test]
+fn encodings_can_be_given_up() {
+    const MANY: usize = 5000;
+    let grounder = grounder();
+    let standing = grounder.set_queries(queries(&["a red cube"])).unwrap();
+    let query = |number| Query::parse(format!("n{number}"), &format!("cube number {number}"));
+    let many: Vec<Query> = (0..MANY).map(|number| query(number).unwrap()).collect();
+    let error = std::thread::scope(|scope| {
+        let encoding = scope.spawn(|| grounder.set_queries(many).unwrap_err());
+        while grounder.stats().text_encoder_runs < 3 {
+            std::thread::yield_now();
+        }
+        grounder.give_up();
+        encoding.join().unwrap()
+    });
+    assert!(matches!(error, Error::GivenUp), "{error}");
+    assert!(grounder.stats().text_encoder_runs < MANY as u64);
+    assert_eq!(grounder.queries().revision(), standing);
+}

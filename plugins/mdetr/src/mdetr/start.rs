@@ -10,7 +10,7 @@ use mdetr::{Bundle, Grounder};
 use super::imp::CAT;
 use super::session::{Session, guarded};
 use super::settings::Settings;
-use super::updater::{Shared, apply, post_queries};
+use super::updater::{apply, post_queries};
 use super::{Mdetr, Mode, plans};
 
 /// Code of the progress messages.
@@ -36,16 +36,11 @@ impl Start {
         start
     }
 
-    /// Loads the model and encodes the queries that are wanted by then. Frames wait for it in mode
-    /// every-frame, and pass without detections in mode live.
+    /// Loads the model and encodes the queries. Frames wait for it in mode every-frame, and pass without
+    /// detections in mode live.
     ///
     /// What goes wrong is told as an error. Gives the model, unless the element stopped meanwhile.
-    pub fn run(
-        mut self,
-        bundle: Bundle,
-        settings: &Settings,
-        shared: &Shared,
-    ) -> Option<Arc<Grounder>> {
+    pub fn run(mut self, bundle: Bundle, settings: &Settings) -> Option<Arc<Grounder>> {
         let options = settings.grounder_options();
         let grounder = match guarded(|| Grounder::from_bundle_shared(bundle, options)) {
             Ok(grounder) => Arc::new(grounder),
@@ -73,10 +68,9 @@ impl Start {
             );
             element.imp().update_limits();
         }
-        // Set while the model was loading, perhaps.
-        if let Some(settings) = shared.wanted() {
+        if settings.has_queries() {
             self.tell(gst::ProgressType::Continue, "encoding the queries");
-            if let Err(error) = apply(&grounder, &settings) {
+            if let Err(error) = apply(&grounder, settings) {
                 return self.fail(gst::error_msg!(gst::LibraryError::Settings, ("{error}")));
             }
         }

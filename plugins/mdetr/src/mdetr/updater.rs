@@ -18,7 +18,7 @@ pub(super) struct Updater {
 }
 
 #[derive(Default)]
-pub(super) struct Shared {
+struct Shared {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -62,15 +62,12 @@ impl Updater {
         let updater = Updater {
             shared: shared.clone(),
         };
-        if settings.has_queries() {
-            updater.request(settings.clone());
-        }
         let start = Start::begin(element, session.clone(), &bundle);
         let element = element.downgrade();
         let threads = session.clone();
         threads.threads.spawn("mdetr-queries".into(), {
             move || {
-                let Some(grounder) = start.run(bundle, &settings, &shared) else {
+                let Some(grounder) = start.run(bundle, &settings) else {
                     return;
                 };
                 while let Some(settings) = shared.next() {
@@ -111,11 +108,6 @@ impl Updater {
 }
 
 impl Shared {
-    /// What is wanted at this moment.
-    pub fn wanted(&self) -> Option<Settings> {
-        self.state.lock().expect("never poisoned").wanted.take()
-    }
-
     fn next(&self) -> Option<Settings> {
         let mut state = self.state.lock().expect("never poisoned");
         loop {

@@ -131,10 +131,14 @@ fn queries_that_cannot_be_encoded_end_the_stream_with_one_error() {
 }
 
 #[test]
-fn queries_set_while_the_model_loads_are_those_that_stand() {
+fn queries_set_while_the_model_loads_follow_and_bad_ones_change_nothing() {
     init();
     let element = mdetr("a red cube");
     let mut harness = harness(&element, RGB);
+    element.set_property("query", "[");
+    let frame = harness.push_and_pull(rgb_frame(64, 48, 0));
+    let found = gstmdetr::meta::read(&frame.expect("comes out"));
+    assert_eq!(found[0].grounding.queries[0].query.text(), "a red cube");
     element.set_property("query", "all balls");
     let begun = Instant::now();
     loop {

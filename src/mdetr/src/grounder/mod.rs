@@ -61,6 +61,7 @@ pub struct Grounder {
     max_detections: AtomicUsize,
     masks: AtomicBool,
     packing: Mutex<Packing>,
+    given_up: AtomicBool,
     counters: Counters,
 }
 
@@ -159,6 +160,7 @@ impl Grounder {
             max_detections: AtomicUsize::new(options.max_detections),
             masks: AtomicBool::new(options.masks),
             packing: Mutex::new(options.packing),
+            given_up: AtomicBool::new(false),
             counters: Counters::default(),
             model: load(bundle, &options)?,
         })
@@ -194,6 +196,12 @@ impl Grounder {
         let mut slot = self.standing.write().unwrap_or_else(|e| e.into_inner());
         *slot = Arc::new(standing);
         Ok(revision)
+    }
+
+    /// Gives up encodings of this grounder, those to come too: the call that wanted them fails once the text at
+    /// hand is encoded. Standing queries stay.
+    pub fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
     }
 
     /// The standing queries.
@@ -243,7 +251,13 @@ impl Grounder {
             })
         });
         let captions: Vec<(&str, &str)> = captions.collect();
-        let memories = text.encode(&captions, in_use, engine.as_ref(), &self.counters)?;
+        let memories = text.encode(
+            &captions,
+            in_use,
+            engine.as_ref(),
+            &self.counters,
+            &self.given_up,
+        )?;
         let mut memories = memories.into_iter();
         let encoded = sets.into_iter().zip(packed).map(|(set, (texts, packs))| {
             let captions = packs.into_iter().zip(&mut memories);

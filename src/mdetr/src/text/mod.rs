@@ -7,6 +7,7 @@ mod tokenizer;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use lru::LruCache;
@@ -78,6 +79,7 @@ impl TextEncoder {
         standing: HashMap<&'a str, Arc<TextMemory>>,
         engine: &dyn Engine,
         counters: &Counters,
+        given_up: &AtomicBool,
     ) -> Result<Vec<Arc<TextMemory>>, Error> {
         let tokens: Vec<Tokens> = texts
             .iter()
@@ -88,6 +90,9 @@ impl TextEncoder {
         let mut encoding = None;
         let mut memories = Vec::with_capacity(texts.len());
         for (&(_, text), tokens) in texts.iter().zip(tokens) {
+            if given_up.load(Ordering::Relaxed) {
+                return Err(Error::GivenUp);
+            }
             let mut memory = known.get(text).cloned().or_else(|| self.kept(text));
             if memory.is_none() && encoding.is_none() {
                 encoding = Some(locked(&self.encoding));

@@ -227,6 +227,14 @@ struct Loaded {
     capacity: Capacity,
 }
 
+impl Loaded {
+    /// Gives up waiting inferences and texts that are being encoded.
+    fn leave(&self) {
+        self.seat.leave();
+        self.grounder.give_up();
+    }
+}
+
 /// How much is done at once; by default that depends on the engine.
 #[derive(Debug, Clone, Copy)]
 struct Capacity {
@@ -321,7 +329,7 @@ impl Session {
             capacity,
         });
         if self.stopping() {
-            loaded.seat.leave();
+            loaded.leave();
         }
         for number in 0..capacity.workers {
             let worker = self.clone();
@@ -392,7 +400,7 @@ impl Session {
         self.changed.notify_all();
         drop(inner);
         if let Some(loaded) = self.loaded.get() {
-            loaded.seat.leave();
+            loaded.leave();
         }
     }
 
