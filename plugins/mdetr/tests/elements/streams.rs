@@ -44,12 +44,16 @@ fn passages(element: &gst::Element) -> Arc<Mutex<Vec<Duration>>> {
 #[test]
 fn sixteen_live_streams_share_a_model_and_the_processors() {
     let model = model();
+    // With an option that no other test has, the model is shared with no other test.
+    let own = tempfile::tempdir().expect("a writable temporary directory");
     let streams: String = (0..STREAMS)
         .map(|n| {
             format!(
                 "tabletopsrc is-live=true seed={n} ! video/x-raw,width=96,height=72,framerate=15/1
-                 ! mdetr name=stream{n} model=\"{}\" mode=live query=\"a red cube\" ! fakesink sync=false ",
-                model.display()
+                 ! mdetr name=stream{n} model=\"{}\" plan-cache-dir=\"{}\" mode=live query=\"a red cube\"
+                 ! fakesink sync=false ",
+                model.display(),
+                own.path().display()
             )
         })
         .collect();
