@@ -19,8 +19,11 @@ MASKS_AT_ONCE = 64
 
 def autocast() -> torch.autocast:
     """bf16 matrix products on processors that have them; the others emulate them, many times
-    slower than fp32."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())
+    slower than fp32. Without AMX with one thread only: with several, oneDNN 3.13 crashes in the
+    backward pass of bf16 convolutions."""
+    safe = torch.cpu._is_amx_tile_supported() or torch.get_num_threads() == 1
+    enabled = safe and torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast("cpu", torch.bfloat16, enabled=enabled)
 
 
 @torch.no_grad()
