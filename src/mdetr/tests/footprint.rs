@@ -4,20 +4,8 @@ mod common;
 
 use std::fs;
 
-use common::{bundle, picture, queries};
-use mdetr::{Error, Frame, FrameError, Grounder, GrounderOptions};
-
-fn load(short_side: Option<u32>, memory_limit: Option<u64>) -> Grounder {
-    let options = GrounderOptions {
-        short_side,
-        memory_limit,
-        score_threshold: Some(0.0),
-        ..common::options()
-    };
-    let grounder = Grounder::load(bundle(), options).unwrap();
-    grounder.set_queries(queries(&["all red cubes"])).unwrap();
-    grounder
-}
+use common::{picture, sized};
+use mdetr::{Error, Frame, FrameError};
 
 /// Most bytes that this process has had in memory so far.
 fn peak() -> u64 {
@@ -36,13 +24,13 @@ fn peak() -> u64 {
 fn the_estimate_is_about_what_a_frame_takes() {
     let rgb = picture(640, 480);
     let frame = Frame::rgb(640, 480, &rgb).unwrap();
-    load(None, None).ground(&frame).unwrap();
+    sized(None, None).ground(&frame).unwrap();
     let before = peak();
-    let needed = match load(Some(640), Some(1)).ground(&frame).unwrap_err() {
+    let needed = match sized(Some(640), Some(1)).ground(&frame).unwrap_err() {
         Error::Frame(FrameError::Memory { needed, .. }) => needed,
         other => panic!("{other}"),
     };
-    load(Some(640), Some(needed)).ground(&frame).unwrap();
+    sized(Some(640), Some(needed)).ground(&frame).unwrap();
     let taken = peak() - before;
     println!("estimated {} MiB, taken {} MiB", needed >> 20, taken >> 20);
     assert!(taken <= needed + needed / 4 && needed <= 2 * taken);

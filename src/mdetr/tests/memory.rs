@@ -2,20 +2,8 @@
 
 mod common;
 
-use common::{bundle, picture, queries};
-use mdetr::{Error, Frame, FrameError, Grounder, GrounderOptions, PixelFormat, Plane};
-
-fn load(short_side: Option<u32>, memory_limit: Option<u64>) -> Grounder {
-    let options = GrounderOptions {
-        short_side,
-        memory_limit,
-        score_threshold: Some(0.0),
-        ..common::options()
-    };
-    let grounder = Grounder::load(bundle(), options).unwrap();
-    grounder.set_queries(queries(&["all red cubes"])).unwrap();
-    grounder
-}
+use common::{picture, queries, sized};
+use mdetr::{Error, Frame, FrameError, PixelFormat, Plane};
 
 /// What a refused frame would have needed, and how that is said.
 fn refused<T: std::fmt::Debug>(result: Result<T, Error>) -> (u64, u64, String) {
@@ -30,7 +18,7 @@ fn refused<T: std::fmt::Debug>(result: Result<T, Error>) -> (u64, u64, String) {
 /// Attention over 83,500 tokens: 111 GB for the scores of one layer.
 #[test]
 fn an_absurd_short_side_is_refused_before_anything_runs() {
-    let grounder = load(Some(4000), Some(16 << 30));
+    let grounder = sized(Some(4000), Some(16 << 30));
     let rgb = picture(640, 480);
     let frame = Frame::rgb(640, 480, &rgb).unwrap();
     let found = [
@@ -60,13 +48,13 @@ fn an_absurd_short_side_is_refused_before_anything_runs() {
 
 #[test]
 fn a_machine_without_so_much_memory_refuses_by_itself() {
-    let (needed, limit, _) = refused(load(Some(16000), None).prepare(640, 480));
+    let (needed, limit, _) = refused(sized(Some(16000), None).prepare(640, 480));
     assert!(needed > limit && limit > 1 << 28, "{needed} {limit}");
 }
 
 #[test]
 fn queries_change_after_a_refusal_and_other_sizes_are_answered() {
-    let grounder = load(None, Some(100 << 20));
+    let grounder = sized(None, Some(100 << 20));
     let huge = vec![90; 16384 * 4096];
     let gray = |width: u32, height: u32| {
         let plane = Plane {

@@ -36,6 +36,19 @@ pub fn grounder() -> Grounder {
     Grounder::load(bundle(), options()).unwrap()
 }
 
+/// Asked for all red cubes in frames of another size, with a bound on memory.
+pub fn sized(short_side: Option<u32>, memory_limit: Option<u64>) -> Grounder {
+    let options = GrounderOptions {
+        short_side,
+        memory_limit,
+        score_threshold: Some(0.0),
+        ..options()
+    };
+    let grounder = Grounder::load(bundle(), options).unwrap();
+    grounder.set_queries(queries(&["all red cubes"])).unwrap();
+    grounder
+}
+
 pub fn queries(texts: &[&str]) -> Vec<Query> {
     let query = |(i, text): (usize, &&str)| Query::parse(format!("q{}", i + 1), text).unwrap();
     texts.iter().enumerate().map(query).collect()

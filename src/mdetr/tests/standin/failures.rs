@@ -6,16 +6,11 @@ use super::*;
 
 const SIZE: (u32, u32) = (64, 48);
 
-fn stream(dir: &Path) -> Arc<Grounder> {
-    bundle::write(dir, false);
-    Arc::new(grounder(dir, tensorrt(TensorRtOptions::default()), &["a red cube"]).unwrap())
-}
-
 #[test]
 fn frames_are_answered_where_a_graph_cannot_be_run() {
     let standin = take();
     let dir = tempfile::tempdir().unwrap();
-    let found = stream(dir.path());
+    let found = on_standin(dir.path(), &["a red cube"]);
     let expected = outputs(&found, SIZE, 0).unwrap();
     for _ in 0..5 {
         outputs(&found, SIZE, 0).unwrap();
@@ -38,7 +33,7 @@ fn frames_are_answered_where_a_graph_cannot_be_run() {
 fn captures_that_fail_are_counted_and_tried_again() {
     let standin = take();
     let dir = tempfile::tempdir().unwrap();
-    let found = stream(dir.path());
+    let found = on_standin(dir.path(), &["a red cube"]);
     let expected = outputs(&found, SIZE, 0).unwrap();
     standin.fail("cuStreamEndCapture", 0, Failure::Spoiled);
     for _ in 0..60 {
@@ -58,7 +53,7 @@ fn captures_that_fail_are_counted_and_tried_again() {
 fn memory_that_is_used_up_is_said_with_the_remedy() {
     let standin = take();
     let dir = tempfile::tempdir().unwrap();
-    let found = stream(dir.path());
+    let found = on_standin(dir.path(), &["a red cube"]);
     outputs(&found, SIZE, 0).unwrap();
     standin.set_memory(1 << 16);
     let message = outputs(&found, (640, 480), 0).unwrap_err().to_string();
@@ -75,7 +70,7 @@ fn memory_that_is_used_up_is_said_with_the_remedy() {
 fn a_lost_device_is_named() {
     let standin = take();
     let dir = tempfile::tempdir().unwrap();
-    let found = stream(dir.path());
+    let found = on_standin(dir.path(), &["a red cube"]);
     outputs(&found, SIZE, 0).unwrap();
     standin.fail("cuStreamSynchronize", 0, Failure::Lost);
     let message = outputs(&found, SIZE, 0).unwrap_err().to_string();

@@ -52,6 +52,13 @@ fn grounder(dir: &Path, options: GrounderOptions, texts: &[&str]) -> Result<Grou
     Ok(grounder)
 }
 
+/// Writes a bundle into `dir`; gives a grounder of it on the stand-in, asked for these texts.
+fn on_standin(dir: &Path, texts: &[&str]) -> Arc<Grounder> {
+    bundle::write(dir, false);
+    let options = tensorrt(TensorRtOptions::default());
+    Arc::new(grounder(dir, options, texts).unwrap())
+}
+
 fn queries(texts: &[&str]) -> Vec<Query> {
     let query = |(i, text): (usize, &&str)| Query::parse(format!("q{i}"), text).unwrap();
     texts.iter().enumerate().map(query).collect()

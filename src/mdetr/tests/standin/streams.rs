@@ -18,10 +18,8 @@ const TEXTS: [&str; 4] = [
 fn answers_are_those_of_the_graphs() {
     let standin = take();
     let dir = tempfile::tempdir().unwrap();
-    bundle::write(dir.path(), false);
+    let found = on_standin(dir.path(), &TEXTS);
     let reference = grounder(dir.path(), options(EngineKind::Tract), &TEXTS).unwrap();
-    let found =
-        Arc::new(grounder(dir.path(), tensorrt(TensorRtOptions::default()), &TEXTS).unwrap());
     for number in 0..4 {
         for size in SIZES {
             alike(
@@ -45,9 +43,7 @@ fn answers_are_those_of_the_graphs() {
 fn a_graph_of_one_plan_runs_at_all_lengths() {
     let standin = take();
     let dir = tempfile::tempdir().unwrap();
-    bundle::write(dir.path(), false);
-    let found =
-        Arc::new(grounder(dir.path(), tensorrt(TensorRtOptions::default()), &TEXTS).unwrap());
+    let found = on_standin(dir.path(), &TEXTS);
     outputs(&found, SIZES[0], 0).unwrap();
     // Two plans of the fusion graph's shapes are one engine's, which has a profile for one context only
     // unless it is told to share it.
@@ -70,15 +66,7 @@ fn a_graph_of_one_plan_runs_at_all_lengths() {
 fn a_steady_stream_copies_its_picture_only() {
     let standin = take();
     let dir = tempfile::tempdir().unwrap();
-    bundle::write(dir.path(), false);
-    let found = Arc::new(
-        grounder(
-            dir.path(),
-            tensorrt(TensorRtOptions::default()),
-            &TEXTS[..1],
-        )
-        .unwrap(),
-    );
+    let found = on_standin(dir.path(), &TEXTS[..1]);
     for number in 0..5 {
         outputs(&found, SIZES[0], number).unwrap();
     }
@@ -102,15 +90,7 @@ fn a_steady_stream_copies_its_picture_only() {
 fn what_was_prepared_takes_no_longer_than_the_next() {
     let standin = take();
     let dir = tempfile::tempdir().unwrap();
-    bundle::write(dir.path(), false);
-    let found = Arc::new(
-        grounder(
-            dir.path(),
-            tensorrt(TensorRtOptions::default()),
-            &TEXTS[..1],
-        )
-        .unwrap(),
-    );
+    let found = on_standin(dir.path(), &TEXTS[..1]);
     found.prepare(64, 48).unwrap();
     let before = standin.count("createExecutionContext");
     outputs(&found, (64, 48), 0).unwrap();
@@ -146,16 +126,8 @@ fn bundles_of_fp16_run() {
 fn workers_and_changes_do_not_disturb_each_other() {
     let standin = take();
     let dir = tempfile::tempdir().unwrap();
-    bundle::write(dir.path(), false);
+    let found = on_standin(dir.path(), &TEXTS[..2]);
     let reference = grounder(dir.path(), options(EngineKind::Tract), &TEXTS[..2]).unwrap();
-    let found = Arc::new(
-        grounder(
-            dir.path(),
-            tensorrt(TensorRtOptions::default()),
-            &TEXTS[..2],
-        )
-        .unwrap(),
-    );
     let asked = found.encode(queries(&TEXTS[..2])).unwrap();
     let expected: Vec<_> = SIZES
         .iter()
