@@ -7,12 +7,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use mdetr::eval::{self, Counts, Evaluator, Example, Judged, Picture, Tally};
 use mdetr::{EngineKind, Frame, GrounderOptions, Grounding, Packing, QueryResult};
 use mdetr_draw::{Drawing, LegendLine, Style};
+use mdetr_eval::grounding::{self, Counts, Example, Picture, Tally};
 use rayon::prelude::*;
 
 use crate::disturb::Disturbance;
+use crate::evaluator::{Evaluator, Judged};
 use crate::output::{self, Author};
 use crate::score::ScoreCommand;
 use crate::{model, picture, progress};
@@ -88,7 +89,7 @@ impl EvalArgs {
             ..GrounderOptions::default()
         };
         let grounder = model::load(self.model.as_deref(), options)?;
-        let mut pictures = eval::read(dataset, self.limit)?;
+        let mut pictures = grounding::read(dataset, self.limit)?;
         if let Some(fault) = self.disturb {
             for example in pictures.iter_mut().flat_map(|p| &mut p.examples) {
                 example.caption = fault.caption(&example.caption);

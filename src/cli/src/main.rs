@@ -10,6 +10,7 @@ mod bundle;
 mod detect;
 mod disturb;
 mod eval;
+mod evaluator;
 mod model;
 mod output;
 mod picture;

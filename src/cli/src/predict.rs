@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use mdetr::eval::tokens_of_spans;
 use mdetr::{Encoded, Frame, Grounder, GrounderOptions, Query, QueryResult, RawOutputs, Rle, Span};
+use mdetr_eval::grounding::tokens_of_spans;
 use mdetr_eval::{Answer, Bbox, PhraseScores, Prediction, Sample, SampleId, Writer};
 use rayon::prelude::*;
 

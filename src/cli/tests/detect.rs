@@ -398,7 +398,7 @@ fn masks_are_printed_drawn_and_written() {
         assert_eq!(detection["mask"]["size"], serde_json::json!([60, 80]));
         let counts = detection["mask"]["counts"].as_str().unwrap();
         areas.push(
-            mdetr_rle::Rle::from_coco_string(counts, 80, 60)
+            mdetr_grounding::rle::Rle::from_coco_string(counts, 80, 60)
                 .unwrap()
                 .area(),
         );

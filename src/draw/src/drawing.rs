@@ -1,6 +1,6 @@
 //! What is to be drawn, free of where it came from.
 
-use mdetr::{Detection, Grounding, QueryResult, Rle};
+use mdetr_grounding::{Detection, Grounding, QueryResult, Rle};
 
 /// One box with its words.
 #[derive(Debug, Clone, PartialEq)]

@@ -35,7 +35,7 @@ pub use drawing::{Drawing, LegendLine, Mark};
 pub use fonts::{NO_FONTS, has_fonts};
 pub use patch::Patch;
 
-use mdetr::Grounding;
+use mdetr_grounding::Grounding;
 
 /// Widest and highest picture that can be drawn on, in pixels (cairo's limit).
 pub const MAX_SIZE: u32 = 32_767;

@@ -1,6 +1,6 @@
 //! Masks in the pixels of the picture.
 
-use mdetr::Rle;
+use mdetr_grounding::Rle;
 
 use crate::colour::Colour;
 use crate::layout::Rect;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use mdetr::{Answer, BBox, Detection, Grounding, Phrase, Query, QueryResult, Span};
 use mdetr_draw::{Drawing, Error, LegendLine, MAX_SIZE, Mark, Style};
+use mdetr_grounding::{Answer, BBox, Detection, Grounding, Phrase, Query, QueryResult, Span};
 
 fn mark(x: f64, y: f64, width: f64, height: f64, label: &str) -> Mark {
     Mark {
@@ -127,7 +127,7 @@ fn masks_are_tinted_and_can_be_left_out() {
         .map(|i| u8::from((10..40).contains(&(i % 64)) && (20..40).contains(&(i / 64))))
         .collect();
     let masked = Mark {
-        mask: Some(mdetr::Rle::encode(&bits, 64, 48)),
+        mask: Some(mdetr_grounding::Rle::encode(&bits, 64, 48)),
         ..mark(100.0, 200.0, 300.0, 200.0, "")
     };
     let drawing = one(640, 480, masked);

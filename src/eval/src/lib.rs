@@ -11,7 +11,7 @@
 //! | [`coco`] | class-agnostic average precision | MDETR's COCO-style JSON |
 //! | [`lvis`] | "fixed AP", prompts of categories | LVIS v1 JSON |
 //!
-//! [`tracking`] is apart: it scores identities over time (MOTA, IDF1), of video and not of samples.
+//! [`grounding`] measures a model on a data set that `mdetr scenes dataset` wrote. [`tracking`] is apart: it scores identities over time (MOTA, IDF1), of video and not of samples.
 //!
 //! Each has a `Truth` that reads the annotation files, lists the samples that a model is asked and
 //! can be narrowed to some of them, and `evaluate(&truth, predictions)` that gives a report: serde
@@ -58,6 +58,9 @@
 //! run that was interrupted goes on where it stopped: [`Writer::resume`]. Any other line that is no
 //! prediction is an error that names it.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
+
 mod ap;
 mod error;
 mod files;
@@ -72,6 +75,7 @@ pub mod clevr;
 pub mod coco;
 pub mod flickr;
 pub mod gqa;
+pub mod grounding;
 pub mod lvis;
 pub mod phrasecut;
 pub mod rec;

@@ -7,7 +7,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mdetr_rle::{CompressedRle, Rle};
+use mdetr_grounding::rle::{CompressedRle, Rle};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Sample;

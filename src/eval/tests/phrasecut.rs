@@ -5,7 +5,7 @@ mod common;
 use common::{assert_close, expected, files, fixture, lines, predictions};
 use mdetr_eval::phrasecut::{Figures, Options, Report, Truth, evaluate};
 use mdetr_eval::{Canvas, Predictions, fill_polygon};
-use mdetr_rle::{CompressedRle, Rle};
+use mdetr_grounding::rle::{CompressedRle, Rle};
 use serde_json::Value;
 
 #[track_caller]

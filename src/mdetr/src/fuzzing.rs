@@ -20,17 +20,7 @@ pub fn onnx(bytes: &[u8]) {
     ));
 }
 
-/// Reads a file of the cache of texts, and of plans.
+/// Reads a file of the cache of texts.
 pub fn cache(bytes: &[u8]) {
     drop(crate::text::cache::decode(bytes, "key", "a cube", [3, 2]));
-    drop(crate::engine::plan_cache::header(bytes));
-}
-
-/// Reads the annotations of a data set.
-pub fn annotations(bytes: &[u8]) {
-    drop(crate::eval::dataset::parse(
-        bytes,
-        Path::new("images"),
-        None,
-    ));
 }

@@ -29,34 +29,32 @@
 //! A [`Frame`] borrows the pixels of a video frame as they lie. A [`Bundle`] is a directory with a
 //! model. [`Query`] explains brackets. A [`Grounder`] holds the standing queries: their texts are
 //! encoded once, when they are set, and the picture is seen once for all of them.
-//! [`report`] writes what was found as JSON lines; [`eval`] measures a bundle on a data set.
+//! [`report`] writes what was found as JSON lines.
 
 pub mod bundle;
-mod disk;
-pub mod engine;
-pub mod error;
-pub mod eval;
+mod counters;
+mod decode;
+mod error;
 pub mod frame;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-pub mod ground;
-pub mod grounder;
-pub mod query;
-mod registry;
-pub mod report;
-mod sync;
+mod grounder;
+mod pack;
 mod text;
-pub mod track;
 
-pub use bundle::{Bundle, Manifest};
-pub use engine::{
-    EngineInfo, EngineKind, EngineLog, EngineMessage, LogLevel, PlanEvent, PlanWatcher, Precision,
-    TensorRtOptions, set_engine_log,
+pub use bundle::{Bundle, BundleError, Manifest};
+pub use counters::Stats;
+pub use decode::RawOutputs;
+pub use error::Error;
+pub use frame::{Colorimetry, Frame, FrameError, PixelFormat, Plane, YuvMatrix, YuvRange};
+pub use grounder::{Encoded, Grounder, GrounderOptions, TriedPlan, check_bundle, try_plans};
+pub use mdetr_engine::plan_cache;
+pub use mdetr_engine::{
+    CacheError, EngineError, EngineInfo, EngineKind, EngineLog, EngineMessage, LogLevel,
+    OptionError, PlanEvent, PlanWatcher, Precision, TensorRtOptions, set_engine_log,
 };
-pub use error::{BundleError, CacheError, EngineError, Error, FrameError, QueryError};
-pub use frame::{Colorimetry, Frame, PixelFormat, Plane, YuvMatrix, YuvRange};
-pub use ground::{Answer, BBox, Detection, Grounding, Phrase, QueryResult, RawOutputs};
-pub use grounder::{Encoded, Grounder, GrounderOptions, Stats, TriedPlan, try_plans};
-pub use mdetr_rle::Rle;
-pub use query::{Packing, Query, QuerySet, Span};
-pub use report::FrameInfo;
+pub use mdetr_grounding::{
+    Answer, BBox, Detection, FrameInfo, Grounding, Phrase, Query, QueryError, QueryResult,
+    QuerySet, Rle, Span, query, report,
+};
+pub use pack::Packing;

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{bundle, grounder, picture, queries, words};
 use mdetr::{
-    BundleError, CacheError, Error, Frame, Grounder, GrounderOptions, PixelFormat, Plane, Query,
-    QueryError, RawOutputs,
+    BundleError, CacheError, Error, Frame, Grounder, GrounderOptions, OptionError, PixelFormat,
+    Plane, Query, QueryError, RawOutputs,
 };
 
 fn load_with_cache(dir: &Path) -> Grounder {
@@ -469,10 +469,10 @@ fn options_out_of_range_are_refused() {
         assert!(
             matches!(
                 error,
-                Error::Option {
+                Error::Option(OptionError {
                     option: "score_threshold",
                     ..
-                }
+                })
             ),
             "{error}"
         );
@@ -482,7 +482,7 @@ fn options_out_of_range_are_refused() {
 #[test]
 fn the_bundle_verifies_and_its_damaged_copy_does_not() {
     let sound = mdetr::Bundle::open(bundle()).unwrap();
-    sound.verify_graphs().unwrap();
+    mdetr::check_bundle(&sound).unwrap();
 
     let copy = tempfile::tempdir().unwrap();
     for name in sound

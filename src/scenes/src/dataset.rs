@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
-use mdetr_rle::CompressedRle;
+use mdetr_grounding::rle::CompressedRle;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 

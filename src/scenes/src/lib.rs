@@ -35,7 +35,7 @@ pub use caption::{
     caption_or_fallback,
 };
 pub use error::ScenesError;
-pub use mdetr_rle::{CompressedRle, Rle};
+pub use mdetr_grounding::rle::{CompressedRle, Rle};
 pub use motion::MovingScene;
 pub use render::{Rendering, Visibility, render, visibility};
 pub use scene::{

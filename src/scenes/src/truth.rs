@@ -1,6 +1,6 @@
 //! What can be seen of each object: boxes, areas, masks.
 
-use mdetr_rle::{Rle, RunBuilder};
+use mdetr_grounding::rle::{Rle, RunBuilder};
 use serde::Serialize;
 
 use crate::scene::Scene;

@@ -192,7 +192,7 @@ struct Case {
 /// `rle.json` was written with pycocotools: masks, their code, area and box.
 #[test]
 fn boxes_of_masks_are_those_of_pycocotools() {
-    let fixture = include_str!("../../rle/tests/fixtures/rle.json");
+    let fixture = include_str!("../../grounding/tests/fixtures/rle.json");
     let cases: Vec<Case> = serde_json::from_str(fixture).unwrap();
     assert!(cases.len() > 5);
     for case in cases {

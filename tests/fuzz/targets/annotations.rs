@@ -9,7 +9,7 @@ use mdetr_eval::{
 
 libfuzzer_sys::fuzz_target!(|input: (u8, &[u8])| {
     let (kind, bytes) = input;
-    mdetr::fuzzing::annotations(bytes);
+    mdetr_eval::fuzzing::annotations(bytes);
     let folder = tempfile::tempdir().expect("a folder for a file");
     let path = folder.path().join("input");
     fs::write(&path, bytes).expect("room for a small file");

@@ -1,7 +1,7 @@
 //! Run lengths of masks.
 #![no_main]
 
-use mdetr_rle::Rle;
+use mdetr_grounding::rle::Rle;
 
 libfuzzer_sys::fuzz_target!(|input: (u8, u8, i8, i8, &str)| {
     let (width, height, dx, dy, code) = input;

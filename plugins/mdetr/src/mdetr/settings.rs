@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use gst::glib;
-use mdetr::engine::plan_cache::default_plan_cache_dir;
+use mdetr::plan_cache::default_plan_cache_dir;
 use mdetr::{GrounderOptions, Query, QueryError, TensorRtOptions};
 
 use super::config::{self, ConfigError};

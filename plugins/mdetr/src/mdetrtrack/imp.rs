@@ -10,7 +10,7 @@ use gst::prelude::*;
 use gst_base::subclass::prelude::*;
 use gst_video::{VideoCapsBuilder, VideoInfo};
 use mdetr::Grounding;
-use mdetr::track::{TrackIds, TrackOptions, Tracking};
+use mdetr_track::{TrackIds, TrackOptions, Tracking};
 
 use crate::meta::{self, FrameGrounding};
 use crate::{allocation, frame, regions};

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::error::BundleError;
+use super::answers::Answers;
+use super::error::BundleError;
 use crate::frame::{InputPolicy, MAX_SIDE};
 
 /// `model.toml`: what a bundle says about itself.
@@ -132,29 +133,6 @@ pub struct Thresholds {
 
 fn whole() -> f32 {
     1.0
-}
-
-/// How questions are answered.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Answers {
-    /// Which heads there are.
-    pub kind: AnswerKind,
-    /// The values of CLEVR's attribute head in their order; `None`: CLEVR's own.
-    pub attributes: Option<Vec<String>>,
-}
-
-/// Which answer heads a network has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum AnswerKind {
-    /// GQA's: objects, attributes, relations, global facts and categories. Their words are in the
-    /// bundle's `answers.json`.
-    Gqa,
-    /// CLEVR's: yes or no, a count, an attribute.
-    Clevr,
 }
 
 /// What `model.toml` says about another file.

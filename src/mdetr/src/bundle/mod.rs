@@ -1,5 +1,9 @@
 //! A directory with a model: manifest, ONNX graphs, tokenizer.
 
+pub(crate) mod answers;
+mod error;
+mod files;
+mod interface;
 mod manifest;
 pub(crate) mod onnx;
 #[cfg(test)]
@@ -11,44 +15,20 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mdetr_engine::GraphSource;
+use mdetr_engine::disk::hex;
 use sha2::{Digest, Sha256};
 
-pub use manifest::{
-    AnswerKind, Answers, Captions, Case, FileEntry, Input, Manifest, Network, Resize, Thresholds,
+pub use answers::{AnswerKind, Answers};
+pub use error::BundleError;
+pub(crate) use files::{
+    ANSWERS, FUSION_GRAPH, MANIFEST, MASK_GRAPH, PYRAMID, TEXT_GRAPH, TOKENIZER, VISION_GRAPH,
 };
+use interface::{Expected, check_tensors, expected_interfaces};
+pub use manifest::{Captions, Case, FileEntry, Input, Manifest, Network, Resize, Thresholds};
 
-use crate::engine::GraphSource;
-use crate::error::{BundleError, Error};
-use crate::frame::Frame;
-use crate::ground::answers::{self, Answering};
-use crate::grounder::{Grounder, GrounderOptions};
-use crate::query::Query;
 pub(crate) use onnx::Interface;
-use onnx::{Dimension, ElementType, OnnxError, TensorInfo};
-
-/// File name of the manifest.
-pub(crate) const MANIFEST: &str = "model.toml";
-/// File name of the tokenizer.
-pub(crate) const TOKENIZER: &str = "tokenizer.json";
-/// File name of the text encoder's graph.
-pub(crate) const TEXT_GRAPH: &str = "text.onnx";
-/// File name of the backbone's graph.
-pub(crate) const VISION_GRAPH: &str = "vision.onnx";
-/// File name of the graph of encoder, decoder and heads.
-pub(crate) const FUSION_GRAPH: &str = "fusion.onnx";
-/// File name of the graph that draws masks.
-pub(crate) const MASK_GRAPH: &str = "mask.onnx";
-/// File name of GQA's answers: words by head and class.
-pub(crate) const ANSWERS: &str = "answers.json";
-
-/// Feature maps that the vision graph may give and the mask graph may take, coarse to fine, and
-/// how many pixels of the input lie between two of their cells.
-pub(crate) const PYRAMID: [(&str, usize); 4] = [
-    ("pyramid_16", 16),
-    ("pyramid_8", 8),
-    ("pyramid_4", 4),
-    ("pyramid_2", 2),
-];
+use onnx::OnnxError;
 
 const REQUIRED_FILES: [&str; 4] = [TOKENIZER, TEXT_GRAPH, VISION_GRAPH, FUSION_GRAPH];
 
@@ -119,7 +99,7 @@ impl Bundle {
         for (name, inputs, outputs) in expected_interfaces(bundle.manifest(), &pyramid) {
             bundle.check_interface(name, &inputs, &outputs)?;
         }
-        bundle.answering()?;
+        bundle.answer_words()?;
         Ok(bundle)
     }
 
@@ -131,25 +111,6 @@ impl Bundle {
     /// What the bundle says about itself.
     pub fn manifest(&self) -> &Manifest {
         &self.shared.manifest
-    }
-
-    /// Everything [`open`](Self::open) leaves for later: hashes every file, whatever its size,
-    /// reads the tokenizer, and has the engine load every graph and ground a small frame.
-    pub fn verify_graphs(&self) -> Result<(), Error> {
-        for name in self.manifest().files.keys() {
-            self.read(name)?;
-        }
-        let options = GrounderOptions {
-            score_threshold: Some(0.0),
-            max_detections: 1,
-            ..GrounderOptions::default()
-        };
-        let grounder = Grounder::from_bundle(self.clone(), options)?;
-        grounder.set_queries(vec![Query::parse("check", "is there a red cube?")?])?;
-        let (width, height) = (64, 48);
-        let gray = vec![128; 3 * width as usize * height as usize];
-        grounder.ground(&Frame::rgb(width, height, &gray)?)?;
-        Ok(())
     }
 
     /// The feature maps that the mask graph takes, with their strides; none without that graph.
@@ -165,20 +126,16 @@ impl Bundle {
             .collect())
     }
 
-    /// How answer heads are read, if there are any.
-    pub(crate) fn answering(&self) -> Result<Option<Answering>, BundleError> {
-        let Some(answers) = &self.manifest().answers else {
-            return Ok(None);
-        };
-        let mut words = BTreeMap::new();
-        if self.manifest().files.contains_key(ANSWERS) {
-            let bytes = self.read(ANSWERS)?;
-            words = serde_json::from_slice(&bytes).map_err(|error| BundleError::Answers {
-                path: self.path(ANSWERS),
-                message: error.to_string(),
-            })?;
+    /// GQA's answers by head and class; none without its file.
+    pub(crate) fn answer_words(&self) -> Result<BTreeMap<String, Vec<String>>, BundleError> {
+        if self.manifest().answers.is_none() || !self.manifest().files.contains_key(ANSWERS) {
+            return Ok(BTreeMap::new());
         }
-        Ok(Some(Answering::new(answers, words)))
+        let bytes = self.read(ANSWERS)?;
+        serde_json::from_slice(&bytes).map_err(|error| BundleError::Answers {
+            path: self.path(ANSWERS),
+            message: error.to_string(),
+        })
     }
 
     /// Path of a file of the bundle.
@@ -298,164 +255,6 @@ impl Bundle {
     }
 }
 
-/// An input or output that a graph must have. Dimensions: a number, or a name for any size.
-struct Expected {
-    name: &'static str,
-    element: ElementType,
-    shape: Vec<Dimension>,
-}
-
-impl Expected {
-    fn new<const N: usize>(
-        name: &'static str,
-        element: ElementType,
-        shape: [&dyn ToDimension; N],
-    ) -> Expected {
-        let shape = shape
-            .iter()
-            .map(|dimension| dimension.to_dimension())
-            .collect();
-        Expected {
-            name,
-            element,
-            shape,
-        }
-    }
-
-    fn allows(&self, info: &TensorInfo) -> bool {
-        let shape_allowed = info.shape.as_ref().is_none_or(|shape| {
-            shape.len() == self.shape.len()
-                && shape
-                    .iter()
-                    .zip(&self.shape)
-                    .all(|dimensions| match dimensions {
-                        (Dimension::Fixed(found), Dimension::Fixed(expected)) => found == expected,
-                        (Dimension::Fixed(found), Dimension::Open(_)) => *found > 0,
-                        (Dimension::Open(_), _) => true,
-                    })
-        });
-        info.element == self.element && shape_allowed
-    }
-}
-
-trait ToDimension {
-    fn to_dimension(&self) -> Dimension;
-}
-
-impl ToDimension for &str {
-    fn to_dimension(&self) -> Dimension {
-        Dimension::Open((*self).to_owned())
-    }
-}
-
-impl ToDimension for usize {
-    fn to_dimension(&self) -> Dimension {
-        Dimension::Fixed(*self as i64)
-    }
-}
-
-/// Inputs and outputs of each graph.
-fn expected_interfaces(
-    manifest: &Manifest,
-    pyramid: &[(&'static str, usize)],
-) -> Vec<(&'static str, Vec<Expected>, Vec<Expected>)> {
-    let (float, integer) = (ElementType::F32, ElementType::I64);
-    let network = &manifest.network;
-    let d = network.d_model;
-    let levels = |batch: &dyn ToDimension| -> Vec<Expected> {
-        let map = |name| Expected::new(name, float, [batch, &"C", &"h", &"w"]);
-        pyramid.iter().map(|(name, _)| map(*name)).collect()
-    };
-    let mut seen = vec![Expected::new("tokens", float, [&"B", &"N", &d])];
-    seen.extend(levels(&"B"));
-    let mut fused = vec![
-        Expected::new("logits", float, [&"B", &network.queries, &network.slots]),
-        Expected::new("boxes", float, [&"B", &network.queries, &4]),
-    ];
-    if manifest.segments() {
-        fused.push(Expected::new("hidden", float, [&"B", &network.queries, &d]));
-        fused.push(Expected::new("memory", float, [&"B", &"N", &d]));
-    }
-    if let Some(answers) = &manifest.answers {
-        let head = |name: &&'static str| Expected::new(name, float, [&"B", &"K"]);
-        fused.extend(answers::heads(answers.kind).iter().map(head));
-    }
-    let mut interfaces = vec![
-        (
-            TEXT_GRAPH,
-            vec![
-                Expected::new("input_ids", integer, [&1, &"L"]),
-                Expected::new("attention_mask", integer, [&1, &"L"]),
-            ],
-            vec![Expected::new("text_memory", float, [&1, &"L", &d])],
-        ),
-        (
-            VISION_GRAPH,
-            vec![Expected::new("image", float, [&"B", &3, &"H", &"W"])],
-            seen,
-        ),
-        (
-            FUSION_GRAPH,
-            vec![
-                Expected::new("tokens", float, [&"F", &"N", &d]),
-                Expected::new("position", float, [&1, &"N", &d]),
-                Expected::new("text_memory", float, [&"B", &"L", &d]),
-                Expected::new("text_mask", integer, [&"B", &"L"]),
-            ],
-            fused,
-        ),
-    ];
-    if manifest.segments() {
-        let mut inputs = vec![
-            Expected::new("hidden", float, [&1, &"K", &d]),
-            Expected::new("memory", float, [&1, &"N", &d]),
-            Expected::new("tokens", float, [&1, &"N", &d]),
-        ];
-        inputs.extend(levels(&1));
-        let masks = Expected::new("masks", float, [&1, &"K", &"h", &"w"]);
-        interfaces.push((MASK_GRAPH, inputs, vec![masks]));
-    }
-    interfaces
-}
-
-/// The tensor at fault, what was expected of it and what was found.
-type Mismatch = (String, String, String);
-
-fn check_tensors(
-    direction: &str,
-    expected: &[Expected],
-    found: &[TensorInfo],
-) -> Result<(), Mismatch> {
-    let nothing = || "nothing".to_owned();
-    for tensor in expected {
-        let wanted = TensorInfo {
-            name: tensor.name.to_owned(),
-            element: tensor.element,
-            shape: Some(tensor.shape.clone()),
-        };
-        let label = format!("{direction} {}", tensor.name);
-        match found.iter().find(|info| info.name == tensor.name) {
-            None => return Err((label, wanted.to_string(), nothing())),
-            Some(info) if !tensor.allows(info) => {
-                return Err((label, wanted.to_string(), info.to_string()));
-            }
-            Some(_) => {}
-        }
-    }
-    // An output too many does no harm; an input too many could not be fed.
-    let unknown = found
-        .iter()
-        .find(|info| !expected.iter().any(|tensor| tensor.name == info.name));
-    match unknown {
-        Some(info) if direction == "input" => Err((
-            format!("{direction} {}", info.name),
-            nothing(),
-            info.to_string(),
-        )),
-        _ => Ok(()),
-    }
-}
-
 fn length_of(path: &Path) -> Result<u64, BundleError> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(metadata.len()),
@@ -484,9 +283,4 @@ fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, BundleError> {
         path: path.to_owned(),
         source,
     })
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

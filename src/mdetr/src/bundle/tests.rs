@@ -1,6 +1,8 @@
 use std::fs;
 
+use super::interface::ToDimension;
 use super::onnx::tests::encode;
+use super::onnx::{Dimension, ElementType, TensorInfo};
 use super::*;
 
 /// A bundle whose graphs have interfaces but compute nothing.
@@ -203,8 +205,9 @@ fn a_bundle_of_all_tasks_opens() {
         bundle.pyramid().unwrap(),
         [("pyramid_8", 8), ("pyramid_4", 4)]
     );
-    let answering = bundle.answering().unwrap().unwrap();
-    assert_eq!(answering.kind(), AnswerKind::Gqa);
+    let answers = bundle.manifest().answers.as_ref().unwrap();
+    assert_eq!(answers.kind, AnswerKind::Gqa);
+    assert!(bundle.answer_words().unwrap().contains_key("answer_obj"));
 }
 
 /// Each change to a bundle of all tasks, and what the message must say.

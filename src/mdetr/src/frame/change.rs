@@ -1,6 +1,7 @@
 //! How much the picture has changed between two frames.
 
-use super::{Frame, PixelFormat};
+use super::format::PixelFormat;
+use super::pixels::Frame;
 
 /// The brightness of a frame in a coarse grid: cheap to make, small to keep, the same for any
 /// frame size and format that shows the same picture.

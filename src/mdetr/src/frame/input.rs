@@ -1,7 +1,8 @@
 //! The network's input: its size, and frames normalised.
 
+use super::format::{Channels, Colorimetry, YuvRange};
+use super::pixels::{Frame, MAX_SIDE};
 use super::resize::{Resized, resized};
-use super::{Colorimetry, Frame, MAX_SIDE, Packing, YuvRange};
 
 /// Size of the network's input for a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +96,7 @@ impl Normalisation {
         tensor
     }
 
-    fn packed(&self, pixels: &[u8], packing: Packing, tensor: &mut [f32]) {
+    fn packed(&self, pixels: &[u8], packing: Channels, tensor: &mut [f32]) {
         let area = tensor.len() / 3;
         for (channel, values) in tensor.chunks_exact_mut(area).enumerate() {
             let (table, offset) = (&self.table[channel], packing.rgb[channel]);
@@ -174,8 +175,8 @@ impl YuvCoefficients {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{PixelFormat, Plane, YuvMatrix};
     use super::*;
+    use crate::frame::{PixelFormat, Plane, YuvMatrix};
 
     const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
     const STD: [f32; 3] = [0.229, 0.224, 0.225];

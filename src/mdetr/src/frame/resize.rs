@@ -17,7 +17,8 @@ use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x2, U8x3, U8x4};
 use fast_image_resize::{FilterType, PixelTrait, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
-use super::{Frame, Packing, PixelFormat, Plane};
+use super::format::{Channels, PixelFormat};
+use super::pixels::{Frame, Plane};
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
@@ -28,7 +29,7 @@ const KEPT_BYTES: usize = 16 << 20;
 
 /// A frame resized, before normalisation.
 pub(super) enum Resized<'a> {
-    Packed(&'a [u8], Packing),
+    Packed(&'a [u8], Channels),
     Gray(&'a [u8]),
     Yuv([&'a [u8]; 3]),
 }

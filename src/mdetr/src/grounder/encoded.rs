@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use mdetr_grounding::{QuerySet, Span};
+
 use crate::bundle::Captions;
-use crate::ground::packed::Words;
-use crate::query::{Member, Pack, Packing, QuerySet, Span, pack};
+use crate::decode::packed::Words;
+use crate::pack::{Member, Pack, Packing, pack};
 use crate::text::{Normalised, TextEncoder, TextMemory, Tokens};
 
 /// Queries with their encoded texts, ready to be answered: [`Grounder::encode`](super::Grounder::encode).

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Condvar, Mutex};
 
 use crate::bundle::Network;
-use crate::sync::locked;
+use mdetr_engine::locked;
 
 /// Channels of an attention head in DETR, MDETR and their released checkpoints, and in ours.
 const HEAD_WIDTH: usize = 32;

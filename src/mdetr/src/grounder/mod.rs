@@ -1,13 +1,14 @@
 //! The public face: load a bundle, register standing queries, ground frames.
 
+mod bound;
+mod check;
 mod encoded;
 mod memory;
 mod model;
 mod network;
 mod options;
-mod plans;
+mod positions;
 mod prepared;
-mod stats;
 #[cfg(test)]
 mod tests;
 mod trial;
@@ -17,26 +18,24 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
+pub use check::check_bundle;
 pub use encoded::Encoded;
-#[cfg(feature = "tensorrt")]
-pub(crate) use network::MOST_TEXTS;
 pub use options::GrounderOptions;
-pub(crate) use stats::Counters;
-pub use stats::Stats;
 pub use trial::{TriedPlan, try_plans};
 
+use mdetr_engine::{EngineError, EngineInfo, OptionError, PlanWatcher, locked};
+use mdetr_grounding::{Detection, Grounding, Query, QueryResult, QuerySet, Rle, Span};
+
 use crate::bundle::{Bundle, Manifest};
-use crate::engine::{EngineInfo, PlanWatcher};
-use crate::error::{EngineError, Error};
+use crate::counters::{Counters, Stats};
+use crate::decode::masks::{self, Map};
+use crate::decode::packed::{Words, split};
+use crate::decode::{Decoding, RawOutputs};
+use crate::error::Error;
 use crate::frame::{Frame, InputPolicy, MAX_SIDE, check_size};
-use crate::ground::masks::{self, Map};
-use crate::ground::packed::{Words, split};
-use crate::ground::{Decoding, Detection, Grounding, QueryResult, RawOutputs};
-use crate::query::{Pack, Packing, Query, QuerySet, Span};
-use crate::sync::locked;
+use crate::pack::{Pack, Packing};
 use crate::text::{Normalised, TextMemory};
 use encoded::{Asking, Caption, packs};
-use mdetr_rle::Rle;
 use model::Model;
 use network::{Fused, FusionShape, MaskLogits, Seen, SizePlan};
 use prepared::Prepared;
@@ -113,7 +112,7 @@ impl Grounder {
     ) -> Result<Grounder, Error> {
         let manifest = bundle.manifest();
         let threshold = |option, given: Option<f32>, default| match given {
-            Some(given) if !(0.0..=1.0).contains(&given) => Err(Error::Option {
+            Some(given) if !(0.0..=1.0).contains(&given) => Err(OptionError {
                 option,
                 expected: "0 to 1",
                 found: given.to_string(),
@@ -141,11 +140,11 @@ impl Grounder {
                 manifest.input_policy().with_short_side(short)
             }
             Some(short) => {
-                return Err(Error::Option {
+                return Err(Error::from(OptionError {
                     option: "short_side",
                     expected: "1 to 16384",
                     found: short.to_string(),
-                });
+                }));
             }
         };
         Ok(Grounder {

@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use mdetr_engine::registry::Registry;
+use mdetr_engine::{Engine, TensorRtOptions};
+
 use super::network::Network;
-use super::{Bundle, GrounderOptions};
-use crate::bundle::Manifest;
-use crate::engine::{self, Engine, TensorRtOptions};
+use super::options::GrounderOptions;
+use crate::bundle::{Bundle, Manifest};
+use crate::decode::answers::Answering;
 use crate::error::Error;
 use crate::frame::Normalisation;
-use crate::ground::answers::Answering;
-use crate::registry::Registry;
 use crate::text::TextEncoder;
 
 /// A loaded bundle.
@@ -27,19 +28,22 @@ pub(super) struct Model {
 impl Model {
     pub(super) fn load(bundle: Bundle, options: &GrounderOptions) -> Result<Model, Error> {
         let precision = &bundle.manifest().precision;
-        let engine = engine::open(options.engine, precision, &options.tensorrt)?;
+        let engine = mdetr_engine::open(options.engine, precision, &options.tensorrt)?;
         let text = TextEncoder::new(
             bundle.clone(),
             options.text_cache_entries,
             options.text_cache_dir.as_deref(),
             options.text_cache_bytes,
         )?;
+        let words = bundle.answer_words()?;
+        let answers = bundle.manifest().answers.as_ref();
+        let answering = answers.map(|answers| Answering::new(answers, words));
         let input = &bundle.manifest().input;
         Ok(Model {
             normalisation: Normalisation::new(input.mean, input.std),
             text,
             network: Network::load(&bundle, engine.as_ref())?,
-            answering: bundle.answering()?,
+            answering,
             engine,
             bundle,
         })

@@ -6,14 +6,17 @@ use std::sync::{Arc, Mutex};
 
 use lru::LruCache;
 
+use mdetr_engine::{
+    Constant, Data, Engine, EngineError, Graph, InputShape, InputType, MOST_TEXTS, Plan, Tensor,
+    View, locked,
+};
+
+use super::bound::BoundPlans;
 use super::memory::Share;
-use super::plans::PlanCache;
+use super::positions::sine_positions;
 use crate::bundle::{Bundle, FUSION_GRAPH, MASK_GRAPH, Network as Sizes, VISION_GRAPH};
-use crate::engine::{Constant, Data, Engine, Graph, InputShape, InputType, Plan, Tensor, View};
-use crate::error::{EngineError, Error};
-use crate::ground::answers::{AnswerLogits, heads};
-use crate::ground::sine_positions;
-use crate::sync::locked;
+use crate::decode::answers::AnswerLogits;
+use crate::error::Error;
 use crate::text::TextMemory;
 
 /// The network without its text encoder.
@@ -69,7 +72,7 @@ impl Texts {
 struct Stage<K: Hash + Eq, V> {
     path: String,
     graph: Box<dyn Graph>,
-    plans: PlanCache<K, V>,
+    plans: BoundPlans<K, V>,
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> Stage<K, V> {
@@ -79,7 +82,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Stage<K, V> {
         const MOST: usize = 32;
         let source = bundle.graph(name)?;
         let plans = (BYTES / source.onnx.len().max(1)).clamp(least, MOST);
-        let plans = PlanCache::new(NonZeroUsize::new(plans).unwrap_or(NonZeroUsize::MIN));
+        let plans = BoundPlans::new(NonZeroUsize::new(plans).unwrap_or(NonZeroUsize::MIN));
         Ok(Stage {
             path: source.path.clone(),
             graph: engine.load(source)?,
@@ -141,8 +144,6 @@ pub(crate) struct MaskShape {
 
 /// Most objects that the mask graph takes at once: the maps are large.
 pub(super) const MOST_OBJECTS: usize = 8;
-/// Most texts that an engine takes in one run of the fusion graph.
-pub(crate) const MOST_TEXTS: usize = 8;
 /// The fusion graph's output that the mask graph is fed with.
 const MEMORY: &str = "memory";
 
@@ -181,7 +182,7 @@ impl Network {
         Ok(Network {
             sizes: manifest.network.clone(),
             pyramid: bundle.pyramid()?,
-            answer_heads: manifest.answers.as_ref().map_or(&[], |a| heads(a.kind)),
+            answer_heads: manifest.answers.as_ref().map_or(&[], |a| a.kind.heads()),
             vision: Stage::load(bundle, VISION_GRAPH, engine, 2)?,
             fusion: Stage::load(bundle, FUSION_GRAPH, engine, 8)?,
             mask,

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::engine::{EngineKind, TensorRtOptions};
-use crate::query::Packing;
+use mdetr_engine::{EngineKind, TensorRtOptions};
+
+use crate::pack::Packing;
 
 /// How a [`Grounder`](super::Grounder) is set up.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::memory::{self, Footprint};
 use super::network::{MOST_OBJECTS, SizePlan};
 use super::{Grounder, GrounderOptions};
-use crate::error::{Error, FrameError};
-use crate::sync::locked;
+use crate::error::Error;
+use crate::frame::FrameError;
+use mdetr_engine::locked;
 
 /// What is known of a frame size.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::engine::{Data, EngineKind, Tensor};
+use mdetr_engine::{Data, EngineKind, Tensor};
 
 fn bundle() -> PathBuf {
     std::env::var_os("MDETR_TEST_BUNDLE").map_or_else(

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::engine::{PlanWatcher, TensorRtOptions};
+use mdetr_engine::{PlanWatcher, TensorRtOptions};
+
 use crate::error::Error;
 
 /// A plan that was built, checked and dropped.
@@ -36,8 +37,8 @@ pub fn try_plans(
     #[cfg(not(feature = "tensorrt"))]
     {
         let _ = (dir, size, watcher);
-        crate::engine::open(crate::engine::EngineKind::TensorRt, "fp32", options)
-            .map(|_| Vec::new())
+        mdetr_engine::open(mdetr_engine::EngineKind::TensorRt, "fp32", options)?;
+        Ok(Vec::new())
     }
 }
 
@@ -45,13 +46,11 @@ pub fn try_plans(
 mod enabled {
     use std::time::Instant;
 
-    use mdetr_tensorrt::{Element, IoTensor};
+    use mdetr_engine::tensorrt::{Element, IoTensor, NAME, open_library, ranges, try_build};
+    use mdetr_engine::{EngineError, EngineKind, InputShape, InputType, check_precision};
 
     use super::*;
     use crate::bundle::{Bundle, FUSION_GRAPH, Interface, MASK_GRAPH, TEXT_GRAPH, VISION_GRAPH};
-    use crate::engine::tensorrt::{NAME, open_library, ranges, try_build};
-    use crate::engine::{EngineKind, InputShape, InputType, check_precision};
-    use crate::error::EngineError;
     use crate::frame::check_size;
     use crate::grounder::network::{
         FusionShape, MaskShape, fusion_inputs, grid, mask_inputs, vision_inputs,
@@ -88,7 +87,7 @@ mod enabled {
                 EngineError::Plan {
                     engine: NAME,
                     graph: source.path,
-                    shapes: crate::engine::describe(inputs),
+                    shapes: mdetr_engine::describe(inputs),
                     message,
                 }
             })?;

@@ -4,12 +4,10 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
+use mdetr_engine::CacheError;
+use mdetr_engine::disk::{self, Directory, Found, Lookup, hex};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
-
-use crate::bundle::hex;
-use crate::disk::{self, Directory, Found};
-use crate::error::CacheError;
 
 /// Part of every key: raised when the format or the meaning of entries changes.
 const FORMAT: &str = "mdetr text memory 1";
@@ -27,15 +25,6 @@ pub(super) fn key(text_graph: &str, tokenizer: &str, text: &str) -> String {
     disk::key(FORMAT, &[text_graph, tokenizer, text])
 }
 
-/// What an entry is worth.
-#[derive(Debug, PartialEq)]
-pub(super) enum Lookup {
-    Found(Vec<f32>),
-    Missing,
-    /// There is a file, but not one to trust.
-    Damaged,
-}
-
 /// A directory that several processes may use at once.
 #[derive(Debug)]
 pub(super) struct DiskCache(Directory);
@@ -47,7 +36,7 @@ impl DiskCache {
     }
 
     /// The entry's values if it is sound and has this shape. Marks it as used.
-    pub(super) fn get(&self, key: &str, text: &str, shape: [usize; 2]) -> Lookup {
+    pub(super) fn get(&self, key: &str, text: &str, shape: [usize; 2]) -> Lookup<Vec<f32>> {
         let values = (shape[0] * shape[1]) as u64;
         let decoded = match self.0.read(key, MAX_HEADER + 4 * values) {
             Found::Bytes(bytes) => decode(&bytes, key, text, shape),

@@ -11,13 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use lru::LruCache;
+use mdetr_engine::disk::Lookup;
+use mdetr_engine::{Engine, EngineError, Graph, InputShape, InputType, Plan, View, locked};
+use mdetr_grounding::QueryError;
 
 use crate::bundle::{Bundle, TEXT_GRAPH, TOKENIZER};
-use crate::engine::{Engine, Graph, InputShape, InputType, Plan, View};
-use crate::error::{EngineError, Error, QueryError};
-use crate::grounder::Counters;
-use crate::sync::locked;
-use cache::{DiskCache, Lookup};
+use crate::counters::Counters;
+use crate::error::Error;
+use cache::DiskCache;
 pub(crate) use normal::Normalised;
 use tokenizer::TextTokenizer;
 pub(crate) use tokenizer::Tokens;

@@ -1,7 +1,8 @@
 //! Texts as a model was trained on them.
 
+use mdetr_grounding::Span;
+
 use crate::bundle::Case;
-use crate::query::Span;
 
 /// A text as the tokenizer takes it, and what of the text that was typed its code points come of.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use mdetr_engine::guard;
+use mdetr_grounding::query::excerpt;
+use mdetr_grounding::{QueryError, Span};
 use tokenizers::Tokenizer;
 
-use crate::engine::guard;
-use crate::error::{BundleError, QueryError};
-use crate::query::{Span, excerpt};
+use crate::bundle::BundleError;
 
 /// A tokenised text.
 #[derive(Debug, Clone, PartialEq, Eq)]

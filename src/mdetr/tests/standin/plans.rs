@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use mdetr::engine::plan_cache::PlanCache;
+use mdetr::plan_cache::PlanCache;
 use mdetr::{EngineMessage, LogLevel, PlanEvent, set_engine_log};
 use mdetr_tensorrt_standin::Failure;
 

@@ -1,0 +1,44 @@
+//! What runs ONNX graphs: a small trait, and engines behind it.
+//!
+//! [`open`] gives the engine of a kind. It loads graphs ([`Engine::load`]), a graph is bound to shapes
+//! ([`Graph::plan`]), and a plan is run with tensors ([`Plan::run`]). TensorRT's plans take long to make, so
+//! they are kept in a directory ([`plan_cache`]) and told of ([`PlanEvent`]).
+
+mod constant;
+pub mod disk;
+mod error;
+mod events;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+mod graph;
+mod guard;
+mod log;
+#[cfg(feature = "onnxruntime")]
+mod onnxruntime;
+mod open;
+mod options;
+pub mod plan_cache;
+pub mod registry;
+#[cfg(any(feature = "tensorrt", test))]
+mod standby;
+mod sync;
+mod tensor;
+#[cfg(feature = "tensorrt")]
+pub mod tensorrt;
+mod tract;
+#[cfg(any(feature = "tensorrt", test))]
+mod watchers;
+
+pub use constant::Constant;
+pub use error::{CacheError, EngineError, OpenError, OptionError};
+pub use events::{PlanEvent, PlanWatcher};
+pub use graph::{
+    Engine, EngineInfo, Graph, GraphCounts, GraphSource, InputShape, InputType, MOST_TEXTS, Plan,
+    Varying, describe,
+};
+pub use guard::guard;
+pub use log::{EngineLog, EngineMessage, LogLevel, set_engine_log};
+pub use open::{check_precision, open};
+pub use options::{EngineKind, Precision, TensorRtOptions};
+pub use sync::locked;
+pub use tensor::{Data, Resident, Tensor, View};

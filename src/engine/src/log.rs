@@ -1,0 +1,41 @@
+//! What engines log.
+
+use std::sync::Arc;
+
+/// How grave a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum LogLevel {
+    /// What was asked for failed; the call that asked says so too.
+    Error,
+    /// It worked, but perhaps not as wanted.
+    Warning,
+    /// What the engine is at.
+    Info,
+    /// More than most want to know.
+    Debug,
+}
+
+/// A message of an engine's library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EngineMessage<'a> {
+    /// How grave it is.
+    pub level: LogLevel,
+    /// Path of the graph that a plan was being built of, if it is known.
+    pub graph: Option<&'a str>,
+    /// The library's words.
+    pub text: &'a str,
+}
+
+/// Hears messages, on whichever thread an engine logs.
+pub type EngineLog = Arc<dyn Fn(&EngineMessage) + Send + Sync>;
+
+/// Lets `log` hear what TensorRT logs in this process, in the place of whoever did before. Without it only
+/// errors are told, by the calls that fail.
+pub fn set_engine_log(log: Option<EngineLog>) {
+    #[cfg(feature = "tensorrt")]
+    crate::tensorrt::set_log(log);
+    #[cfg(not(feature = "tensorrt"))]
+    drop(log);
+}

@@ -1,0 +1,17 @@
+//! The words of grounding: queries, spans, boxes, detections, results, masks, and the report of a frame.
+//!
+//! Whoever asks questions or reads results needs this crate and no more: there is no engine in it, no
+//! video and no file. [`Query`] explains brackets; [`Grounding`] is what was found in a frame;
+//! [`report`] writes it as a line of JSON.
+
+pub mod bbox;
+pub mod query;
+pub mod report;
+pub mod result;
+pub mod rle;
+
+pub use bbox::BBox;
+pub use query::{Query, QueryError, QuerySet, Span};
+pub use report::FrameInfo;
+pub use result::{Answer, Detection, Grounding, Phrase, QueryResult};
+pub use rle::{CompressedRle, Rle};
