@@ -63,7 +63,7 @@ impl<'a> Evaluator<'a> {
     /// There is no such picture.
     pub fn picture(&self, frame: &Frame, index: usize) -> Result<Vec<Judged>, mdetr::Error> {
         let asked = &self.captions[index];
-        let found = self.grounder.ground_with_outputs(frame, asked)?;
+        let found = self.grounder.ground_encoded(frame, asked)?;
         let manifest = self.grounder.manifest();
         let abilities = Abilities {
             answers: manifest.answers.is_some(),

@@ -140,7 +140,7 @@ impl ModelArgs {
                     let frame = Frame::rgb(image.width(), image.height(), &image)?;
                     let mut prediction = Prediction::new(id.as_str());
                     let (mut boxes, mut scores, mut categories) = (vec![], vec![], vec![]);
-                    let outputs = grounder.outputs_encoded(&frame, &encoded)?;
+                    let outputs = grounder.outputs(&frame, &encoded)?;
                     for (outputs, (category, _)) in outputs.iter().zip(prompts) {
                         boxes.extend(boxes_of(outputs, &frame));
                         scores.extend(scores_of(outputs));
@@ -195,12 +195,12 @@ fn answer(
     let frame = Frame::rgb(image.width(), image.height(), &image)?;
     let found: Vec<(Option<QueryResult>, RawOutputs)> = match wanted {
         Wanted::Masks => grounder
-            .ground_with_outputs(&frame, encoded)?
+            .ground_encoded(&frame, encoded)?
             .into_iter()
             .map(|(result, outputs)| (Some(result), outputs))
             .collect(),
         _ => grounder
-            .outputs_encoded(&frame, encoded)?
+            .outputs(&frame, encoded)?
             .into_iter()
             .map(|outputs| (None, outputs))
             .collect(),

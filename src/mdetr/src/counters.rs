@@ -29,7 +29,7 @@ pub struct Stats {
     /// Runs of the mask graph.
     pub mask_runs: u64,
     /// Plans that TensorRT runs as CUDA graphs: like the next two, of all grounders that
-    /// [share](crate::Grounder::load_shared) the model.
+    /// [share](crate::GrounderOptions::share_model) the model.
     pub graph_captures: u64,
     /// CUDA graphs that could not be captured: the plan ran without, and it is tried again later.
     pub graph_capture_failures: u64,

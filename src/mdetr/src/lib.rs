@@ -32,6 +32,7 @@
 //! [`report`] writes what was found as JSON lines.
 
 pub mod bundle;
+mod check;
 mod counters;
 mod decode;
 mod error;
@@ -43,11 +44,12 @@ mod pack;
 mod text;
 
 pub use bundle::{Bundle, BundleError, Manifest};
+pub use check::check_bundle;
 pub use counters::Stats;
 pub use decode::RawOutputs;
 pub use error::Error;
 pub use frame::{Colorimetry, Frame, FrameError, PixelFormat, Plane, YuvMatrix, YuvRange};
-pub use grounder::{Encoded, Grounder, GrounderOptions, TriedPlan, check_bundle, try_plans};
+pub use grounder::{Encoded, Grounder, GrounderOptions, Settings, TriedPlan, try_plans};
 pub use mdetr_engine::plan_cache;
 pub use mdetr_engine::{
     CacheError, EngineError, EngineInfo, EngineKind, EngineLog, EngineMessage, LogLevel,

@@ -29,9 +29,7 @@ fn ground(grounder: &Grounder, scene: &image::RgbImage, texts: &[&str]) -> Vec<Q
 fn outputs(grounder: &Grounder, texts: &[&str]) -> Vec<RawOutputs> {
     grounder.set_queries(queries(texts)).unwrap();
     let rgb = common::picture(64, 48);
-    grounder
-        .outputs(&Frame::rgb(64, 48, &rgb).unwrap())
-        .unwrap()
+    common::outputs(grounder, &Frame::rgb(64, 48, &rgb).unwrap()).unwrap()
 }
 
 /// The bundled model with another line on the case of captions in its manifest, or none.
@@ -82,7 +80,7 @@ fn phrases_are_whole_words_where_tokens_are_bytes() {
                 phrases += 1;
             }
             let frame = Frame::rgb(scene.width(), scene.height(), &scene).unwrap();
-            let tokens = grounder.outputs(&frame).unwrap().remove(0).tokens;
+            let tokens = common::outputs(&grounder, &frame).unwrap().remove(0).tokens;
             let ends = tokens.iter().flatten().map(|token| token.end);
             cut += ends.filter(|end| !bounds.contains(end)).count();
         }
@@ -93,8 +91,10 @@ fn phrases_are_whole_words_where_tokens_are_bytes() {
 #[test]
 fn the_bundled_models_phrases_are_whole_words() {
     let grounder = grounder();
-    grounder.set_score_threshold(0.05);
-    grounder.set_phrase_threshold(0.02);
+    grounder.change_settings(|settings| {
+        settings.score_threshold = 0.05;
+        settings.phrase_threshold = 0.02;
+    });
     let texts = [
         "a red cube, please",
         "the cylindrical thing beside two spheroids",

@@ -40,9 +40,7 @@ fn outputs_have_the_shapes_of_the_manifest() {
         .set_queries(queries(&["a [red cube]", "all objects"]))
         .unwrap();
     let rgb = picture(64, 48);
-    let outputs = grounder
-        .outputs(&Frame::rgb(64, 48, &rgb).unwrap())
-        .unwrap();
+    let outputs = common::outputs(&grounder, &Frame::rgb(64, 48, &rgb).unwrap()).unwrap();
     assert_eq!(outputs.len(), 2);
     for outputs in &outputs {
         assert_eq!(outputs.slots, network.slots);
@@ -77,7 +75,7 @@ fn detections_follow_thresholds_and_stay_in_the_frame() {
         .unwrap()
         .with_score_threshold(1.0)
         .unwrap();
-    grounder.set_overlap_threshold(1.0);
+    grounder.change_settings(|settings| settings.overlap_threshold = 1.0);
     assert_eq!(grounder.set_queries(vec![any("any"), none]).unwrap(), 1);
     let rgb = picture(321, 243);
     let frame = Frame::rgb(321, 243, &rgb).unwrap();
@@ -95,7 +93,7 @@ fn detections_follow_thresholds_and_stay_in_the_frame() {
         let [x0, y0, x1, y1] = detection.bbox.to_xyxy();
         assert!(x0 >= 0.0 && y0 >= 0.0 && x1 <= 321.01 && y1 <= 243.01);
     }
-    grounder.set_max_detections(3);
+    grounder.change_settings(|settings| settings.max_detections = 3);
     assert_eq!(
         grounder.ground(&frame).unwrap().queries[0].detections.len(),
         3
@@ -110,14 +108,14 @@ fn run_time_thresholds_apply_to_queries_without_their_own() {
     let frame = Frame::rgb(64, 48, &rgb).unwrap();
     let count = || grounder.ground(&frame).unwrap().queries[0].detections.len();
     let every = grounder.manifest().network.queries;
-    grounder.set_score_threshold(0.0);
+    grounder.change_settings(|settings| settings.score_threshold = 0.0);
     assert!(count() < every, "second boxes on an object are dropped");
-    grounder.set_overlap_threshold(1.0);
+    grounder.change_settings(|settings| settings.overlap_threshold = 1.0);
     assert_eq!(count(), every);
-    grounder.set_score_threshold(f32::NAN);
-    grounder.set_overlap_threshold(f32::NAN);
+    grounder.change_settings(|settings| settings.score_threshold = f32::NAN);
+    grounder.change_settings(|settings| settings.overlap_threshold = f32::NAN);
     assert_eq!(count(), every);
-    grounder.set_score_threshold(7.0);
+    grounder.change_settings(|settings| settings.score_threshold = 7.0);
     assert_eq!(count(), 0);
 }
 
@@ -132,10 +130,10 @@ fn answers_do_not_depend_on_the_other_queries() {
     let rgb = picture(160, 120);
     let frame = Frame::rgb(160, 120, &rgb).unwrap();
     grounder.set_queries(queries(&texts)).unwrap();
-    let together = grounder.outputs(&frame).unwrap();
+    let together = common::outputs(&grounder, &frame).unwrap();
     for (text, together) in texts.iter().zip(&together) {
         grounder.set_queries(queries(&[text])).unwrap();
-        let alone = grounder.outputs(&frame).unwrap();
+        let alone = common::outputs(&grounder, &frame).unwrap();
         let (logits, boxes) = difference(&alone[0], together);
         assert!(logits <= 1e-5 && boxes <= 1e-5, "{text}: {logits} {boxes}");
     }
@@ -182,7 +180,7 @@ fn every_format_is_grounded_alike() {
         let frame = Frame::new(format, width, height, &planes)
             .unwrap()
             .with_colorimetry(full);
-        grounder.outputs(&frame).unwrap().remove(0)
+        common::outputs(&grounder, &frame).unwrap().remove(0)
     };
     let reference = outputs_of(PixelFormat::Rgb, 0);
     for format in PixelFormat::ALL {
@@ -267,14 +265,17 @@ fn the_text_encoder_runs_once_for_each_text() {
         (stats.frames, stats.vision_runs, stats.fusion_runs),
         (5, 5, 15)
     );
-    let first = grounder.outputs(&frame).unwrap();
+    let first = common::outputs(&grounder, &frame).unwrap();
 
     let again = load_with_cache(cache.path());
     again.set_queries(queries(&texts)).unwrap();
     let stats = again.stats();
     assert_eq!((stats.text_encoder_loads, stats.text_encoder_runs), (0, 0));
     assert_eq!((stats.cache_memory_hits, stats.cache_disk_hits), (0, 3));
-    assert_eq!(again.outputs(&frame).unwrap()[1].logits, first[0].logits);
+    assert_eq!(
+        common::outputs(&again, &frame).unwrap()[1].logits,
+        first[0].logits
+    );
 }
 
 #[test]
@@ -386,9 +387,7 @@ fn special_tokens_in_a_text_are_plain_characters() {
         .set_queries(queries(&["a </s> cube <pad>"]))
         .unwrap();
     let rgb = picture(32, 32);
-    let outputs = grounder
-        .outputs(&Frame::rgb(32, 32, &rgb).unwrap())
-        .unwrap();
+    let outputs = common::outputs(&grounder, &Frame::rgb(32, 32, &rgb).unwrap()).unwrap();
     let special = outputs[0]
         .tokens
         .iter()
@@ -408,10 +407,7 @@ fn texts_in_any_script_are_grounded() {
     ];
     grounder.set_queries(queries(&texts)).unwrap();
     let rgb = picture(32, 32);
-    for outputs in grounder
-        .outputs(&Frame::rgb(32, 32, &rgb).unwrap())
-        .unwrap()
-    {
+    for outputs in common::outputs(&grounder, &Frame::rgb(32, 32, &rgb).unwrap()).unwrap() {
         let characters = outputs.query.text().chars().count() as u32;
         for span in outputs.tokens.iter().flatten() {
             assert!(span.start <= span.end && span.end <= characters);

@@ -23,7 +23,7 @@ fn an_absurd_short_side_is_refused_before_anything_runs() {
     let frame = Frame::rgb(640, 480, &rgb).unwrap();
     let found = [
         refused(grounder.ground(&frame)),
-        refused(grounder.outputs(&frame)),
+        refused(common::outputs(&grounder, &frame)),
         refused(grounder.prepare(640, 480)),
         refused(grounder.rehearse(640, 480)),
     ];
@@ -70,7 +70,7 @@ fn queries_change_after_a_refusal_and_other_sizes_are_answered() {
     assert!(needed >= 4 * 16384 * 4096);
     grounder.set_queries(queries(&["a ball"])).unwrap();
     assert_eq!(grounder.ground(&gray(320, 240)).unwrap().revision, 2);
-    grounder.set_masks(false);
+    grounder.change_settings(|settings| settings.masks = false);
     assert_eq!(
         grounder.ground(&gray(16384, 4096)).unwrap().queries.len(),
         1

@@ -47,7 +47,7 @@ fn outputs_agree(folder: &Path, name: &str, heads: usize) {
         grounder.set_queries(vec![query]).unwrap();
         let pixels = reference.bytes(&format!("pixels.{i}"));
         let frame = Frame::rgb(case.width, case.height, &pixels).unwrap();
-        let outputs = grounder.outputs(&frame).unwrap().remove(0);
+        let outputs = common::outputs(&grounder, &frame).unwrap().remove(0);
         let logits = most(&outputs.logits, &reference.floats(&format!("logits.{i}")));
         let boxes = reference.floats(&format!("boxes.{i}"));
         let boxes = most(outputs.boxes.as_flattened(), &boxes);
@@ -84,10 +84,10 @@ fn in_8_bit_answers_do_not_depend_on_the_other_queries() {
     let texts = ["a red cube", "ZZZZ 0000", "all cones"];
     let query = |text: &str| Query::parse(text, text).unwrap();
     grounder.set_queries(texts.map(query).to_vec()).unwrap();
-    let together = grounder.outputs(&frame).unwrap();
+    let together = common::outputs(&grounder, &frame).unwrap();
     for (text, together) in texts.into_iter().zip(together) {
         grounder.set_queries(vec![query(text)]).unwrap();
-        let alone = grounder.outputs(&frame).unwrap().remove(0);
+        let alone = common::outputs(&grounder, &frame).unwrap().remove(0);
         assert_eq!(
             (alone.logits, alone.boxes),
             (together.logits, together.boxes)
@@ -191,7 +191,7 @@ fn masks_agree(folder: &Path, name: &str) {
         grounder.set_queries(vec![query]).unwrap();
         let pixels = reference.bytes(&format!("pixels.{i}"));
         let frame = Frame::rgb(case.width, case.height, &pixels).unwrap();
-        let outputs = grounder.outputs(&frame).unwrap().remove(0);
+        let outputs = common::outputs(&grounder, &frame).unwrap().remove(0);
         let scores: Vec<f32> = outputs
             .probabilities()
             .iter()
@@ -233,17 +233,17 @@ fn masks_are_drawn_for_kept_objects_only() {
         .set_queries(vec![Query::parse("q", &case.caption).unwrap()])
         .unwrap();
     let all = grounder.ground(&frame).unwrap().queries.remove(0);
-    grounder.set_max_detections(3);
+    grounder.change_settings(|settings| settings.max_detections = 3);
     let three = grounder.ground(&frame).unwrap().queries.remove(0);
     assert_eq!(three.detections, all.detections[..3]);
-    grounder.set_masks(false);
+    grounder.change_settings(|settings| settings.masks = false);
     let bare = grounder.ground(&frame).unwrap().queries.remove(0);
     assert_eq!(bare.detections.len(), 3);
     for (bare, drawn) in bare.detections.iter().zip(&three.detections) {
         assert_eq!((bare.bbox, &bare.mask), (drawn.bbox, &None));
     }
-    grounder.set_masks(true);
-    grounder.set_score_threshold(1.0);
+    grounder.change_settings(|settings| settings.masks = true);
+    grounder.change_settings(|settings| settings.score_threshold = 1.0);
     assert!(
         grounder.ground(&frame).unwrap().queries[0]
             .detections

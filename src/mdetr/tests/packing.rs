@@ -91,7 +91,7 @@ fn only_simple_queries_share_a_caption() {
     let frame = Frame::rgb(64, 48, &rgb).unwrap();
     for (packing, captions) in [(Packing::None, 6), (Packing::Simple, 3), (Packing::All, 2)] {
         let grounder = packed(packing);
-        grounder.set_score_threshold(0.0);
+        grounder.change_settings(|settings| settings.score_threshold = 0.0);
         assert_eq!(grounder.set_queries(queries(&texts)).unwrap(), 1);
         grounder.prepare(64, 48).unwrap();
         let found = grounder.ground(&frame).unwrap();
@@ -113,7 +113,7 @@ fn a_query_alone_is_not_changed_by_packing() {
     let outputs = [Packing::None, Packing::Simple, Packing::All].map(|packing| {
         let grounder = packed(packing);
         grounder.set_queries(queries(&["all red balls."])).unwrap();
-        grounder.outputs(&frame).unwrap()
+        common::outputs(&grounder, &frame).unwrap()
     });
     assert_eq!(outputs[0], outputs[1]);
     assert_eq!(outputs[0], outputs[2]);
@@ -126,7 +126,7 @@ fn outputs_of_packed_queries_are_in_their_order_and_in_terms_of_their_texts() {
     grounder.set_queries(queries(&texts)).unwrap();
     let rgb = picture(160, 120);
     let frame = Frame::rgb(160, 120, &rgb).unwrap();
-    let outputs = grounder.outputs(&frame).unwrap();
+    let outputs = common::outputs(&grounder, &frame).unwrap();
     let mut best = vec![0f32; grounder.manifest().network.queries];
     for (outputs, text) in outputs.iter().zip(texts) {
         assert_eq!(outputs.query.text(), text);
@@ -183,7 +183,7 @@ fn captions_are_kept_like_any_text_and_packing_changes_with_the_queries() {
     again.set_queries(queries(&texts)).unwrap();
     let stats = again.stats();
     assert_eq!((stats.text_encoder_runs, stats.cache_disk_hits), (0, 1));
-    again.set_packing(Packing::None);
+    again.change_settings(|settings| settings.packing = Packing::None);
     assert_eq!(again.set_queries(queries(&texts)).unwrap(), 2);
     assert_eq!(again.stats().text_encoder_runs, 2);
 }

@@ -40,9 +40,11 @@ fn run(case: &Case) -> (RgbImage, RawOutputs) {
         .set_queries(vec![Query::parse("q", &case.caption).unwrap()])
         .unwrap();
     let (width, height) = picture.dimensions();
-    let outputs = grounder
-        .outputs(&Frame::rgb(width, height, picture.as_raw()).unwrap())
-        .unwrap();
+    let outputs = common::outputs(
+        &grounder,
+        &Frame::rgb(width, height, picture.as_raw()).unwrap(),
+    )
+    .unwrap();
     (picture, outputs.into_iter().next().unwrap())
 }
 

@@ -12,6 +12,7 @@ use mdetr::{Frame, Grounder, GrounderOptions};
 fn options(cache: &tempfile::TempDir) -> GrounderOptions {
     GrounderOptions {
         text_cache_dir: Some(cache.path().to_owned()),
+        share_model: true,
         ..GrounderOptions::default()
     }
 }
@@ -41,11 +42,11 @@ fn sixteen_grounders_take_the_memory_of_one() {
         grounder.ground(&frame).unwrap()
     };
     let before = resident();
-    let first = Grounder::load_shared(bundle(), options(&cache)).unwrap();
+    let first = Grounder::load(bundle(), options(&cache)).unwrap();
     let found = ground(&first);
     let one = resident().saturating_sub(before);
     // One after another: each of many threads would keep what the allocator gave it for a while.
-    let load = || Grounder::load_shared(bundle(), options(&cache)).unwrap();
+    let load = || Grounder::load(bundle(), options(&cache)).unwrap();
     let others: Vec<Grounder> = std::iter::repeat_with(load).take(15).collect();
     for other in &others {
         assert_eq!(ground(other), found);
@@ -62,20 +63,20 @@ fn sixteen_grounders_take_the_memory_of_one() {
 fn what_is_a_grounders_own_is_not_shared() {
     let _alone = alone();
     let cache = tempfile::tempdir().unwrap();
-    let one = Grounder::load_shared(bundle(), options(&cache)).unwrap();
+    let one = Grounder::load(bundle(), options(&cache)).unwrap();
     let other = GrounderOptions {
         score_threshold: Some(0.0),
         max_detections: 3,
         short_side: Some(64),
         ..options(&cache)
     };
-    let two = Grounder::load_shared(bundle(), other).unwrap();
+    let two = Grounder::load(bundle(), other).unwrap();
     assert_eq!((one.model_users(), two.model_users()), (2, 2));
     one.set_queries(queries(&["a red cube"])).unwrap();
     assert_eq!(two.queries().revision(), 0);
     two.set_queries(queries(&["all objects", "a ball"]))
         .unwrap();
-    one.set_score_threshold(1.0);
+    one.change_settings(|settings| settings.score_threshold = 1.0);
     let rgb = picture(160, 120);
     let frame = Frame::rgb(160, 120, &rgb).unwrap();
     assert!(one.ground(&frame).unwrap().queries[0].detections.is_empty());
@@ -88,18 +89,22 @@ fn what_is_a_grounders_own_is_not_shared() {
 fn other_options_and_load_have_models_of_their_own_and_the_last_frees() {
     let _alone = alone();
     let (cache, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let shared = Grounder::load_shared(bundle(), options(&cache)).unwrap();
-    let elsewhere = Grounder::load_shared(bundle(), options(&other)).unwrap();
-    let alone = Grounder::load(bundle(), options(&cache)).unwrap();
+    let shared = Grounder::load(bundle(), options(&cache)).unwrap();
+    let elsewhere = Grounder::load(bundle(), options(&other)).unwrap();
+    let unshared = GrounderOptions {
+        share_model: false,
+        ..options(&cache)
+    };
+    let alone = Grounder::load(bundle(), unshared).unwrap();
     let users = [&shared, &elsewhere, &alone].map(Grounder::model_users);
     assert_eq!(users, [1, 1, 1]);
-    let again = Grounder::load_shared(bundle(), options(&cache)).unwrap();
+    let again = Grounder::load(bundle(), options(&cache)).unwrap();
     drop(shared);
     assert_eq!(again.model_users(), 1);
     again.set_queries(queries(&["a red cube"])).unwrap();
     drop(again);
     // A new model has no text in memory.
-    let new = Grounder::load_shared(bundle(), options(&cache)).unwrap();
+    let new = Grounder::load(bundle(), options(&cache)).unwrap();
     new.set_queries(queries(&["a red cube"])).unwrap();
     let stats = new.stats();
     assert_eq!((stats.cache_memory_hits, stats.cache_disk_hits), (0, 1));
@@ -116,7 +121,11 @@ fn a_failed_load_is_not_remembered() {
     let vision = copy.path().join("vision.onnx");
     let sound = fs::read(&vision).unwrap();
     fs::write(&vision, b"rubbish").unwrap();
-    let load = || Grounder::load_shared(copy.path(), GrounderOptions::default());
+    let shared = GrounderOptions {
+        share_model: true,
+        ..GrounderOptions::default()
+    };
+    let load = || Grounder::load(copy.path(), shared.clone());
     load().unwrap_err();
     fs::write(&vision, sound).unwrap();
     assert_eq!(load().unwrap().model_users(), 1);

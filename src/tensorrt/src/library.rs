@@ -84,7 +84,8 @@ pub struct Library {
     version: Version,
     // Closed after everything that was made with them.
     _infer: Opened,
-    _parser: Option<Opened>,
+    /// Or why it cannot be used.
+    parser: Result<Opened, Error>,
 }
 
 impl fmt::Debug for Library {
@@ -198,26 +199,16 @@ impl Library {
                  update it, or build with its headers (TENSORRT_INCLUDE_DIR)"
             )));
         }
-        let parser = open_one(PARSER_VARIABLE, named_parser, &headers.candidates("parser"));
-        let parser = parser.ok().map(|(parser, _)| parser);
-        // SAFETY: the symbol has this type in all versions of the parser since TensorRT 8.6.
-        let create_parser = parser.as_ref().and_then(|parser| unsafe {
-            parser
-                .get::<unsafe extern "C" fn(*mut c_void, *mut c_void, c_int) -> *mut c_void>(
-                    b"createNvOnnxParser_INTERNAL\0",
-                )
-                .ok()
-                .map(|symbol| *symbol)
-        });
+        let parser = open_parser(named_parser, &headers.candidates("parser"));
         Ok(Library {
             entry: ffi::Entry {
                 create_builder: create_builder.ok().map(|symbol| *symbol),
                 create_runtime: Some(*create_runtime),
-                create_parser,
+                create_parser: parser.as_ref().ok().map(|(_, create)| *create),
             },
             version,
             _infer: infer,
-            _parser: parser,
+            parser: parser.map(|(opened, _)| opened),
         })
     }
 
@@ -247,22 +238,14 @@ impl Library {
         options: &BuildOptions,
         progress: &mut (dyn FnMut(Progress) -> bool + Send),
     ) -> Result<Built, Error> {
-        let missing = match self.entry {
-            ffi::Entry {
-                create_parser: None,
-                ..
-            } => Some(format!(
-                "TensorRT's ONNX parser is missing; install it beside TensorRT, or name its library \
-                 in {PARSER_VARIABLE}"
-            )),
-            ffi::Entry {
-                create_builder: None,
-                ..
-            } => Some("this is a lean TensorRT, which runs plans but builds none".to_owned()),
-            _ => None,
-        };
-        if let Some(missing) = missing {
-            return Err(Error::Library(missing));
+        if let Err(error) = &self.parser {
+            return Err(Error::Library(format!(
+                "TensorRT's ONNX parser cannot be used: {error}"
+            )));
+        }
+        if self.entry.create_builder.is_none() {
+            let lean = "this is a lean TensorRT, which runs plans but builds none";
+            return Err(Error::Library(lean.to_owned()));
         }
         let text = |text: &str| CString::new(text.replace('\0', "?")).unwrap_or_default();
         let sizes = |sizes: &[usize]| -> Vec<i64> {
@@ -407,6 +390,24 @@ fn reason(path: &str, failure: &libloading::Error) -> String {
     match words.contains(path) {
         true => words,
         false => format!("{path}: {words}"),
+    }
+}
+
+type CreateParser = unsafe extern "C" fn(*mut c_void, *mut c_void, c_int) -> *mut c_void;
+
+fn open_parser(
+    named: Option<OsString>,
+    candidates: &[String],
+) -> Result<(Opened, CreateParser), Error> {
+    let (parser, path) = open_one(PARSER_VARIABLE, named, candidates)?;
+    // SAFETY: the symbol has this type in all versions of the parser since TensorRT 8.6.
+    let create = unsafe { parser.get::<CreateParser>(b"createNvOnnxParser_INTERNAL\0") };
+    match create.map(|symbol| *symbol) {
+        Ok(create) => Ok((parser, create)),
+        Err(_) => Err(Error::Library(format!(
+            "{path} is not TensorRT's ONNX parser: it exports no createNvOnnxParser_INTERNAL; name the \
+             parser's library in {PARSER_VARIABLE}"
+        ))),
     }
 }
 

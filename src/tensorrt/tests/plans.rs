@@ -177,7 +177,8 @@ fn without_a_parser_nothing_is_built() {
     let options = BuildOptions::default();
     let error = library.build(&onnx, &path, &texts(64), &options, &mut |_| true);
     let message = error.unwrap_err().to_string();
-    assert!(message.contains("ONNX parser is missing"), "{message}");
+    assert!(message.contains("ONNX parser cannot be used"), "{message}");
+    assert!(message.contains("/nowhere/libnvonnxparser.so"), "{message}");
 }
 
 #[test]

@@ -315,11 +315,13 @@ impl Mdetr {
         let settings = self.settings();
         let by_model = grounder.manifest().thresholds;
         let or = |value: f32, default: f32| if value < 0.0 { default } else { value };
-        grounder.set_score_threshold(or(settings.score_threshold, by_model.score));
-        grounder.set_phrase_threshold(or(settings.phrase_threshold, by_model.phrase));
-        grounder.set_overlap_threshold(or(settings.overlap_threshold, by_model.overlap));
-        grounder.set_max_detections(settings.max_detections as usize);
-        grounder.set_masks(settings.masks);
+        grounder.change_settings(|changed| {
+            changed.score_threshold = or(settings.score_threshold, by_model.score);
+            changed.phrase_threshold = or(settings.phrase_threshold, by_model.phrase);
+            changed.overlap_threshold = or(settings.overlap_threshold, by_model.overlap);
+            changed.max_detections = settings.max_detections as usize;
+            changed.masks = settings.masks;
+        });
         session.set_pace(settings.inference_interval, settings.change_threshold);
     }
 }

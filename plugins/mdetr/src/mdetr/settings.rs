@@ -169,6 +169,7 @@ impl Settings {
         let threshold = |value: f32| (value >= 0.0).then_some(value);
         GrounderOptions {
             engine: self.engine.into(),
+            share_model: true,
             tensorrt: TensorRtOptions {
                 device_id: self.device_id,
                 precision: self.precision.into(),

@@ -42,7 +42,7 @@ impl Start {
     /// What goes wrong is told as an error. Gives the model, unless the element stopped meanwhile.
     pub fn run(mut self, bundle: Bundle, settings: &Settings) -> Option<Arc<Grounder>> {
         let options = settings.grounder_options();
-        let grounder = match guarded(|| Grounder::from_bundle_shared(bundle, options)) {
+        let grounder = match guarded(|| Grounder::from_bundle(bundle, options)) {
             Ok(grounder) => Arc::new(grounder),
             Err(error) => {
                 return self.fail(gst::error_msg!(gst::ResourceError::OpenRead, ("{error}")));

@@ -32,7 +32,8 @@ struct State {
 /// Encodes the queries of `settings` and makes them the standing ones; gives the revision.
 pub(super) fn apply(grounder: &Grounder, settings: &Settings) -> Result<u64, String> {
     let standing = settings.standing().map_err(|error| error.to_string())?;
-    grounder.set_packing(settings.pack_queries.into());
+    let packing = settings.pack_queries.into();
+    grounder.change_settings(|settings| settings.packing = packing);
     guarded(|| grounder.set_queries(standing))
 }
 

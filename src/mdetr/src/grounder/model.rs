@@ -6,7 +6,8 @@ use std::sync::Arc;
 use mdetr_engine::registry::Registry;
 use mdetr_engine::{Engine, TensorRtOptions};
 
-use super::network::Network;
+use super::memory::Footprint;
+use super::network::{MOST_OBJECTS, Network};
 use super::options::GrounderOptions;
 use crate::bundle::{Bundle, Manifest};
 use crate::decode::answers::Answering;
@@ -54,6 +55,21 @@ impl Model {
         static MODELS: Registry<Key, Model> = Registry::new();
         let key = Key::new(&bundle, options);
         MODELS.get_or_make(key, || Model::load(bundle, options))
+    }
+
+    /// Texts in one run of the fusion graph at most. In int8 activations of a run share a scale: one by
+    /// one, so that answers do not depend on the other queries.
+    pub(super) fn texts_at_once(&self) -> usize {
+        match self.bundle.manifest().precision.as_str() {
+            "int8" => 1,
+            _ => self.engine.texts_at_once().max(1),
+        }
+    }
+
+    /// What a frame of which the network is fed `input` takes; `masks`: masks are drawn.
+    pub(super) fn footprint(&self, frame: (u32, u32), input: (u32, u32), masks: bool) -> Footprint {
+        let objects = if masks { MOST_OBJECTS } else { 0 };
+        Footprint::new(&self.bundle.manifest().network, frame, input, objects)
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use mdetr_engine::{EngineKind, TensorRtOptions};
+use mdetr_engine::{EngineKind, OptionError, TensorRtOptions};
 
+use super::settings::Settings;
+use crate::bundle::Thresholds;
 use crate::pack::Packing;
 
 /// How a [`Grounder`](super::Grounder) is set up.
@@ -11,6 +13,12 @@ use crate::pack::Packing;
 pub struct GrounderOptions {
     /// What runs the graphs.
     pub engine: EngineKind,
+    /// Share one model, its graphs, plans and encoded texts, with the grounders of this process that load
+    /// the same bundle with this set. The last to be dropped frees it. Settings, the short side and the
+    /// memory limit are each grounder's own; where any other option differs, or the manifest has changed
+    /// since, a model of its own is loaded. Whoever asks for a model that another thread is loading
+    /// waits for that one; a failure is not remembered.
+    pub share_model: bool,
     /// For the engine TensorRT.
     pub tensorrt: TensorRtOptions,
     /// Where text encodings are kept between runs; `None`: only in memory. Several processes may
@@ -48,12 +56,44 @@ impl GrounderOptions {
     pub const SMALL_MEMORY: u64 = 256 << 20;
     /// Bytes that a machine is taken to have for a frame if it does not say: 4 GiB.
     pub const UNKNOWN_MEMORY: u64 = 4 << 30;
+
+    /// The settings to begin with; `thresholds` are the bundle's.
+    ///
+    /// # Errors
+    /// A threshold is not a probability.
+    pub(super) fn settings(&self, thresholds: &Thresholds) -> Result<Settings, OptionError> {
+        let threshold = |option, given: Option<f32>, default| match given {
+            Some(given) if !(0.0..=1.0).contains(&given) => Err(OptionError {
+                option,
+                expected: "0 to 1",
+                found: given.to_string(),
+            }),
+            given => Ok(given.unwrap_or(default)),
+        };
+        Ok(Settings {
+            score_threshold: threshold("score_threshold", self.score_threshold, thresholds.score)?,
+            phrase_threshold: threshold(
+                "phrase_threshold",
+                self.phrase_threshold,
+                thresholds.phrase,
+            )?,
+            overlap_threshold: threshold(
+                "overlap_threshold",
+                self.overlap_threshold,
+                thresholds.overlap,
+            )?,
+            max_detections: self.max_detections,
+            masks: self.masks,
+            packing: self.packing,
+        })
+    }
 }
 
 impl Default for GrounderOptions {
     fn default() -> Self {
         GrounderOptions {
             engine: EngineKind::Auto,
+            share_model: false,
             tensorrt: TensorRtOptions::default(),
             text_cache_dir: None,
             text_cache_entries: 64,

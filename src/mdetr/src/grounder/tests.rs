@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::*;
-use mdetr_engine::{Data, EngineKind, Tensor};
+use mdetr_engine::{Data, EngineError, EngineKind, Tensor};
+
+use super::network::{FusionShape, Seen};
 
 fn bundle() -> PathBuf {
     std::env::var_os("MDETR_TEST_BUNDLE").map_or_else(
@@ -15,7 +17,7 @@ fn bundle() -> PathBuf {
 fn seen(grounder: &Grounder, asked: &Encoded) -> Seen {
     let rgb: Vec<u8> = (0..64 * 48 * 3).map(|i| (i % 251) as u8).collect();
     let frame = Frame::rgb(64, 48, &rgb).unwrap();
-    grounder.see(&frame, asked).unwrap().unwrap()
+    grounder.run().see(&frame, asked).unwrap().unwrap()
 }
 
 /// The largest difference, as a share of the largest value if that is above one: logits reach 25,
@@ -90,7 +92,7 @@ fn texts_fused_in_one_run_are_as_if_fused_one_by_one() {
         let together = network.fuse(&seen, &memories, shape).unwrap();
         assert_eq!(together.len(), 3);
         for (caption, together) in asked.captions.iter().zip(together) {
-            let alone = grounder.fuse(&seen, std::slice::from_ref(caption));
+            let alone = grounder.run().fuse(&seen, std::slice::from_ref(caption));
             let alone = alone.unwrap().remove(0);
             let found = [
                 apart(&alone.logits, &together.logits),

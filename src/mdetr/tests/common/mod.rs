@@ -7,7 +7,7 @@ pub mod reference;
 
 use std::path::{Path, PathBuf};
 
-use mdetr::{EngineKind, Grounder, GrounderOptions, Query, RawOutputs};
+use mdetr::{EngineKind, Error, Frame, Grounder, GrounderOptions, Query, RawOutputs};
 
 /// The bundled model, or another one in `MDETR_TEST_BUNDLE`.
 pub fn bundle() -> PathBuf {
@@ -34,6 +34,11 @@ pub fn options() -> GrounderOptions {
 
 pub fn grounder() -> Grounder {
     Grounder::load(bundle(), options()).unwrap()
+}
+
+/// What the network says of the standing queries.
+pub fn outputs(grounder: &Grounder, frame: &Frame) -> Result<Vec<RawOutputs>, Error> {
+    grounder.outputs(frame, &grounder.standing())
 }
 
 /// Asked for all red cubes in frames of another size, with a bound on memory.

@@ -75,7 +75,8 @@ fn picture((width, height): (u32, u32), number: u32) -> Vec<u8> {
 
 fn outputs(grounder: &Grounder, size: (u32, u32), number: u32) -> Result<Vec<RawOutputs>, Error> {
     let rgb = picture(size, number);
-    grounder.outputs(&Frame::rgb(size.0, size.1, &rgb).unwrap())
+    let frame = Frame::rgb(size.0, size.1, &rgb).unwrap();
+    grounder.outputs(&frame, &grounder.standing())
 }
 
 /// Both say the same, but for the last bits.

@@ -1,13 +1,15 @@
 //! What is made and checked for a frame size before anything runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use super::memory::{self, Footprint};
-use super::network::{MOST_OBJECTS, SizePlan};
-use super::{Grounder, GrounderOptions};
-use crate::error::Error;
-use crate::frame::FrameError;
 use mdetr_engine::locked;
+
+use super::memory;
+use super::model::Model;
+use super::network::SizePlan;
+use super::options::GrounderOptions;
+use crate::error::Error;
+use crate::frame::{FrameError, InputPolicy};
 
 /// What is known of a frame size.
 #[derive(Debug, Clone)]
@@ -19,28 +21,49 @@ pub(super) struct Prepared {
     pub memory: Option<(u64, u64)>,
 }
 
-impl Grounder {
-    /// The plan of the latest size is held here, so that other grounders' sizes do not displace it.
-    pub(super) fn prepared(&self, frame: (u32, u32)) -> Result<Prepared, Error> {
-        let held = locked(&self.size).clone();
+/// How frames of a grounder are scaled, and what was made for the latest size. It is held here so that other
+/// grounders' sizes do not displace it.
+#[derive(Debug)]
+pub(super) struct Sizes {
+    policy: InputPolicy,
+    memory_limit: Option<u64>,
+    latest: Mutex<Option<Prepared>>,
+}
+
+impl Sizes {
+    pub(super) fn new(policy: InputPolicy, memory_limit: Option<u64>) -> Sizes {
+        Sizes {
+            policy,
+            memory_limit,
+            latest: Mutex::default(),
+        }
+    }
+
+    /// Width and height of the latest frame.
+    pub(super) fn latest(&self) -> Option<(u32, u32)> {
+        locked(&self.latest).as_ref().map(|size| size.frame)
+    }
+
+    /// What is known of frames of this size; `masks`: masks are drawn.
+    pub(super) fn prepared(
+        &self,
+        model: &Model,
+        frame: (u32, u32),
+        masks: bool,
+    ) -> Result<Prepared, Error> {
+        let held = locked(&self.latest).clone();
         if let Some(held) = held.filter(|held| held.frame == frame) {
             return Ok(held);
         }
         let input = self.policy.target(frame.0, frame.1);
-        let memory = self.memory(frame, input)?;
-        let plan = self.model.network.size_plan(input)?;
+        let memory = self.memory(model, frame, input, masks)?;
         let prepared = Prepared {
             frame,
-            plan,
+            plan: model.network.size_plan(input)?,
             memory,
         };
-        *locked(&self.size) = Some(prepared.clone());
+        *locked(&self.latest) = Some(prepared.clone());
         Ok(prepared)
-    }
-
-    pub(super) fn footprint(&self, frame: (u32, u32), input: (u32, u32)) -> Footprint {
-        let objects = if self.draws_masks() { MOST_OBJECTS } else { 0 };
-        Footprint::new(&self.manifest().network, frame, input, objects)
     }
 
     /// Bytes that the network takes if it is fed `input` of a frame, and that it may take; none if that
@@ -50,11 +73,13 @@ impl Grounder {
     /// It would take more than it may.
     fn memory(
         &self,
+        model: &Model,
         frame: (u32, u32),
         input: (u32, u32),
+        masks: bool,
     ) -> Result<Option<(u64, u64)>, FrameError> {
-        let footprint = self.footprint(frame, input);
-        let needed = footprint.peak(self.texts_at_once());
+        let footprint = model.footprint(frame, input, masks);
+        let needed = footprint.peak(model.texts_at_once());
         let limit = match self.memory_limit {
             Some(limit) => limit,
             None if needed <= GrounderOptions::SMALL_MEMORY => return Ok(None),

@@ -2,10 +2,10 @@
 
 use mdetr_grounding::Query;
 
-use super::{Grounder, GrounderOptions};
 use crate::bundle::Bundle;
 use crate::error::Error;
 use crate::frame::Frame;
+use crate::grounder::{Grounder, GrounderOptions};
 
 /// Checks what [`Bundle::open`] leaves for later: hashes every file, whatever its size, reads the
 /// tokenizer, and has the engine load every graph and ground a small frame.

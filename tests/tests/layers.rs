@@ -1,0 +1,126 @@
+//! Dependencies between the crates of the workspace point down, and the lower ones stay small.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// The crates from the lowest to the highest: each may depend on those before it.
+const LAYERS: [&str; 13] = [
+    "mdetr-grounding",
+    "mdetr-track",
+    "mdetr-draw",
+    "mdetr-scenes",
+    "mdetr-eval",
+    "mdetr-tensorrt-standin",
+    "mdetr-tensorrt",
+    "mdetr-engine",
+    "mdetr",
+    "mdetr-cli",
+    "gst-plugin-mdetr",
+    "mdetr-bench",
+    "mdetr-tests",
+];
+
+/// What runs networks.
+const ENGINES: [&str; 5] = [
+    "mdetr-engine",
+    "mdetr-tensorrt",
+    "ort",
+    "tokenizers",
+    "tract",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn cargo(args: &[&str]) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(args)
+        .args(["--offline", "--locked"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(
+        output.status.success(),
+        "cargo {args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("cargo writes UTF-8")
+}
+
+/// For each crate of the workspace the others that it depends on, tests included.
+fn members() -> BTreeMap<String, Vec<String>> {
+    let metadata = cargo(&["metadata", "--format-version", "1", "--no-deps"]);
+    let metadata: Value = serde_json::from_str(&metadata).expect("cargo writes JSON");
+    let name = |value: &Value| value["name"].as_str().expect("a name").to_owned();
+    let packages = metadata["packages"].as_array().expect("a list");
+    packages
+        .iter()
+        .map(|package| {
+            let dependencies = package["dependencies"].as_array().expect("a list");
+            let inside = dependencies.iter().filter(|d| !d["path"].is_null());
+            (name(package), inside.map(name).collect())
+        })
+        .collect()
+}
+
+/// Names of all crates that `package` compiles, with all its features but `tensorrt`, which needs headers.
+fn tree(package: &str) -> BTreeSet<String> {
+    let listed = cargo(&["tree", "-p", package, "-e", "normal", "--prefix", "none"]);
+    let names = listed.lines().filter_map(|line| line.split(' ').next());
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn dependencies_point_down() {
+    let rank: BTreeMap<&str, usize> = LAYERS.iter().enumerate().map(|(i, n)| (*n, i)).collect();
+    let members = members();
+    for (package, dependencies) in &members {
+        let own = rank.get(package.as_str());
+        let own = own.unwrap_or_else(|| panic!("{package}: give it a place in LAYERS"));
+        for dependency in dependencies {
+            assert!(
+                rank[dependency.as_str()] < *own,
+                "{package} depends on {dependency}, which is above it in LAYERS"
+            );
+        }
+    }
+    assert_eq!(
+        members.len(),
+        LAYERS.len(),
+        "LAYERS names a crate that is gone"
+    );
+}
+
+#[test]
+fn who_reads_results_compiles_no_engine() {
+    for package in [
+        "mdetr-grounding",
+        "mdetr-track",
+        "mdetr-draw",
+        "mdetr-scenes",
+        "mdetr-eval",
+    ] {
+        let compiled = tree(package);
+        assert!(compiled.contains("serde"), "{package}: {compiled:?}");
+        for engine in ENGINES {
+            assert!(!compiled.contains(engine), "{package} compiles {engine}");
+        }
+    }
+    assert!(tree("mdetr").contains("tract"));
+}
+
+#[test]
+fn only_the_plugin_and_what_is_above_it_knows_gstreamer() {
+    let plugin = LAYERS.iter().position(|name| *name == "gst-plugin-mdetr");
+    for package in &LAYERS[..plugin.expect("the plugin is a layer")] {
+        assert!(
+            !tree(package).contains("gstreamer"),
+            "{package} compiles gstreamer"
+        );
+    }
+    assert!(tree("gst-plugin-mdetr").contains("gstreamer"));
+}
