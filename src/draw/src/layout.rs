@@ -1,8 +1,10 @@
 //! Where boxes and labels come to lie, in whole pixels of the picture.
 
 use crate::colour::{self, Colour};
+use crate::rect::Rect;
 use crate::shade::Shade;
-use crate::{Drawing, LegendLine, Mark, Style};
+use crate::style::Style;
+use crate::{Drawing, LegendLine, Mark};
 
 /// Picture height over font size when the font description has no size.
 const HEIGHT_PER_FONT_SIZE: f64 = 32.0;
@@ -12,33 +14,6 @@ const FONT_SIZES: (f64, f64) = (10.0, 40.0);
 const SIDE_PER_LINE_WIDTH: f64 = 200.0;
 /// Longest text drawn, in characters; what is longer could only be ellipsized anyway.
 const MAX_LABEL_CHARS: usize = 200;
-
-/// A rectangle in whole pixels.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Rect {
-    pub x: f64,
-    pub y: f64,
-    pub width: f64,
-    pub height: f64,
-}
-
-impl Rect {
-    pub fn overlaps(&self, other: &Rect) -> bool {
-        self.x < other.x + other.width
-            && other.x < self.x + self.width
-            && self.y < other.y + other.height
-            && other.y < self.y + self.height
-    }
-
-    pub fn grown(&self, by: f64) -> Rect {
-        Rect {
-            x: self.x - by,
-            y: self.y - by,
-            width: self.width + 2.0 * by,
-            height: self.height + 2.0 * by,
-        }
-    }
-}
 
 /// The outline of a box: `rect` is its outer edge.
 #[derive(Debug, Clone)]

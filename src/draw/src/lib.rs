@@ -22,96 +22,26 @@
 //! # Ok::<(), mdetr_draw::Error>(())
 //! ```
 
+mod annotate;
 mod colour;
 mod drawing;
+mod error;
 mod fonts;
 mod layout;
 mod patch;
+mod rect;
 mod render;
 mod shade;
+mod style;
 
 pub use colour::Colour;
 pub use drawing::{Drawing, LegendLine, Mark};
+pub use error::{Error, MAX_SIZE};
 pub use fonts::{NO_FONTS, has_fonts};
 pub use patch::Patch;
+pub use style::Style;
 
 use mdetr_grounding::Grounding;
-
-/// Widest and highest picture that can be drawn on, in pixels (cairo's limit).
-pub const MAX_SIZE: u32 = 32_767;
-
-/// Why nothing was drawn.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The picture is empty or too large.
-    #[error("cannot draw on {width}x{height} pixels: both sides must be 1 to {MAX_SIZE}")]
-    Size {
-        /// Width asked for.
-        width: u32,
-        /// Height asked for.
-        height: u32,
-    },
-    /// The pixels do not fill the picture.
-    #[error(
-        "{width}x{height} packed RGB pixels take {expected} bytes, but {found} were given: pass rows without padding"
-    )]
-    Pixels {
-        /// Width of the picture.
-        width: u32,
-        /// Height of the picture.
-        height: u32,
-        /// `3 * width * height`.
-        expected: usize,
-        /// Bytes given.
-        found: usize,
-    },
-    /// cairo refused, most often because the context was in an error state before.
-    #[error("cairo: {0}")]
-    Cairo(String),
-}
-
-impl From<cairo::Error> for Error {
-    fn from(error: cairo::Error) -> Error {
-        Error::Cairo(error.to_string())
-    }
-}
-
-impl From<cairo::BorrowError> for Error {
-    fn from(error: cairo::BorrowError) -> Error {
-        Error::Cairo(error.to_string())
-    }
-}
-
-/// How marks are drawn.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Style {
-    /// Width of box outlines in pixels; 0: chosen from the size of the picture.
-    pub line_width: f64,
-    /// Pango font description; without a size, the size is chosen from that of the picture.
-    pub font: String,
-    /// Write the score behind the phrase.
-    pub show_scores: bool,
-    /// Write the track id before the phrase.
-    pub show_tracks: bool,
-    /// Tint and outline masks.
-    pub show_masks: bool,
-    /// List queries with nothing found in the lower left corner.
-    pub show_absent: bool,
-}
-
-impl Default for Style {
-    fn default() -> Style {
-        Style {
-            line_width: 0.0,
-            font: "Sans Bold".into(),
-            show_scores: true,
-            show_tracks: true,
-            show_masks: true,
-            show_absent: false,
-        }
-    }
-}
 
 /// Draws `grounding` on a picture of `width` x `height` user units whose top left corner is the origin.
 ///

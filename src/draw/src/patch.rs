@@ -3,9 +3,12 @@
 //! A frame with a few outlines is nearly empty: painting and blending only what is touched costs a
 //! fraction of a full-size overlay.
 
-use crate::layout::{Layout, Rect, lay_out};
-use crate::render::{check_size, paint};
-use crate::{Drawing, Error, Style};
+use crate::Drawing;
+use crate::error::{Error, check_size};
+use crate::layout::{Layout, lay_out};
+use crate::rect::Rect;
+use crate::render::paint;
+use crate::style::Style;
 
 /// Side of the cells in which touched area is counted, in pixels.
 const CELL: u32 = 32;

@@ -1,8 +1,11 @@
 //! Painting with cairo.
 
-use crate::layout::{Label, Layout, Outline, RIM, Rect, lay_out};
+use crate::Drawing;
+use crate::error::Error;
+use crate::layout::{Label, Layout, Outline, RIM, lay_out};
+use crate::rect::Rect;
 use crate::shade::Shade;
-use crate::{Drawing, Error, MAX_SIZE, Style};
+use crate::style::Style;
 
 /// Opacity of the rim around outlines.
 const RIM_ALPHA: f64 = 0.45;
@@ -22,55 +25,6 @@ impl Drawing {
             return Ok(());
         }
         paint(cr, &lay_out(self, width, height, style), None)
-    }
-
-    /// Draws on packed RGB pixels, rows without padding.
-    pub fn annotate_rgb(
-        &self,
-        width: u32,
-        height: u32,
-        rgb: &mut [u8],
-        style: &Style,
-    ) -> Result<(), Error> {
-        check_size(width, height)?;
-        let expected = width as usize * height as usize * 3;
-        if rgb.len() != expected {
-            return Err(Error::Pixels {
-                width,
-                height,
-                expected,
-                found: rgb.len(),
-            });
-        }
-        let row_bytes = width as usize * 3;
-        for patch in self.patches(width, height, style)? {
-            let left = patch.x as usize * 3;
-            let rows = rgb.chunks_exact_mut(row_bytes).skip(patch.y as usize);
-            for (row, source) in rows.zip(patch.pixels.chunks_exact(patch.stride())) {
-                blend_row(&mut row[left..left + patch.width as usize * 3], source);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Porter-Duff "over" of premultiplied pixels in cairo's order on packed RGB.
-fn blend_row(rgb: &mut [u8], argb: &[u8]) {
-    for (below, above) in rgb.chunks_exact_mut(3).zip(argb.chunks_exact(4)) {
-        let above = u32::from_ne_bytes(above.try_into().expect("chunks of four"));
-        let rest = 255 - (above >> 24);
-        for (i, channel) in below.iter_mut().enumerate() {
-            let colour = (above >> (16 - 8 * i)) & 0xff;
-            *channel = (colour + (u32::from(*channel) * rest + 127) / 255).min(255) as u8;
-        }
-    }
-}
-
-pub(crate) fn check_size(width: u32, height: u32) -> Result<(), Error> {
-    if (1..=MAX_SIZE).contains(&width) && (1..=MAX_SIZE).contains(&height) {
-        Ok(())
-    } else {
-        Err(Error::Size { width, height })
     }
 }
 

@@ -3,7 +3,7 @@
 use mdetr_grounding::Rle;
 
 use crate::colour::Colour;
-use crate::layout::Rect;
+use crate::rect::Rect;
 
 /// Opacity of the tint over a mask.
 const TINT_ALPHA: u8 = 90;

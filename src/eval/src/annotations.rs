@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::Sample;
 use crate::error::Error;
 use crate::files::{MAX_COORDINATE, is_size, read_json, value_error};
-use crate::predictions::SampleId;
+use crate::sample::{Sample, SampleId};
 
 /// A half-open range of code points of a caption.
 pub type Span = [usize; 2];

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::files::{read_json, value_error};
-use crate::predictions::{Predictions, Record, SampleId};
+use crate::predictions::{Predictions, Record};
+use crate::ratio::ratio;
+use crate::sample::{Sample, SampleId};
 use crate::table::{Table, percent};
-use crate::{Sample, ratio};
 
 /// Classes of the head of attributes.
 pub const ATTRIBUTES: [&str; 15] = [

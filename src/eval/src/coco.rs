@@ -10,11 +10,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::Sample;
 use crate::annotations::{Annotations, ImageEntry};
 use crate::ap::{AREAS, CLASS, ClassAgnostic, Detection, IOU_50, IOU_75, Object, Picture};
 use crate::error::Error;
-use crate::predictions::{Predictions, SampleId};
+use crate::predictions::Predictions;
+use crate::sample::{Sample, SampleId};
 use crate::table::{Table, percent};
 
 /// Numbers of boxes that recall is measured at; precision at the last.

@@ -16,9 +16,10 @@ use crate::annotations::Span;
 use crate::error::Error;
 use crate::files::{read_text, value_error};
 use crate::geometry::Bbox;
-use crate::predictions::{Predictions, SampleId};
+use crate::predictions::Predictions;
+use crate::ratio::{AtK, KS, ratio};
+use crate::sample::{Sample, SampleId};
 use crate::table::{Table, percent};
-use crate::{AtK, KS, Sample, ratio};
 
 const THRESHOLD: f64 = 0.5;
 /// Most bytes of an XML file, a file of sentences, a split list.

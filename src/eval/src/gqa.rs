@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::files::{parse, read_json, value_error};
-use crate::predictions::{Answer, Predictions, Record, SampleId};
+use crate::predictions::{Answer, Predictions, Record};
+use crate::ratio::ratio;
+use crate::sample::{Sample, SampleId};
 use crate::table::{Table, percent};
-use crate::{Sample, ratio};
 
 /// Names of the classes of the head of types.
 pub const TYPES: [&str; 5] = ["obj", "attr", "rel", "global", "cat"];

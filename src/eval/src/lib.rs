@@ -68,6 +68,8 @@ mod geometry;
 mod lines;
 mod predictions;
 mod raster;
+mod ratio;
+mod sample;
 mod table;
 
 pub mod annotations;
@@ -85,54 +87,8 @@ pub use error::Error;
 pub use geometry::Bbox;
 pub use lines::{Damage, JsonLines};
 pub use predictions::{
-    Answer, Lines, PhraseScores, Prediction, Predictions, Record, SampleId, Writer, read_lines,
+    Answer, Lines, PhraseScores, Prediction, Predictions, Record, Writer, read_lines,
 };
 pub use raster::{Canvas, fill_polygon};
-
-use serde::Serialize;
-
-/// What a model is asked: a text about a picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sample {
-    /// Id of the sample among the predictions.
-    pub id: SampleId,
-    /// File of the picture, relative to the data set's directory of pictures.
-    pub image: String,
-    /// The caption, phrase or question, verbatim.
-    pub text: String,
-}
-
-/// The share of samples that were hit among the best 1, 5 and 10 boxes; `None` of no samples.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
-pub struct AtK {
-    /// Among the best box.
-    #[serde(rename = "1")]
-    pub at_1: Option<f64>,
-    /// Among the best 5.
-    #[serde(rename = "5")]
-    pub at_5: Option<f64>,
-    /// Among the best 10.
-    #[serde(rename = "10")]
-    pub at_10: Option<f64>,
-}
-
-/// Numbers of boxes that take part in [`AtK`].
-const KS: [usize; 3] = [1, 5, 10];
-
-impl AtK {
-    fn of(hits: [u64; 3], total: u64) -> AtK {
-        AtK {
-            at_1: ratio(hits[0], total),
-            at_5: ratio(hits[1], total),
-            at_10: ratio(hits[2], total),
-        }
-    }
-
-    fn cells(&self) -> [String; 3] {
-        [self.at_1, self.at_5, self.at_10].map(table::percent)
-    }
-}
-
-fn ratio(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
-}
+pub use ratio::AtK;
+pub use sample::{Sample, SampleId};

@@ -17,7 +17,8 @@ use crate::annotations::check_xywh;
 use crate::ap::{AREAS, Curves, Detection, IOU_50, IOU_75, Mean, Object, Picture, federated};
 use crate::error::Error;
 use crate::files::{read_json, value_error};
-use crate::predictions::{Record, SampleId};
+use crate::predictions::Record;
+use crate::sample::SampleId;
 use crate::table::{Table, percent};
 
 /// Detections of a category that take part.

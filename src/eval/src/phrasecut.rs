@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Sample;
 use crate::annotations::check_xywh;
 use crate::error::Error;
 use crate::files::{MAX_PIXELS, is_size, read_json, value_error};
 use crate::geometry::Bbox;
-use crate::predictions::{Predictions, Record, SampleId};
+use crate::predictions::{Predictions, Record};
 use crate::raster::{Canvas, fill_polygon};
+use crate::sample::{Sample, SampleId};
 use crate::table::{Table, percent};
 
 /// IoU thresholds of the precisions.

@@ -8,55 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mdetr_grounding::rle::{CompressedRle, Rle};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-use crate::Sample;
 use crate::error::Error;
 use crate::files::{MAX_COORDINATE, is_size, value_error};
 use crate::geometry::Bbox;
 use crate::lines::JsonLines;
+use crate::sample::{Sample, SampleId};
 
 /// Longest line: 64 MiB, above 1203 LVIS categories with 100 boxes each.
 const MAX_LINE: u64 = 64 << 20;
-
-/// Id of a sample: an entry, sentence, task or question of the truth.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct SampleId(String);
-
-impl SampleId {
-    /// The id as text; an integer in decimal.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<T: fmt::Display> From<T> for SampleId {
-    fn from(id: T) -> SampleId {
-        SampleId(id.to_string())
-    }
-}
-
-impl<'de> Deserialize<'de> for SampleId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SampleId, D::Error> {
-        struct Visitor;
-        impl serde::de::Visitor<'_> for Visitor {
-            type Value = SampleId;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a string or an integer")
-            }
-            fn visit_str<E>(self, id: &str) -> Result<SampleId, E> {
-                Ok(SampleId(id.to_owned()))
-            }
-            fn visit_u64<E>(self, id: u64) -> Result<SampleId, E> {
-                Ok(SampleId::from(id))
-            }
-            fn visit_i64<E>(self, id: i64) -> Result<SampleId, E> {
-                Ok(SampleId::from(id))
-            }
-        }
-        deserializer.deserialize_any(Visitor)
-    }
-}
 
 /// What a model says about one sample. Which fields an evaluator needs: see the crate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -16,9 +16,10 @@ use crate::annotations::Annotations;
 use crate::error::Error;
 use crate::files::value_error;
 use crate::geometry::Bbox;
-use crate::predictions::{Predictions, Record, SampleId};
+use crate::predictions::{Predictions, Record};
+use crate::ratio::{AtK, KS};
+use crate::sample::{Sample, SampleId};
 use crate::table::Table;
-use crate::{AtK, KS, Sample};
 
 const THRESHOLD: f64 = 0.5;
 

@@ -16,9 +16,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::caption::{Caption, Mix, caption_or_fallback};
 use crate::error::ScenesError;
-use crate::mix;
+use crate::object::Object;
+use crate::options::SceneOptions;
+use crate::random::{mix, rng};
 use crate::render::{Rendering, render};
-use crate::scene::{Object, Scene, SceneOptions};
+use crate::scene::{Camera, Ground, Light, Scene, Sensor};
 use crate::truth::GroundTruth;
 
 /// What to write.
@@ -110,7 +112,7 @@ fn captions(
     truth: &GroundTruth,
     seed: u64,
 ) -> Vec<Caption> {
-    let mut rng = crate::rng(seed, 0);
+    let mut rng = rng(seed, 0);
     let mut captions: Vec<Caption> = Vec::with_capacity(options.captions);
     for _ in 0..options.captions {
         let kind = options.mix.sample(&mut rng);
@@ -379,10 +381,10 @@ struct SceneEntry {
     width: u32,
     height: u32,
     objects: Vec<ObjectEntry>,
-    camera: crate::scene::Camera,
-    light: crate::scene::Light,
-    ground: crate::scene::Ground,
-    sensor: crate::scene::Sensor,
+    camera: Camera,
+    light: Light,
+    ground: Ground,
+    sensor: Sensor,
 }
 
 #[derive(Serialize)]

@@ -23,7 +23,11 @@ mod colour;
 pub mod dataset;
 mod error;
 mod motion;
+mod object;
+mod options;
+mod random;
 mod render;
+mod sampling;
 mod scene;
 mod solid;
 mod truth;
@@ -37,29 +41,9 @@ pub use caption::{
 pub use error::ScenesError;
 pub use mdetr_grounding::rle::{CompressedRle, Rle};
 pub use motion::MovingScene;
+pub use object::{Colour, Material, Object, Shape, Size};
+pub use options::SceneOptions;
+pub use random::rng;
 pub use render::{Rendering, Visibility, render, visibility};
-pub use scene::{
-    Camera, Colour, Ground, Light, Material, Object, Scene, SceneOptions, Sensor, Shape, Size,
-    Texture,
-};
+pub use scene::{Camera, Ground, Light, Scene, Sensor, Texture};
 pub use truth::{GroundTruth, NamedBox, Visible};
-
-use rand_pcg::Pcg64;
-
-/// A portable random number generator for the `stream`-th thing drawn from `seed`.
-///
-/// The same pair gives the same numbers on every platform and in every thread.
-pub fn rng(seed: u64, stream: u64) -> Pcg64 {
-    Pcg64::new(
-        (u128::from(mix(seed)) << 64) | u128::from(mix(stream)),
-        u128::from(mix(seed ^ stream.rotate_left(32))),
-    )
-}
-
-/// SplitMix64's finalizer: neighbouring seeds become unrelated ones.
-pub(crate) fn mix(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}

@@ -4,8 +4,12 @@ use std::f32::consts::TAU;
 
 use rand::Rng;
 
+use crate::object::Object;
+use crate::options::SceneOptions;
+use crate::random;
 use crate::render::visibility;
-use crate::scene::{Object, Scene, SceneOptions, separation};
+use crate::sampling::separation;
+use crate::scene::Scene;
 
 /// A scene whose objects move: smoothly, periodically, without touching, always in view.
 ///
@@ -56,7 +60,7 @@ impl MovingScene {
     pub fn new(seed: u64, options: &SceneOptions) -> MovingScene {
         options.check().expect("scene options pass their check");
         for attempt in 0.. {
-            let mut rng = crate::rng(seed, MOTION_STREAM + attempt);
+            let mut rng = random::rng(seed, MOTION_STREAM + attempt);
             // A crowded view may have no room: after many attempts, ask for fewer objects.
             let max = options.max_objects.saturating_sub((attempt / 24) as usize);
             let max = max.max(1);

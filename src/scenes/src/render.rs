@@ -4,11 +4,11 @@ mod shade;
 
 use rayon::prelude::*;
 
-use crate::mix;
-use crate::scene::{Scene, View};
+use crate::random::mix;
+use crate::scene::{Scene, Sensor, View};
 use crate::solid::{Solid, tangent_range};
 use crate::truth::{GroundTruth, Visible};
-use crate::vector::{Vec3, vec3};
+use crate::vector::Vec3;
 use shade::{Pixel, Shader};
 
 /// A rendered scene.
@@ -215,7 +215,7 @@ impl Tracer {
     }
 
     /// Part of the light that passes exposure and lens at this pixel.
-    fn lens(&self, sensor: &crate::scene::Sensor, x: usize, y: usize) -> f32 {
+    fn lens(&self, sensor: &Sensor, x: usize, y: usize) -> f32 {
         let u = (x as f32 + 0.5) / self.width as f32 * 2.0 - 1.0;
         let v = (y as f32 + 0.5) / self.height as f32 * 2.0 - 1.0;
         sensor.exposure * (1.0 - sensor.vignette * (u * u + v * v) / 2.0)
@@ -239,12 +239,4 @@ fn bounding_rect(view: &View, solid: &Solid, width: usize, height: usize) -> Rec
         x: range(d.dot(view.right), width),
         y: range(-d.dot(view.up), height),
     }
-}
-
-/// The ground point a ray meets, if it goes down.
-fn ground_point(origin: Vec3, direction: Vec3) -> Option<Vec3> {
-    (direction.z < -1e-4).then(|| {
-        let p = origin + direction * (-origin.z / direction.z);
-        vec3(p.x, p.y, 0.0)
-    })
 }

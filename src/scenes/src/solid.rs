@@ -1,6 +1,6 @@
 //! Rays against the four solids, each standing on the ground plane z = 0.
 
-use crate::scene::{Object, Shape};
+use crate::object::{Object, Shape};
 use crate::vector::{Vec3, vec3};
 
 /// Where a ray meets a surface.
@@ -247,13 +247,16 @@ const CYLINDER_HEIGHT: f32 = 1.70;
 const CONE_RADIUS: f32 = 1.0;
 const CONE_HEIGHT: f32 = 2.1;
 
-/// Radius of the circle around an object's footprint, in units of its radius.
-pub(crate) fn footprint(shape: Shape) -> f32 {
-    match shape {
-        Shape::Sphere => 1.0,
-        Shape::Cube => CUBE_HALF_SIDE * std::f32::consts::SQRT_2,
-        Shape::Cylinder => CYLINDER_RADIUS,
-        Shape::Cone => CONE_RADIUS,
+impl Object {
+    /// Radius of the circle around its footprint, world units.
+    pub fn footprint(&self) -> f32 {
+        let radii = match self.shape {
+            Shape::Sphere => 1.0,
+            Shape::Cube => CUBE_HALF_SIDE * std::f32::consts::SQRT_2,
+            Shape::Cylinder => CYLINDER_RADIUS,
+            Shape::Cone => CONE_RADIUS,
+        };
+        self.radius * radii
     }
 }
 

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::Error;
 use crate::context::Context;
 use crate::cuda::{Buffer, Device};
-use crate::plan::{Element, Engine};
+use crate::plan::Engine;
 use crate::port::{self, Input, Output, Port};
 use crate::quiet::{capturing, synchronising};
 use crate::stream::{Pending, Recording, Stream};
+use crate::tensor::Element;
 
 /// Names and shapes of a plan's inputs, in the order in which they are fed.
 pub type Shapes<'a> = [(&'a str, Vec<usize>)];

@@ -6,8 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use crate::Error;
 use crate::cuda::{Buffer, Device};
 use crate::lane::{Counters, Lane, Shapes};
-use crate::plan::{Element, Engine};
+use crate::plan::Engine;
 use crate::port::{Input, Output};
+use crate::tensor::Element;
 
 /// Runs plans on a GPU. Each thread that runs one takes a lane: a stream, a context for each engine, re-shaped
 /// as need be, and one piece of memory for the intermediate results of all of them. There are as many lanes

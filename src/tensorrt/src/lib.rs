@@ -31,6 +31,8 @@ mod port;
 mod quiet;
 #[cfg(feature = "shim")]
 mod stream;
+#[cfg(feature = "shim")]
+mod tensor;
 
 #[cfg(feature = "shim")]
 pub use {
@@ -40,6 +42,7 @@ pub use {
     lanes::{LaneStats, Lanes},
     library::{BuildOptions, Built, Library, Progress, Range},
     log::{LogHook, LogMessage, Severity, set_log_hook},
-    plan::{Element, Engine, IoTensor},
+    plan::Engine,
     port::{Input, Output},
+    tensor::{Element, IoTensor},
 };

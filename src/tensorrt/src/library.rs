@@ -10,8 +10,8 @@ use libloading::os::unix::{Library as Opened, RTLD_GLOBAL, RTLD_NOW};
 
 use crate::Error;
 use crate::ffi;
-use crate::plan::{Engine, IoTensor};
 use crate::quiet::synchronising;
+use crate::tensor::IoTensor;
 
 /// Names the file of the library that has builder and runtime.
 const VARIABLE: &str = "TENSORRT_DYLIB_PATH";
@@ -327,14 +327,6 @@ impl Library {
             ))),
             Err((_, message)) => Err(Error::Build { graph, message }),
         }
-    }
-
-    /// Reads a plan that was built by this version for this GPU.
-    ///
-    /// # Errors
-    /// [`Error::Load`] if it was not, or is damaged; [`Error::Memory`].
-    pub fn load(self: &Arc<Self>, plan: &[u8]) -> Result<Engine, Error> {
-        Engine::load(self.clone(), plan)
     }
 }
 

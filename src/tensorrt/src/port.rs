@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::Error;
 use crate::cuda::{Buffer, Device, Pinned};
-use crate::plan::Element;
 use crate::stream::Stream;
+use crate::tensor::Element;
 
 /// What is fed to an input.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-use crate::scene::{Colour, Material, Object, Shape, Size};
+use crate::object::{Colour, Material, Object, Shape, Size};
 
 /// The attributes a noun phrase states; `None` says nothing about one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -1,41 +1,19 @@
 //! CLEVR's families of questions.
 
-use std::fmt;
-
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
 use super::describe::Description;
-use super::kinds::{Noun, TRIES, Writer};
+use super::relate::Relation;
+use super::sentence::Answer;
 use super::words::{Determiner, one_of};
-use crate::scene::Object;
+use super::writer::{Noun, TRIES, Writer};
+use crate::object::Object;
 
 /// Chance that a question is about what stands in a relation to something.
 const RELATED: f64 = 0.4;
 /// Chance that a question counts everything, described or not.
 const OBJECTS: f64 = 0.1;
-
-/// The answer to a question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Answer {
-    /// Yes or no.
-    Truth(bool),
-    /// How many.
-    Count(usize),
-    /// An attribute's value: the first of its synonyms.
-    Attribute(&'static str),
-}
-
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Answer::Truth(true) => f.write_str("yes"),
-            Answer::Truth(false) => f.write_str("no"),
-            Answer::Count(count) => write!(f, "{count}"),
-            Answer::Attribute(word) => f.write_str(word),
-        }
-    }
-}
 
 /// What a question can ask of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +63,7 @@ impl Attribute {
 /// What a question is about, and how a relation narrows it down.
 struct Subject {
     description: Description,
-    relation: Option<(super::Relation, Noun)>,
+    relation: Option<(Relation, Noun)>,
     objects: Vec<usize>,
 }
 

@@ -4,7 +4,7 @@ use rand::Rng;
 
 use super::describe::Description;
 use super::words::one_of;
-use crate::scene::Object;
+use crate::object::Object;
 use crate::truth::GroundTruth;
 
 /// Where one object is seen from another, in the picture.

@@ -4,7 +4,7 @@ use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 
 use super::describe::Description;
-use crate::scene::{Colour, Material, Shape, Size};
+use crate::object::{Colour, Material, Shape, Size};
 
 /// What stands before the noun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,11 +4,11 @@ use std::f32::consts::FRAC_PI_2;
 use std::sync::LazyLock;
 
 use crate::colour::{hsv_to_srgb, to_linear, to_srgb255};
-use crate::scene::{Ground, Light, Material, Scene, Texture};
+use crate::object::Material;
+use crate::random::mix;
+use crate::scene::{Ground, Light, Scene, Texture};
 use crate::solid::{Solid, tangent_range};
 use crate::vector::{Vec3, vec3};
-
-use super::ground_point;
 
 /// A sample position: its ray and the pixel it belongs to.
 #[derive(Clone, Copy)]
@@ -333,6 +333,14 @@ fn value_noise(x: f32, y: f32) -> f32 {
     top + (bottom - top) * v
 }
 
+/// The ground point a ray meets, if it goes down.
+fn ground_point(origin: Vec3, direction: Vec3) -> Option<Vec3> {
+    (direction.z < -1e-4).then(|| {
+        let p = origin + direction * (-origin.z / direction.z);
+        vec3(p.x, p.y, 0.0)
+    })
+}
+
 fn brightest(c: Vec3) -> f32 {
     c.x.max(c.y).max(c.z).max(1e-3)
 }
@@ -350,7 +358,7 @@ fn gaussian(state: &mut u64) -> f32 {
     const MEAN: f32 = 8.0 * 127.5;
     const DEVIATION: f32 = 209.02;
     *state = state.wrapping_add(1);
-    let bits = crate::mix(*state);
+    let bits = mix(*state);
     let pairs = (bits & 0x00ff_00ff_00ff_00ff) + ((bits >> 8) & 0x00ff_00ff_00ff_00ff);
     let sum = (pairs.wrapping_mul(0x0001_0001_0001_0001) >> 48) as f32;
     (sum - MEAN) / DEVIATION

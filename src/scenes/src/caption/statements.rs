@@ -1,96 +1,55 @@
-//! One writer per kind of caption.
+//! Captions that are no questions.
 
 use rand::Rng;
-use rand::seq::{IndexedRandom, SliceRandom};
+use rand::seq::SliceRandom;
 
 use super::describe::Description;
-use super::relate::Relation;
-use super::words::{Determiner, noun_phrase, one_of};
-use super::{Answer, Caption, CaptionKind, GroundedPhrase};
-use crate::scene::Object;
-use crate::truth::GroundTruth;
+use super::words::{Determiner, one_of};
+use super::writer::{Noun, TRIES, Writer};
 
-/// Draws before a kind of caption counts as not on offer.
-pub(super) const TRIES: usize = 60;
-/// Chance that a caption begins with a capital, and that one that is no question ends with a period.
-const CAPITAL: f64 = 0.05;
-const PERIOD: f64 = 0.1;
 /// Chance that a relation is chosen to be needed: its target's words alone name several objects.
 const NEEDED: f64 = 0.7;
-/// Chance that a relation after a singular is joined with "that is".
-const THAT_IS: f64 = 0.2;
 /// Greatest number of phrases in a list that names everything.
 const MAX_LIST: usize = 6;
 
-/// A noun phrase: what it says, how it begins, what it denotes.
-#[derive(Clone)]
-pub(super) struct Noun {
-    pub description: Description,
-    pub determiner: Determiner,
-    pub objects: Vec<usize>,
-}
+const PLURALS: &[Determiner] = &[
+    Determiner::All,
+    Determiner::All,
+    Determiner::All,
+    Determiner::AllThe,
+    Determiner::ThePlural,
+    Determiner::ThePlural,
+    Determiner::Bare,
+    Determiner::Every,
+];
 
-pub(super) struct Writer<'a, R: Rng> {
-    pub rng: &'a mut R,
-    pub objects: &'a [Object],
-    truth: &'a GroundTruth,
-    pub text: String,
-    phrases: Vec<GroundedPhrase>,
-    pub answer: Option<Answer>,
-}
+const ABSENT: &[Determiner] = &[
+    Determiner::A,
+    Determiner::A,
+    Determiner::A,
+    Determiner::The,
+    Determiner::The,
+    Determiner::All,
+    Determiner::Every,
+];
 
-impl<'a, R: Rng> Writer<'a, R> {
-    pub fn new(rng: &'a mut R, objects: &'a [Object], truth: &'a GroundTruth) -> Self {
-        Writer {
-            rng,
-            objects,
-            truth,
-            text: String::new(),
-            phrases: Vec::new(),
-            answer: None,
-        }
-    }
+const EVERYTHING: &[&str] = &[
+    "all objects",
+    "all things",
+    "all the objects",
+    "every object",
+    "all the things",
+    "everything",
+];
 
-    pub fn write(mut self, kind: CaptionKind) -> Option<Caption> {
-        match kind {
-            CaptionKind::Phrase => self.phrase(),
-            CaptionKind::Plural => self.plural(),
-            CaptionKind::Phrases => self.several(),
-            CaptionKind::Everything => self.everything(),
-            CaptionKind::Relation => self.relation(),
-            CaptionKind::Relation2 => self.relation2(),
-            CaptionKind::Absent => self.absent(),
-            CaptionKind::RelationAbsent => self.relation_absent(),
-            CaptionKind::Mixed => self.mixed(),
-            CaptionKind::Exist => self.exist(),
-            CaptionKind::Count => self.count(),
-            CaptionKind::CompareNumber => self.compare_number(),
-            CaptionKind::QueryAttribute => self.query_attribute(),
-            CaptionKind::CompareAttribute => self.compare_attribute(),
-        }?;
-        if self.rng.random_bool(CAPITAL) {
-            self.text[..1].make_ascii_uppercase();
-        }
-        if kind.is_question() {
-            self.text.push('?');
-        } else if self.rng.random_bool(PERIOD) {
-            self.text.push('.');
-        }
-        Some(Caption {
-            text: self.text,
-            kind,
-            phrases: self.phrases,
-            answer: self.answer,
-        })
-    }
-
-    fn phrase(&mut self) -> Option<()> {
+impl<R: Rng> Writer<'_, R> {
+    pub(super) fn phrase(&mut self) -> Option<()> {
         let noun = self.present(false)?;
         self.say(&noun);
         Some(())
     }
 
-    fn plural(&mut self) -> Option<()> {
+    pub(super) fn plural(&mut self) -> Option<()> {
         for _ in 0..TRIES {
             let description = self.some_description();
             let objects = description.denoted(self.objects);
@@ -113,7 +72,7 @@ impl<'a, R: Rng> Writer<'a, R> {
     }
 
     /// Two to four phrases that, half of the time, leave no object out.
-    fn several(&mut self) -> Option<()> {
+    pub(super) fn several(&mut self) -> Option<()> {
         let all = self.rng.random_bool(0.5);
         for _ in 0..TRIES {
             let count = self.rng.random_range(2..=4);
@@ -126,7 +85,7 @@ impl<'a, R: Rng> Writer<'a, R> {
         None
     }
 
-    fn everything(&mut self) -> Option<()> {
+    pub(super) fn everything(&mut self) -> Option<()> {
         if self.rng.random_bool(0.4) {
             self.say_everything();
             return Some(());
@@ -142,7 +101,7 @@ impl<'a, R: Rng> Writer<'a, R> {
         Some(())
     }
 
-    fn relation(&mut self) -> Option<()> {
+    pub(super) fn relation(&mut self) -> Option<()> {
         let needed = self.rng.random_bool(NEEDED);
         self.one_relation(needed)
             .or_else(|| self.one_relation(false))
@@ -177,7 +136,7 @@ impl<'a, R: Rng> Writer<'a, R> {
         None
     }
 
-    fn relation2(&mut self) -> Option<()> {
+    pub(super) fn relation2(&mut self) -> Option<()> {
         for _ in 0..2 * TRIES {
             let Some((far, far_noun)) = self.unique_anchor() else {
                 continue;
@@ -216,7 +175,7 @@ impl<'a, R: Rng> Writer<'a, R> {
         None
     }
 
-    fn absent(&mut self) -> Option<()> {
+    pub(super) fn absent(&mut self) -> Option<()> {
         let count = if self.rng.random_bool(0.7) { 1 } else { 2 };
         let mut nouns: Vec<Noun> = Vec::new();
         while nouns.len() < count {
@@ -229,7 +188,7 @@ impl<'a, R: Rng> Writer<'a, R> {
         Some(())
     }
 
-    fn relation_absent(&mut self) -> Option<()> {
+    pub(super) fn relation_absent(&mut self) -> Option<()> {
         let present = self.rng.random_bool(0.7);
         for _ in 0..TRIES {
             let Some((anchor, anchor_noun)) = self.unique_anchor() else {
@@ -264,7 +223,7 @@ impl<'a, R: Rng> Writer<'a, R> {
         None
     }
 
-    fn mixed(&mut self) -> Option<()> {
+    pub(super) fn mixed(&mut self) -> Option<()> {
         let count = self.rng.random_range(1..=3);
         let mut nouns = self.distinct(count, false)?;
         let missing = self.missing()?;
@@ -272,12 +231,6 @@ impl<'a, R: Rng> Writer<'a, R> {
         nouns.insert(at, missing);
         self.say_list(&nouns);
         Some(())
-    }
-
-    /// A random description of a random object.
-    pub(super) fn some_description(&mut self) -> Description {
-        let object = self.objects.choose(self.rng).expect("a scene has objects");
-        Description::random_of(self.rng, object)
     }
 
     /// A noun phrase that denotes something.
@@ -380,18 +333,6 @@ impl<'a, R: Rng> Writer<'a, R> {
         None
     }
 
-    /// An object that can be named without a relation, and its name.
-    pub(super) fn unique_anchor(&mut self) -> Option<(usize, Noun)> {
-        let anchor = self.rng.random_range(0..self.objects.len());
-        let description = Description::unique_of(self.rng, self.objects, anchor)?;
-        let noun = Noun {
-            description,
-            determiner: Determiner::The,
-            objects: vec![anchor],
-        };
-        Some((anchor, noun))
-    }
-
     fn target_noun(&mut self, description: Description, objects: Vec<usize>, unique: bool) -> Noun {
         let determiner = match objects.len() {
             1 if unique => Determiner::The,
@@ -411,51 +352,9 @@ impl<'a, R: Rng> Writer<'a, R> {
         }
     }
 
-    pub(super) fn referents(
-        &self,
-        r: Relation,
-        target: &Description,
-        anchor: usize,
-    ) -> Option<Vec<usize>> {
-        r.referents(self.objects, self.truth, target, anchor)
-    }
-
-    pub(super) fn any_relation(&mut self) -> Relation {
-        *Relation::ALL.choose(self.rng).expect("there are relations")
-    }
-
-    fn determiner(&mut self, from: &[Determiner]) -> Determiner {
-        *from
-            .choose(self.rng)
-            .expect("a list of determiners is not empty")
-    }
-
-    pub(super) fn say(&mut self, noun: &Noun) {
-        let words = noun_phrase(self.rng, &noun.description, noun.determiner);
-        self.say_phrase(&words, noun.objects.clone());
-    }
-
-    fn say_phrase(&mut self, words: &str, objects: Vec<usize>) {
-        let start = self.text.chars().count() as u32;
-        self.text.push_str(words);
-        let end = self.text.chars().count() as u32;
-        self.phrases.push(GroundedPhrase {
-            spans: vec![(start, end)],
-            objects,
-        });
-    }
-
     fn say_everything(&mut self) {
         let words = one_of(self.rng, EVERYTHING);
         self.say_phrase(words, (0..self.objects.len()).collect());
-    }
-
-    /// Says a relation of the noun phrase before it.
-    pub(super) fn say_relation(&mut self, noun: &Noun, relation: Relation) {
-        let that_is = self.rng.random_bool(THAT_IS) && !noun.determiner.plural();
-        let that_is = if that_is { "that is " } else { "" };
-        let words = relation.words(self.rng);
-        self.text.push_str(&format!(" {that_is}{words} "));
     }
 
     fn say_list(&mut self, nouns: &[Noun]) {
@@ -468,33 +367,3 @@ impl<'a, R: Rng> Writer<'a, R> {
         }
     }
 }
-
-const PLURALS: &[Determiner] = &[
-    Determiner::All,
-    Determiner::All,
-    Determiner::All,
-    Determiner::AllThe,
-    Determiner::ThePlural,
-    Determiner::ThePlural,
-    Determiner::Bare,
-    Determiner::Every,
-];
-
-const ABSENT: &[Determiner] = &[
-    Determiner::A,
-    Determiner::A,
-    Determiner::A,
-    Determiner::The,
-    Determiner::The,
-    Determiner::All,
-    Determiner::Every,
-];
-
-const EVERYTHING: &[&str] = &[
-    "all objects",
-    "all things",
-    "all the objects",
-    "every object",
-    "all the things",
-    "everything",
-];
