@@ -9,13 +9,12 @@ use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use image::RgbImage;
 use indicatif::ProgressBar;
-use mdetr::{
-    EngineKind, Frame, FrameInfo, Grounder, GrounderOptions, Grounding, Packing, Query, report,
-};
+use mdetr::{Frame, FrameInfo, Grounder, GrounderOptions, Grounding, Packing, Query, report};
 use rayon::prelude::*;
 
+use crate::model::ModelArgs;
 use crate::output::{self, Author, Beside};
-use crate::{model, picture, progress, warning};
+use crate::{picture, progress, warning};
 
 #[derive(Debug, Args)]
 pub struct DetectArgs {
@@ -24,16 +23,12 @@ pub struct DetectArgs {
     /// upright picture.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// Directory of the model [default: $MDETR_MODEL, else the bundled model].
-    #[arg(long, value_name = "BUNDLE")]
-    model: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArgs,
     /// What to look for: a sentence. Only words in [brackets] are reported, if there are any. May be
     /// repeated; results have the ids q1, q2, ...
     #[arg(long, required = true, value_name = "SENTENCE")]
     query: Vec<String>,
-    /// What runs the model: auto, onnxruntime or tract.
-    #[arg(long, value_name = "ENGINE", default_value = "auto")]
-    engine: EngineKind,
     /// Report boxes with a score above this, 0 to 1 [default: the model's].
     #[arg(long, value_name = "X")]
     score_threshold: Option<f32>,
@@ -72,7 +67,6 @@ impl DetectArgs {
     /// The model, a query or an output cannot be used.
     pub fn run(self) -> Result<ExitCode> {
         let options = GrounderOptions {
-            engine: self.engine,
             score_threshold: self.score_threshold,
             overlap_threshold: self.overlap_threshold,
             short_side: self.short_side,
@@ -88,7 +82,7 @@ impl DetectArgs {
         if annotated.is_some() && !mdetr_draw::has_fonts() {
             warning::print(mdetr_draw::NO_FONTS);
         }
-        let grounder = model::load(self.model.as_deref(), options)?;
+        let grounder = self.model.load(options)?;
         let queries = self.query.iter().enumerate();
         let queries = queries.map(|(i, text)| Query::parse(format!("q{}", i + 1), text));
         grounder.set_queries(queries.collect::<Result<_, _>>()?)?;

@@ -7,16 +7,17 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use mdetr::{EngineKind, Frame, GrounderOptions, Grounding, Packing, QueryResult};
+use mdetr::{Frame, GrounderOptions, Grounding, Packing, QueryResult};
 use mdetr_draw::{Drawing, LegendLine, Style};
 use mdetr_eval::grounding::{self, Counts, Example, Picture, Tally};
 use rayon::prelude::*;
 
 use crate::disturb::Disturbance;
 use crate::evaluator::{Evaluator, Judged};
+use crate::model::ModelArgs;
 use crate::output::{self, Author};
 use crate::score::ScoreCommand;
-use crate::{model, picture, progress};
+use crate::{picture, progress};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -27,12 +28,8 @@ pub struct EvalArgs {
     /// regard to Exif orientation: so are the annotations.
     #[arg(required = true)]
     dataset: Option<PathBuf>,
-    /// Directory of the model [default: $MDETR_MODEL, else the bundled model].
-    #[arg(long, value_name = "BUNDLE")]
-    model: Option<PathBuf>,
-    /// What runs the model: auto, onnxruntime or tract.
-    #[arg(long, value_name = "ENGINE", default_value = "auto")]
-    engine: EngineKind,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Fuse these captions of a picture as one: none, simple (no words of relation, no questions) or
     /// all but questions.
     #[arg(long, value_name = "WHICH", num_args = 0..=1, require_equals = true)]
@@ -84,11 +81,10 @@ impl EvalArgs {
         }
         let dataset = self.dataset.as_ref().context("a data set is required")?;
         let options = GrounderOptions {
-            engine: self.engine,
             packing: self.pack_queries,
             ..GrounderOptions::default()
         };
-        let grounder = model::load(self.model.as_deref(), options)?;
+        let grounder = self.model.load(options)?;
         let mut pictures = grounding::read(dataset, self.limit)?;
         if let Some(fault) = self.disturb {
             for example in pictures.iter_mut().flat_map(|p| &mut p.examples) {

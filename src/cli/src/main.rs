@@ -20,6 +20,7 @@ mod progress;
 mod scenes;
 mod score;
 mod sheet;
+mod size;
 mod summary;
 mod warning;
 
@@ -60,21 +61,22 @@ enum Command {
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let (result, code_of_errors) = match Cli::parse().command {
-        Command::Detect(args) => (args.run(), ExitCode::from(USAGE)),
-        Command::Bundle(command) => (command.run(), ExitCode::from(USAGE)),
-        Command::Eval(args) => (args.run(), ExitCode::from(USAGE)),
-        Command::Scenes(command) => (succeed(scenes::run(command)), ExitCode::FAILURE),
-        Command::Plan(command) => (command.run(), ExitCode::from(USAGE)),
-        Command::Summary(args) => (args.run(), ExitCode::from(USAGE)),
-        Command::Sheet(args) => (succeed(sheet::run(&args)), ExitCode::from(USAGE)),
+    let command = Cli::parse().command;
+    let code_of_errors = match command {
+        Command::Scenes(_) => ExitCode::FAILURE,
+        _ => ExitCode::from(USAGE),
+    };
+    let result = match command {
+        Command::Detect(args) => args.run(),
+        Command::Bundle(command) => command.run(),
+        Command::Eval(args) => args.run(),
+        Command::Scenes(command) => command.run(),
+        Command::Plan(command) => command.run(),
+        Command::Summary(args) => args.run(),
+        Command::Sheet(args) => args.run(),
     };
     result.unwrap_or_else(|error| {
         eprintln!("mdetr: {error:#}");
         code_of_errors
     })
-}
-
-fn succeed(result: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
-    result.map(|()| ExitCode::SUCCESS)
 }

@@ -3,12 +3,35 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use mdetr::{Grounder, GrounderOptions};
+use clap::Args;
+use mdetr::{EngineKind, Grounder, GrounderOptions};
 
 /// Names the default of `--model`.
 const VARIABLE: &str = "MDETR_MODEL";
 /// Where the bundled model lies in the repository.
 const BUNDLED: &str = "models/tabletop";
+
+/// Which model, and what runs it.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// Directory of the model [default: $MDETR_MODEL, else the bundled model].
+    #[arg(long, value_name = "BUNDLE")]
+    model: Option<PathBuf>,
+    /// What runs the model: auto, onnxruntime or tract.
+    #[arg(long, value_name = "ENGINE", default_value = "auto")]
+    engine: EngineKind,
+}
+
+impl ModelArgs {
+    /// As [`load`], run by this engine.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn load(&self, options: GrounderOptions) -> Result<Grounder> {
+        let engine = self.engine;
+        load(self.model.as_deref(), GrounderOptions { engine, ..options })
+    }
+}
 
 /// `given`, else what `MDETR_MODEL` names, else the bundled model: in the current directory, or where
 /// this program was built.

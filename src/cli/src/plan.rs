@@ -12,8 +12,7 @@ use mdetr::plan_cache::{DEFAULT_PLAN_CACHE_BYTES, PlanCache, default_plan_cache_
 use mdetr::{EngineKind, Grounder, GrounderOptions, PlanEvent, PlanWatcher, Precision};
 use mdetr::{TensorRtOptions, TriedPlan, try_plans};
 
-use crate::model;
-use crate::progress;
+use crate::{model, progress, size};
 
 /// The `mdetr plan` subcommands.
 #[derive(Debug, Subcommand)]
@@ -56,7 +55,7 @@ pub struct BuildArgs {
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     /// Size of the frames, before they are scaled for the network.
-    #[arg(long, value_name = "WxH", default_value = "640x480", value_parser = size)]
+    #[arg(long, value_name = "WxH", default_value = "640x480", value_parser = parse_size)]
     size: (u32, u32),
     /// Number of the GPU.
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -74,11 +73,8 @@ pub struct BuildArgs {
     cache: CacheArgs,
 }
 
-fn size(text: &str) -> Result<(u32, u32), String> {
-    let sides = text.split_once('x');
-    sides
-        .and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)))
-        .ok_or_else(|| format!("expected WIDTHxHEIGHT as 640x480, found {text}"))
+fn parse_size(text: &str) -> Result<(u32, u32), String> {
+    size::parse(text).ok_or_else(|| format!("expected WIDTHxHEIGHT as 640x480, found {text}"))
 }
 
 impl PlanCommand {

@@ -15,7 +15,7 @@ const BATCH: usize = 512;
 
 /// Where the model and the pictures are.
 #[derive(Debug, clap::Args)]
-pub struct ModelArgs {
+pub struct AskArgs {
     /// Directory of the pictures: ask the model what has no prediction yet, and append its answers
     /// to the file of predictions.
     #[arg(long, value_name = "DIR")]
@@ -26,14 +26,14 @@ pub struct ModelArgs {
 }
 
 /// What a prediction says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Wanted {
     /// Boxes and scores.
     Boxes,
     /// Boxes, and their scores for each phrase.
     Phrases,
-    /// Boxes, scores, and the union of the masks scored above a threshold.
-    Masks,
+    /// Boxes, scores, and the union of the masks scored above this threshold.
+    Masks(f32),
     /// The most probable class of each answer head.
     Answers,
 }
@@ -53,28 +53,36 @@ impl From<&Sample> for Asked {
     }
 }
 
-impl ModelArgs {
-    /// Appends predictions for the samples that have none, if pictures were given.
+impl AskArgs {
+    /// What is asked of the model, if pictures were given.
+    pub fn asking(&self, wanted: Wanted) -> Option<Asking<'_>> {
+        Some(Asking {
+            images: self.images.as_deref()?,
+            model: self.model.as_deref(),
+            wanted,
+        })
+    }
+}
+
+/// A model that is asked about pictures.
+pub struct Asking<'a> {
+    images: &'a Path,
+    model: Option<&'a Path>,
+    wanted: Wanted,
+}
+
+impl Asking<'_> {
+    /// Appends predictions for the samples that have none.
     ///
     /// # Errors
     /// The model, a picture or the file cannot be used, or the model does not say what is wanted.
-    pub fn predict(
-        &self,
-        predictions: &Path,
-        samples: impl Iterator<Item = Asked>,
-        wanted: Wanted,
-        score_threshold: Option<f32>,
-    ) -> Result<()> {
-        let Some(images) = &self.images else {
-            return Ok(());
-        };
-        let mut writer = Writer::resume(predictions)?;
-        warning::of_cut(predictions, writer.cut());
+    pub fn predict(&self, predictions: &Path, samples: impl Iterator<Item = Asked>) -> Result<()> {
+        let mut writer = resume(predictions)?;
         let left: Vec<Asked> = samples.filter(|a| !writer.has(&a.sample.id)).collect();
         if left.is_empty() {
             return Ok(());
         }
-        let grounder = self.grounder(wanted, score_threshold)?;
+        let grounder = self.grounder()?;
         let progress = progress::bar(left.len(), "samples");
         for batch in left.chunks(BATCH) {
             let groups: Vec<&[Asked]> = batch
@@ -93,7 +101,7 @@ impl ModelArgs {
             for asked in asked.chunks(2 * rayon::current_num_threads()) {
                 let answered: Vec<Result<Vec<Prediction>>> = asked
                     .par_iter()
-                    .map(|(group, encoded)| answer(&grounder, images, group, encoded, wanted))
+                    .map(|(group, encoded)| self.answer(&grounder, group, encoded))
                     .collect();
                 for predictions in answered {
                     for prediction in predictions? {
@@ -115,16 +123,12 @@ impl ModelArgs {
         pictures: impl Iterator<Item = (SampleId, String)>,
         prompts: &[(u64, String)],
     ) -> Result<()> {
-        let Some(images) = &self.images else {
-            return Ok(());
-        };
-        let mut writer = Writer::resume(predictions)?;
-        warning::of_cut(predictions, writer.cut());
+        let mut writer = resume(predictions)?;
         let left: Vec<_> = pictures.filter(|(id, _)| !writer.has(id)).collect();
         if left.is_empty() {
             return Ok(());
         }
-        let grounder = self.grounder(Wanted::Boxes, None)?;
+        let grounder = self.grounder()?;
         let queries = prompts.iter().map(|(category, prompt)| {
             Query::literal(category.to_string(), prompt)
                 .with_context(|| format!("category {category}"))
@@ -135,8 +139,7 @@ impl ModelArgs {
             let answered: Vec<Result<Prediction>> = batch
                 .par_iter()
                 .map(|(id, file)| {
-                    let path = images.join(file);
-                    let image = picture::read_stored(&path)?;
+                    let image = picture::read_stored(&self.images.join(file))?;
                     let frame = Frame::rgb(image.width(), image.height(), &image)?;
                     let mut prediction = Prediction::new(id.as_str());
                     let (mut boxes, mut scores, mut categories) = (vec![], vec![], vec![]);
@@ -161,16 +164,19 @@ impl ModelArgs {
         Ok(())
     }
 
-    fn grounder(&self, wanted: Wanted, score_threshold: Option<f32>) -> Result<Grounder> {
+    fn grounder(&self) -> Result<Grounder> {
         let options = GrounderOptions {
-            score_threshold,
+            score_threshold: match self.wanted {
+                Wanted::Masks(threshold) => Some(threshold),
+                _ => None,
+            },
             max_detections: usize::MAX,
             ..GrounderOptions::default()
         };
-        let grounder = model::load(self.model.as_deref(), options)?;
+        let grounder = model::load(self.model, options)?;
         let manifest = grounder.manifest();
-        let missing = match wanted {
-            Wanted::Masks if !manifest.segments() => "segmentation",
+        let missing = match self.wanted {
+            Wanted::Masks(_) if !manifest.segments() => "segmentation",
             Wanted::Answers if manifest.answers.is_none() => "questions",
             _ => return Ok(grounder),
         };
@@ -180,50 +186,55 @@ impl ModelArgs {
             manifest.tasks
         )
     }
+
+    /// Predictions for samples about one picture.
+    fn answer(
+        &self,
+        grounder: &Grounder,
+        group: &[Asked],
+        encoded: &Encoded,
+    ) -> Result<Vec<Prediction>> {
+        let image = picture::read_stored(&self.images.join(&group[0].sample.image))?;
+        let frame = Frame::rgb(image.width(), image.height(), &image)?;
+        let found: Vec<(Option<QueryResult>, RawOutputs)> = match self.wanted {
+            Wanted::Masks(_) => grounder
+                .ground_encoded(&frame, encoded)?
+                .into_iter()
+                .map(|(result, outputs)| (Some(result), outputs))
+                .collect(),
+            _ => grounder
+                .outputs(&frame, encoded)?
+                .into_iter()
+                .map(|outputs| (None, outputs))
+                .collect(),
+        };
+        let predictions = group.iter().zip(found).map(|(asked, (result, outputs))| {
+            let mut prediction = Prediction::new(asked.sample.id.as_str());
+            prediction.size = Some([frame.width(), frame.height()]);
+            if self.wanted == Wanted::Answers {
+                prediction.answer = Some(classes(&outputs));
+                return prediction;
+            }
+            prediction.boxes = Some(boxes_of(&outputs, &frame));
+            match self.wanted {
+                Wanted::Phrases => prediction.phrases = Some(phrases(&outputs, &asked.phrases)),
+                _ => prediction.scores = Some(scores_of(&outputs)),
+            }
+            prediction.mask = result.map(|result| {
+                let masks = result.detections.iter().filter_map(|d| d.mask.as_ref());
+                union(masks, frame.width(), frame.height()).compressed()
+            });
+            prediction
+        });
+        Ok(predictions.collect())
+    }
 }
 
-/// Predictions for samples about one picture.
-fn answer(
-    grounder: &Grounder,
-    images: &Path,
-    group: &[Asked],
-    encoded: &Encoded,
-    wanted: Wanted,
-) -> Result<Vec<Prediction>> {
-    let path = images.join(&group[0].sample.image);
-    let image = picture::read_stored(&path)?;
-    let frame = Frame::rgb(image.width(), image.height(), &image)?;
-    let found: Vec<(Option<QueryResult>, RawOutputs)> = match wanted {
-        Wanted::Masks => grounder
-            .ground_encoded(&frame, encoded)?
-            .into_iter()
-            .map(|(result, outputs)| (Some(result), outputs))
-            .collect(),
-        _ => grounder
-            .outputs(&frame, encoded)?
-            .into_iter()
-            .map(|outputs| (None, outputs))
-            .collect(),
-    };
-    let predictions = group.iter().zip(found).map(|(asked, (result, outputs))| {
-        let mut prediction = Prediction::new(asked.sample.id.as_str());
-        prediction.size = Some([frame.width(), frame.height()]);
-        if wanted == Wanted::Answers {
-            prediction.answer = Some(classes(&outputs));
-            return prediction;
-        }
-        prediction.boxes = Some(boxes_of(&outputs, &frame));
-        match wanted {
-            Wanted::Phrases => prediction.phrases = Some(phrases(&outputs, &asked.phrases)),
-            _ => prediction.scores = Some(scores_of(&outputs)),
-        }
-        prediction.mask = result.map(|result| {
-            let masks = result.detections.iter().filter_map(|d| d.mask.as_ref());
-            union(masks, frame.width(), frame.height()).compressed()
-        });
-        prediction
-    });
-    Ok(predictions.collect())
+/// Opens a file of predictions to go on with it.
+fn resume(predictions: &Path) -> Result<Writer> {
+    let writer = Writer::resume(predictions)?;
+    warning::of_cut(predictions, writer.cut());
+    Ok(writer)
 }
 
 /// Boxes of every object query in pixels, not clipped.

@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use mdetr_scenes::dataset::{self, DatasetOptions, Sample};
 use mdetr_scenes::video::{FrameRate, Y4M_MARK, Y4mWriter};
 use mdetr_scenes::{CaptionKind, Mix, MovingScene, Rendering, SceneOptions, render};
@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use crate::output::{self, Author};
+use crate::{progress, size};
 
 /// The `mdetr scenes` subcommands.
 #[derive(Debug, Subcommand)]
@@ -27,12 +28,16 @@ pub enum ScenesCommand {
     Show(ShowArgs),
 }
 
-/// Runs one of them.
-pub fn run(command: ScenesCommand) -> Result<()> {
-    match command {
-        ScenesCommand::Dataset(args) => args.run(),
-        ScenesCommand::Video(args) => args.run(),
-        ScenesCommand::Show(args) => args.run(),
+impl ScenesCommand {
+    /// # Errors
+    /// The options are not possible, or a file cannot be written.
+    pub fn run(self) -> Result<ExitCode> {
+        match self {
+            ScenesCommand::Dataset(args) => args.run()?,
+            ScenesCommand::Video(args) => args.run()?,
+            ScenesCommand::Show(args) => args.run()?,
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -141,7 +146,7 @@ impl DatasetArgs {
             masks: !self.no_masks,
             overwrite: self.overwrite,
         };
-        let bar = progress_bar(self.count as u64, "pictures");
+        let bar = progress::bar(self.count, "pictures");
         let start = Instant::now();
         let summary = dataset::write(&self.out, &options, || bar.inc(1))?;
         bar.finish_and_clear();
@@ -203,7 +208,7 @@ impl VideoArgs {
             None => None,
         };
         let scene = MovingScene::new(self.scene.seed, &options);
-        let bar = progress_bar(frames as u64, "frames");
+        let bar = progress::bar(frames as usize, "frames");
         // Frames are rendered in parallel a batch at a time, and written in order.
         let batch = 2 * rayon::current_num_threads() as u64;
         let frames = frames as u64;
@@ -396,17 +401,7 @@ fn parse_rate(text: &str) -> Result<FrameRate> {
         })
 }
 
-fn progress_bar(len: u64, unit: &str) -> ProgressBar {
-    let template = format!("{{bar:40}} {{pos}}/{{len}} {unit} ({{per_sec}}, {{eta}} left)");
-    let style = ProgressStyle::with_template(&template).expect("the template is well-formed");
-    ProgressBar::new(len).with_style(style)
-}
-
 fn parse_size(text: &str) -> Result<(u32, u32)> {
-    let parse = || {
-        let (width, height) = text.split_once(['x', 'X'])?;
-        Some((width.trim().parse().ok()?, height.trim().parse().ok()?))
-    };
-    parse()
+    size::parse(text)
         .with_context(|| format!("'{text}' is not a size: expected WIDTHxHEIGHT, such as 320x240"))
 }

@@ -14,7 +14,7 @@ use mdetr_eval::{
 };
 use serde::Serialize;
 
-use crate::predict::{Asked, ModelArgs, Wanted};
+use crate::predict::{AskArgs, Asked, Asking, Wanted};
 use crate::{output, warning};
 
 #[derive(Debug, Subcommand)]
@@ -24,7 +24,7 @@ pub enum ScoreCommand {
         #[command(flatten)]
         scored: Scored,
         #[command(flatten)]
-        model: ModelArgs,
+        model: AskArgs,
         /// Directory with Annotations/, Sentences/ and the split lists.
         #[arg(long, value_name = "DIR")]
         entities: PathBuf,
@@ -40,7 +40,7 @@ pub enum ScoreCommand {
         #[command(flatten)]
         scored: Scored,
         #[command(flatten)]
-        model: ModelArgs,
+        model: AskArgs,
         /// Annotation file, such as finetune_refcoco_val.json.
         #[arg(long, value_name = "FILE.json")]
         annotations: PathBuf,
@@ -58,7 +58,7 @@ pub enum ScoreCommand {
         #[command(flatten)]
         scored: Scored,
         #[command(flatten)]
-        model: ModelArgs,
+        model: AskArgs,
         /// Tasks, such as refer_test.json.
         #[arg(long, value_name = "FILE.json")]
         refer: PathBuf,
@@ -77,7 +77,7 @@ pub enum ScoreCommand {
         #[command(flatten)]
         scored: Scored,
         #[command(flatten)]
-        model: ModelArgs,
+        model: AskArgs,
         /// Questions, such as testdev_balanced_questions.json.
         #[arg(long, value_name = "FILE.json")]
         questions: PathBuf,
@@ -93,7 +93,7 @@ pub enum ScoreCommand {
         #[command(flatten)]
         scored: Scored,
         #[command(flatten)]
-        model: ModelArgs,
+        model: AskArgs,
         /// Questions, such as CLEVR_val_questions.json.
         #[arg(long, value_name = "FILE.json")]
         questions: PathBuf,
@@ -106,7 +106,7 @@ pub enum ScoreCommand {
         #[command(flatten)]
         scored: Scored,
         #[command(flatten)]
-        model: ModelArgs,
+        model: AskArgs,
         /// Annotation file.
         #[arg(long, value_name = "FILE.json")]
         annotations: PathBuf,
@@ -128,7 +128,7 @@ pub enum ScoreCommand {
         #[command(flatten)]
         scored: Scored,
         #[command(flatten)]
-        model: ModelArgs,
+        model: AskArgs,
         /// Annotation file, such as lvis_v1_minival.json.
         #[arg(long, value_name = "FILE.json")]
         annotations: PathBuf,
@@ -141,6 +141,15 @@ pub enum Boxes {
     Any,
     /// The box around all of its boxes.
     Merged,
+}
+
+impl From<Boxes> for flickr::Boxes {
+    fn from(boxes: Boxes) -> flickr::Boxes {
+        match boxes {
+            Boxes::Any => flickr::Boxes::Any,
+            Boxes::Merged => flickr::Boxes::Merged,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -171,16 +180,6 @@ impl Scored {
         }
         Ok(predictions)
     }
-
-    /// Whether a sample is scored.
-    fn takes<'a>(&self, predictions: &'a Predictions) -> impl Fn(&SampleId) -> bool + use<'a> {
-        let partial = self.partial;
-        move |id| !partial || predictions.get(id).is_some()
-    }
-
-    fn print(&self, report: &(impl Serialize + Display)) -> Result<ExitCode> {
-        print(report, self.json)
-    }
 }
 
 fn print(report: &(impl Serialize + Display), json: bool) -> Result<ExitCode> {
@@ -190,6 +189,61 @@ fn print(report: &(impl Serialize + Display), json: bool) -> Result<ExitCode> {
         print!("{report}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What an evaluator scores predictions against.
+trait Truth {
+    /// What a model is asked.
+    fn asked(&self) -> impl Iterator<Item = Asked>;
+
+    /// Leaves out the samples that `keep` refuses.
+    fn retain(&mut self, keep: impl Fn(&SampleId) -> bool);
+}
+
+macro_rules! truths_of_samples {
+    ($($evaluator:ident),+) => {$(
+        impl Truth for $evaluator::Truth {
+            fn asked(&self) -> impl Iterator<Item = Asked> {
+                self.samples().map(Asked::from)
+            }
+
+            fn retain(&mut self, keep: impl Fn(&SampleId) -> bool) {
+                self.retain(keep);
+            }
+        }
+    )+};
+}
+
+truths_of_samples!(clevr, coco, gqa, phrasecut, rec);
+
+impl Truth for flickr::Truth {
+    fn asked(&self) -> impl Iterator<Item = Asked> {
+        self.sentences().iter().map(|sentence| Asked {
+            sample: sentence.sample.clone(),
+            phrases: sentence.phrases.iter().map(|p| span(p.span)).collect(),
+        })
+    }
+
+    fn retain(&mut self, keep: impl Fn(&SampleId) -> bool) {
+        self.retain(keep);
+    }
+}
+
+impl Scored {
+    /// Asks the model what has no prediction, if there is one that is asked, and scores what is to be.
+    fn score<T: Truth, R: Serialize + Display>(
+        &self,
+        asking: Option<Asking>,
+        mut truth: T,
+        evaluate: impl FnOnce(&T, &Predictions) -> Result<R>,
+    ) -> Result<ExitCode> {
+        if let Some(asking) = asking {
+            asking.predict(&self.predictions, truth.asked())?;
+        }
+        let predictions = self.read()?;
+        truth.retain(|id| !self.partial || predictions.get(id).is_some());
+        print(&evaluate(&truth, &predictions)?, self.json)
+    }
 }
 
 impl ScoreCommand {
@@ -204,29 +258,32 @@ impl ScoreCommand {
                 split,
                 boxes,
             } => {
-                let boxes = match boxes {
-                    Boxes::Any => flickr::Boxes::Any,
-                    Boxes::Merged => flickr::Boxes::Merged,
-                };
-                let mut truth = flickr::Truth::read(&entities, &split, boxes)?;
-                let asked = truth.sentences().iter().map(|sentence| Asked {
-                    sample: sentence.sample.clone(),
-                    phrases: sentence.phrases.iter().map(|p| span(p.span)).collect(),
-                });
-                model.predict(&scored.predictions, asked, Wanted::Phrases, None)?;
-                let predictions = scored.read()?;
-                truth.retain(scored.takes(&predictions));
-                scored.print(&flickr::evaluate(&truth, &predictions)?)
+                let truth = flickr::Truth::read(&entities, &split, boxes.into())?;
+                scored.score(
+                    model.asking(Wanted::Phrases),
+                    truth,
+                    |truth, predictions| Ok(flickr::evaluate(truth, predictions)?),
+                )
             }
             Self::Rec {
                 scored,
                 model,
                 annotations,
-            } => expressions(&scored, Some(&model), &annotations, Task::RefCoco),
+            } => {
+                let truth = rec::Truth::read(&annotations, Task::RefCoco)?;
+                scored.score(model.asking(Wanted::Boxes), truth, |truth, predictions| {
+                    Ok(rec::evaluate(truth, predictions)?)
+                })
+            }
             Self::ClevrRef {
                 scored,
                 annotations,
-            } => expressions(&scored, None, &annotations, Task::ClevrRef),
+            } => {
+                let truth = rec::Truth::read(&annotations, Task::ClevrRef)?;
+                scored.score(None, truth, |truth, predictions| {
+                    Ok(rec::evaluate(truth, predictions)?)
+                })
+            }
             Self::Phrasecut {
                 scored,
                 model,
@@ -235,22 +292,20 @@ impl ScoreCommand {
                 score_threshold,
                 boxes,
             } => {
-                let mut truth = phrasecut::Truth::read(&refer, sizes.as_deref())?;
-                let asked = truth.samples().map(Asked::from);
-                let threshold = Some(score_threshold as f32);
-                model.predict(&scored.predictions, asked, Wanted::Masks, threshold)?;
-                let predictions = scored.read()?;
-                truth.retain(scored.takes(&predictions));
-                let options = phrasecut::Options {
-                    score_threshold,
-                    boxes,
-                };
-                let report = phrasecut::evaluate(&truth, &predictions, options)?;
-                if report.missing > 0 {
-                    let (missing, tasks) = (report.missing, report.tasks);
-                    warning::print(&format!("{missing} of {tasks} tasks have no prediction"));
-                }
-                scored.print(&report)
+                let truth = phrasecut::Truth::read(&refer, sizes.as_deref())?;
+                let asking = model.asking(Wanted::Masks(score_threshold as f32));
+                scored.score(asking, truth, |truth, predictions| {
+                    let options = phrasecut::Options {
+                        score_threshold,
+                        boxes,
+                    };
+                    let report = phrasecut::evaluate(truth, predictions, options)?;
+                    if report.missing > 0 {
+                        let (missing, tasks) = (report.missing, report.tasks);
+                        warning::print(&format!("{missing} of {tasks} tasks have no prediction"));
+                    }
+                    Ok(report)
+                })
             }
             Self::Gqa {
                 scored,
@@ -259,16 +314,49 @@ impl ScoreCommand {
                 vocabulary,
                 submission,
             } => {
-                let mut truth = gqa::Truth::read(&questions, &vocabulary)?;
-                let asked = truth.samples().map(Asked::from);
-                model.predict(&scored.predictions, asked, Wanted::Answers, None)?;
-                let predictions = scored.read()?;
-                truth.retain(scored.takes(&predictions));
-                if let Some(path) = submission {
-                    let answers = gqa::submission(&truth, &predictions)?;
-                    output::write_new(&path, &serde_json::to_vec(&answers)?)?;
-                }
-                scored.print(&gqa::evaluate(&truth, &predictions)?)
+                let truth = gqa::Truth::read(&questions, &vocabulary)?;
+                scored.score(
+                    model.asking(Wanted::Answers),
+                    truth,
+                    |truth, predictions| {
+                        if let Some(path) = submission {
+                            let answers = gqa::submission(truth, predictions)?;
+                            output::write_new(&path, &serde_json::to_vec(&answers)?)?;
+                        }
+                        Ok(gqa::evaluate(truth, predictions)?)
+                    },
+                )
+            }
+            Self::Clevr {
+                scored,
+                model,
+                questions,
+                answers,
+            } => {
+                let truth = clevr::Truth::read(&questions)?;
+                scored.score(
+                    model.asking(Wanted::Answers),
+                    truth,
+                    |truth, predictions| {
+                        if let Some(path) = answers {
+                            output::write_new(
+                                &path,
+                                clevr::answers(truth, predictions)?.as_bytes(),
+                            )?;
+                        }
+                        Ok(clevr::evaluate(truth, predictions)?)
+                    },
+                )
+            }
+            Self::Coco {
+                scored,
+                model,
+                annotations,
+            } => {
+                let truth = coco::Truth::read(&annotations)?;
+                scored.score(model.asking(Wanted::Boxes), truth, |truth, predictions| {
+                    Ok(coco::evaluate(truth, predictions)?)
+                })
             }
             Self::Tracking { truth, found, json } => {
                 let expected = tracking::Tracks::read_truth(&truth)?;
@@ -277,75 +365,36 @@ impl ScoreCommand {
                 warning::of_cut(&found, tracks.cut);
                 print(&tracking::evaluate(&expected, &tracks), json)
             }
-            Self::Clevr {
-                scored,
-                model,
-                questions,
-                answers,
-            } => {
-                let mut truth = clevr::Truth::read(&questions)?;
-                let asked = truth.samples().map(Asked::from);
-                model.predict(&scored.predictions, asked, Wanted::Answers, None)?;
-                let predictions = scored.read()?;
-                truth.retain(scored.takes(&predictions));
-                if let Some(path) = answers {
-                    output::write_new(&path, clevr::answers(&truth, &predictions)?.as_bytes())?;
-                }
-                scored.print(&clevr::evaluate(&truth, &predictions)?)
-            }
-            Self::Coco {
-                scored,
-                model,
-                annotations,
-            } => {
-                let mut truth = coco::Truth::read(&annotations)?;
-                let asked = truth.samples().map(Asked::from);
-                model.predict(&scored.predictions, asked, Wanted::Boxes, None)?;
-                let predictions = scored.read()?;
-                truth.retain(scored.takes(&predictions));
-                scored.print(&coco::evaluate(&truth, &predictions)?)
-            }
             Self::Lvis {
                 scored,
                 model,
                 annotations,
-            } => {
-                let mut truth = lvis::Truth::read(&annotations)?;
-                let pictures = truth.pictures().map(|(id, file)| (id, file.to_owned()));
-                let categories = truth.categories().iter();
-                let prompts: Vec<(u64, String)> =
-                    categories.map(|c| (c.id, lvis::prompt(&c.name))).collect();
-                model.predict_categories(&scored.predictions, pictures, &prompts)?;
-                if scored.partial {
-                    let mut found = HashSet::new();
-                    for record in read_lines(&scored.predictions)? {
-                        found.insert(record?.prediction.id);
-                    }
-                    truth.retain(|id| found.contains(id));
-                }
-                let mut records = read_lines(&scored.predictions)?;
-                let report = lvis::evaluate(&truth, records.by_ref())?;
-                warning::of_cut(&scored.predictions, records.cut());
-                scored.print(&report)
-            }
+            } => score_lvis(&scored, &model, &annotations),
         }
     }
 }
 
-fn expressions(
-    scored: &Scored,
-    model: Option<&ModelArgs>,
-    annotations: &Path,
-    task: Task,
-) -> Result<ExitCode> {
-    let mut truth = rec::Truth::read(annotations, task)?;
-    if let Some(model) = model {
-        let asked = truth.samples().map(Asked::from);
-        model.predict(&scored.predictions, asked, Wanted::Boxes, None)?;
+/// Reads the predictions line by line: those of LVIS are too many to hold.
+fn score_lvis(scored: &Scored, model: &AskArgs, annotations: &Path) -> Result<ExitCode> {
+    let mut truth = lvis::Truth::read(annotations)?;
+    if let Some(asking) = model.asking(Wanted::Boxes) {
+        let pictures = truth.pictures().map(|(id, file)| (id, file.to_owned()));
+        let categories = truth.categories().iter();
+        let prompts: Vec<(u64, String)> =
+            categories.map(|c| (c.id, lvis::prompt(&c.name))).collect();
+        asking.predict_categories(&scored.predictions, pictures, &prompts)?;
     }
-    let predictions = scored.read()?;
-    truth.retain(scored.takes(&predictions));
-    scored.print(&rec::evaluate(&truth, &predictions)?)
+    if scored.partial {
+        let mut found = HashSet::new();
+        for record in read_lines(&scored.predictions)? {
+            found.insert(record?.prediction.id);
+        }
+        truth.retain(|id| found.contains(id));
+    }
+    let mut records = read_lines(&scored.predictions)?;
+    let report = lvis::evaluate(&truth, records.by_ref())?;
+    warning::of_cut(&scored.predictions, records.cut());
+    print(&report, scored.json)
 }
 
 fn span([start, end]: [usize; 2]) -> Span {
