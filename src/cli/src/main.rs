@@ -7,10 +7,12 @@
 //! UTF-8 becomes U+FFFD. No file is replaced that the same part of the command did not write.
 
 mod bundle;
+mod completions;
 mod detect;
 mod disturb;
 mod eval;
 mod evaluator;
+mod man;
 mod model;
 mod output;
 mod picture;
@@ -26,7 +28,7 @@ mod warning;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Find what a sentence describes, in pictures and video.
 #[derive(Debug, Parser)]
@@ -55,6 +57,10 @@ enum Command {
     Summary(summary::SummaryArgs),
     /// Put several pictures on one.
     Sheet(sheet::SheetArgs),
+    /// Write what a shell needs to complete commands to standard output.
+    Completions(completions::CompletionsArgs),
+    /// Write manual pages, one for each command, to a directory.
+    Man(man::ManArgs),
 }
 
 /// Exit code for work that was not begun.
@@ -74,6 +80,8 @@ fn main() -> ExitCode {
         Command::Plan(command) => command.run(),
         Command::Summary(args) => args.run(),
         Command::Sheet(args) => args.run(),
+        Command::Completions(args) => args.run(Cli::command()),
+        Command::Man(args) => args.run(Cli::command()),
     };
     result.unwrap_or_else(|error| {
         eprintln!("mdetr: {error:#}");

@@ -102,13 +102,21 @@ pub fn create(path: &Path, is_ours: impl FnOnce(File) -> bool) -> Result<File> {
     options.open(path).with_context(|| cannot_write(path))
 }
 
+/// Writes a file.
+///
+/// # Errors
+/// As [`create`].
+pub fn write(path: &Path, bytes: &[u8], is_ours: impl FnOnce(File) -> bool) -> Result<()> {
+    let mut file = create(path, is_ours)?;
+    file.write_all(bytes).with_context(|| cannot_write(path))
+}
+
 /// Writes a file that is not there yet.
 ///
 /// # Errors
 /// As [`create`].
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = create(path, |_| false)?;
-    file.write_all(bytes).with_context(|| cannot_write(path))
+    write(path, bytes, |_| false)
 }
 
 /// Refuses a PNG's place if a file is there that this author did not write.
