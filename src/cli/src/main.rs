@@ -9,20 +9,29 @@
 mod bundle;
 mod completions;
 mod detect;
+#[cfg(feature = "eval")]
 mod disturb;
+#[cfg(feature = "eval")]
 mod eval;
+#[cfg(feature = "eval")]
 mod evaluator;
+#[cfg(any(test, not(feature = "eval")))]
+mod left_out;
 mod man;
 mod model;
 mod output;
 mod picture;
 mod plan;
+#[cfg(feature = "eval")]
 mod predict;
 mod progress;
+#[cfg(feature = "eval")]
 mod scenes;
+#[cfg(feature = "eval")]
 mod score;
 mod sheet;
 mod size;
+#[cfg(feature = "eval")]
 mod summary;
 mod warning;
 
@@ -46,15 +55,27 @@ enum Command {
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
     /// Measure how well a model grounds a data set, or score a file of predictions.
+    #[cfg(feature = "eval")]
     Eval(eval::EvalArgs),
+    #[cfg(not(feature = "eval"))]
+    #[command(hide = true)]
+    Eval(left_out::LeftOut),
     /// Draw scenes of the tabletop world, with captions and ground truth.
+    #[cfg(feature = "eval")]
     #[command(subcommand)]
     Scenes(scenes::ScenesCommand),
+    #[cfg(not(feature = "eval"))]
+    #[command(hide = true)]
+    Scenes(left_out::LeftOut),
     /// Build, list and remove TensorRT's plans.
     #[command(subcommand)]
     Plan(plan::PlanCommand),
     /// Sum up a file of mdetr/1 lines, query by query.
+    #[cfg(feature = "eval")]
     Summary(summary::SummaryArgs),
+    #[cfg(not(feature = "eval"))]
+    #[command(hide = true)]
+    Summary(left_out::LeftOut),
     /// Put several pictures on one.
     Sheet(sheet::SheetArgs),
     /// Write what a shell needs to complete commands to standard output.
@@ -69,6 +90,7 @@ const USAGE: u8 = 2;
 fn main() -> ExitCode {
     let command = Cli::parse().command;
     let code_of_errors = match command {
+        #[cfg(feature = "eval")]
         Command::Scenes(_) => ExitCode::FAILURE,
         _ => ExitCode::from(USAGE),
     };

@@ -20,9 +20,12 @@ const HEAD: u64 = 1 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Author {
     Detect,
+    #[cfg(feature = "eval")]
     Failures,
     Sheet,
+    #[cfg(feature = "eval")]
     Show,
+    #[cfg(feature = "eval")]
     Video,
 }
 
@@ -30,9 +33,12 @@ impl Author {
     fn software(self) -> &'static str {
         match self {
             Author::Detect => "mdetr detect --annotate",
+            #[cfg(feature = "eval")]
             Author::Failures => "mdetr eval --failures",
             Author::Sheet => "mdetr sheet",
+            #[cfg(feature = "eval")]
             Author::Show => "mdetr scenes show",
+            #[cfg(feature = "eval")]
             Author::Video => "mdetr scenes video",
         }
     }
@@ -115,6 +121,7 @@ pub fn write(path: &Path, bytes: &[u8], is_ours: impl FnOnce(File) -> bool) -> R
 ///
 /// # Errors
 /// As [`create`].
+#[cfg(any(test, feature = "eval"))]
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, bytes, |_| false)
 }

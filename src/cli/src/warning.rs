@@ -1,14 +1,13 @@
 //! Warnings, on standard error.
 
-use std::path::Path;
-
 /// Prints a warning to standard error.
 pub fn print(text: &str) {
     eprintln!("mdetr: warning: {text}");
 }
 
 /// Warns of a last line that was cut short, if there is one.
-pub fn of_cut(path: &Path, cut: Option<usize>) {
+#[cfg(feature = "eval")]
+pub fn of_cut(path: &std::path::Path, cut: Option<usize>) {
     if let Some(line) = cut {
         let path = path.display();
         print(&format!(

@@ -86,7 +86,7 @@ fn every_command_has_a_page() {
         "mdetr-detect",
         "mdetr-bundle-check",
         "mdetr-plan-build",
-        "mdetr-summary",
+        "mdetr-sheet",
         "mdetr-man",
     ] {
         let page = &written[&format!("{name}.1")];

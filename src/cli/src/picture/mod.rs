@@ -62,6 +62,7 @@ pub fn read_upright(path: &Path) -> Result<RgbImage> {
 ///
 /// # Errors
 /// As [`read_upright`].
+#[cfg(any(test, feature = "eval"))]
 pub fn read_stored(path: &Path) -> Result<RgbImage> {
     let decoded = open(path).and_then(|bytes| decode(&bytes));
     let (picture, _) = decoded.with_context(|| name(path))?;
