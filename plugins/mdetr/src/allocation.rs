@@ -28,6 +28,16 @@ pub(crate) fn keep_understood(query: &mut gst::query::Allocation, compositions: 
     }
 }
 
+/// Asks the pools in downstream's answer for `frames` more: as many are held at once.
+pub(crate) fn add_frames(query: &mut gst::query::Allocation, frames: u32) {
+    let pools: Vec<_> = query.allocation_pools().collect();
+    for (index, (pool, size, min, max)) in pools.into_iter().enumerate() {
+        let wanted = min.saturating_add(frames);
+        let min = if max == 0 { wanted } else { wanted.min(max) };
+        query.set_nth_allocation_pool(index as u32, pool.as_ref(), size, min, max);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

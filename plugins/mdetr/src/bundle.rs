@@ -3,6 +3,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use mdetr::Bundle;
+
 /// Environment variable with the path of the bundle to use.
 const VARIABLE: &str = "MDETR_MODEL";
 
@@ -12,24 +14,41 @@ const PLACES: [&str; 2] = ["models/tabletop", "share/mdetr/models/tabletop"];
 const LEVELS: usize = 4;
 
 /// A bundle that no property names.
-pub(crate) struct Default {
-    pub dir: PathBuf,
+struct DefaultBundle {
+    dir: PathBuf,
     /// What to do if it cannot be used.
-    pub remedy: String,
+    remedy: String,
+}
+
+/// Opens the bundle in `model`, or else the default; `plugin` is the plugin's file.
+///
+/// # Errors
+/// The bundle cannot be used: names it and says what to set.
+pub(crate) fn open(
+    model: Option<&Path>,
+    plugin: Option<&Path>,
+) -> Result<Bundle, gst::ErrorMessage> {
+    if let Some(dir) = model {
+        return Bundle::open(dir)
+            .map_err(|error| gst::error_msg!(gst::ResourceError::OpenRead, ("{error}")));
+    }
+    let DefaultBundle { dir, remedy } = default(plugin);
+    Bundle::open(&dir)
+        .map_err(|error| gst::error_msg!(gst::ResourceError::NotFound, ("{error}. {remedy}")))
 }
 
 /// `$MDETR_MODEL`, else the bundled model near the plugin's file, else `models/tabletop` in the working directory.
-pub(crate) fn default(plugin: Option<&Path>) -> Default {
+fn default(plugin: Option<&Path>) -> DefaultBundle {
     if let Some(dir) = env::var_os(VARIABLE).filter(|dir| !dir.is_empty()) {
         let dir = PathBuf::from(dir);
         let remedy = format!(
             "{VARIABLE} names {}: set it to the directory of a bundle, or set model=DIR",
             dir.display()
         );
-        return Default { dir, remedy };
+        return DefaultBundle { dir, remedy };
     }
     let near = plugin.and_then(near);
-    Default {
+    DefaultBundle {
         dir: near.unwrap_or_else(|| PLACES[0].into()),
         remedy: format!("No model was named: set model=DIR or {VARIABLE}"),
     }

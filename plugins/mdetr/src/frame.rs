@@ -5,11 +5,11 @@ use std::slice;
 use gst::prelude::MulDiv;
 use gst_video::prelude::*;
 use gst_video::video_frame::IsVideoFrame;
-use gst_video::{VideoFormat, VideoFrameRef, VideoInfo, VideoMeta};
+use gst_video::{VideoCapsBuilder, VideoFormat, VideoFrameRef, VideoInfo, VideoMeta};
 use mdetr::{Colorimetry, Frame, PixelFormat, Plane, YuvMatrix, YuvRange};
 
 /// Formats the library reads.
-pub(crate) const FORMATS: [VideoFormat; 14] = [
+const FORMATS: [VideoFormat; 14] = [
     VideoFormat::Rgb,
     VideoFormat::Bgr,
     VideoFormat::Rgbx,
@@ -26,28 +26,25 @@ pub(crate) const FORMATS: [VideoFormat; 14] = [
     VideoFormat::Yuy2,
 ];
 
+/// Frames the library reads.
+pub(crate) fn caps() -> gst::Caps {
+    let sides = 1..=mdetr::frame::MAX_SIDE as i32;
+    VideoCapsBuilder::new()
+        .format_list(FORMATS)
+        .width_range(sides.clone())
+        .height_range(sides)
+        .build()
+}
+
 /// Taken for the duration of a frame when the caps do not say.
-const USUAL_DURATION: gst::ClockTime = gst::ClockTime::from_mseconds(40);
+const DEFAULT_DURATION: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 
 /// How long a frame of these caps lasts.
 pub(crate) fn duration(info: Option<&VideoInfo>) -> gst::ClockTime {
     let fps = info.map(|info| info.fps());
     fps.filter(|fps| fps.numer() > 0 && fps.denom() > 0)
         .and_then(|fps| gst::ClockTime::SECOND.mul_div_ceil(fps.denom() as u64, fps.numer() as u64))
-        .unwrap_or(USUAL_DURATION)
-}
-
-/// Templates of an element's pads, always there, for these caps on both sides.
-pub(crate) fn pad_templates(caps: &gst::Caps) -> Vec<gst::PadTemplate> {
-    [
-        ("sink", gst::PadDirection::Sink),
-        ("src", gst::PadDirection::Src),
-    ]
-    .map(|(name, direction)| {
-        gst::PadTemplate::new(name, direction, gst::PadPresence::Always, caps)
-            .expect("the caps are valid")
-    })
-    .into()
+        .unwrap_or(DEFAULT_DURATION)
 }
 
 /// Why a buffer is not the frame its caps promise.

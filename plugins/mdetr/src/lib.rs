@@ -141,6 +141,7 @@ pub mod regions;
 
 mod allocation;
 mod bundle;
+mod element;
 mod frame;
 mod mdetr;
 mod mdetr2json;

@@ -8,9 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Once};
 
 use gst::glib;
-use mdetr::Grounding;
-
-use crate::regions;
+use mdetr::{BBox, Grounding};
 
 /// Name of the metadata.
 pub const NAME: &str = "GstMdetrGroundingMeta";
@@ -34,21 +32,29 @@ impl FrameGrounding {
     /// The queries with their detections in pixels of a frame of this size.
     pub fn scaled(&self, width: u32, height: u32) -> Grounding {
         let mut grounding = Grounding::clone(&self.grounding);
-        let scale = (
+        let factors = (
             width as f32 / grounding.width as f32,
             height as f32 / grounding.height as f32,
         );
         (grounding.width, grounding.height) = (width, height);
-        if scale == (1.0, 1.0) {
+        if factors == (1.0, 1.0) {
             return grounding;
         }
         for detection in grounding.queries.iter_mut().flat_map(|q| &mut q.detections) {
-            regions::scale(&mut detection.bbox, scale);
+            scale(&mut detection.bbox, factors);
             let mask = detection.mask.take();
             detection.mask = mask.map(|mask| mask.resized(width, height));
         }
         grounding
     }
+}
+
+/// Scales a box by factors along x and y.
+fn scale(bbox: &mut BBox, (x, y): (f32, f32)) {
+    bbox.x *= x;
+    bbox.width *= x;
+    bbox.y *= y;
+    bbox.height *= y;
 }
 
 #[derive(Debug, Clone, glib::Boxed)]

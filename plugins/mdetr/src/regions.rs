@@ -267,14 +267,6 @@ fn text_of(label: &str) -> String {
     one_line.collect::<String>().trim().to_owned()
 }
 
-/// Scales a box by factors along x and y.
-pub(crate) fn scale(bbox: &mut BBox, (x, y): (f32, f32)) {
-    bbox.x *= x;
-    bbox.width *= x;
-    bbox.y *= y;
-    bbox.height *= y;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,33 +4,26 @@
 //! one is held: what they guard is cloned out. None is held across inference, pushes, queries or messages.
 
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::{Duration, Instant};
 
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_video::VideoInfo;
-use mdetr::Bundle;
 
+use super::enums::Mode;
+use super::messages::{self, CAT, QosLimit};
 use super::properties::{Change, SPECS};
-use super::queue::Item;
-use super::session::{Done, Session, Settled};
+use super::request::queries_of;
+use super::session::Session;
 use super::settings::Settings;
+use super::source::Source;
+use super::stats::{self, Counters};
 use super::updater::Updater;
-use super::{Mode, request, stats};
-use crate::meta::FrameGrounding;
+use crate::element::{self, TYPE_CHECKED};
 use crate::{allocation, bundle, frame, regions};
 
-pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "mdetr",
-        gst::DebugColorFlags::empty(),
-        Some("Text-conditioned grounding"),
-    )
-});
-
-/// Shortest time between two QoS messages about skipped inferences.
-const QOS_PERIOD: Duration = Duration::from_secs(1);
+/// The action signal that changes the queries.
+const SET_QUERIES: &str = "set-queries";
 
 /// What exists from READY to READY.
 struct Run {
@@ -41,20 +34,11 @@ struct Run {
 pub struct Mdetr {
     sinkpad: gst::Pad,
     srcpad: gst::Pad,
-    pub(super) settings: Mutex<Settings>,
+    settings: Arc<Mutex<Settings>>,
     run: Mutex<Option<Run>>,
     /// Statistics of the last run, for those who ask after it.
     last_stats: Mutex<Option<gst::Structure>>,
-    last_qos: Mutex<Option<Instant>>,
-}
-
-fn video_caps() -> gst::Caps {
-    let sides = 1..=mdetr::frame::MAX_SIDE as i32;
-    gst_video::VideoCapsBuilder::new()
-        .format_list(frame::FORMATS)
-        .width_range(sides.clone())
-        .height_range(sides)
-        .build()
+    qos: QosLimit,
 }
 
 #[glib::object_subclass]
@@ -105,10 +89,10 @@ impl ObjectSubclass for Mdetr {
         Mdetr {
             sinkpad,
             srcpad,
-            settings: Mutex::default(),
+            settings: Arc::default(),
             run: Mutex::default(),
             last_stats: Mutex::default(),
-            last_qos: Mutex::default(),
+            qos: QosLimit::default(),
         }
     }
 }
@@ -138,16 +122,26 @@ impl ObjectImpl for Mdetr {
     }
 
     fn signals() -> &'static [glib::subclass::Signal] {
-        &request::SIGNALS
+        static SIGNALS: LazyLock<Vec<glib::subclass::Signal>> = LazyLock::new(|| {
+            vec![
+                glib::subclass::Signal::builder(SET_QUERIES)
+                    .param_types([gst::Array::static_type()])
+                    .return_type::<bool>()
+                    .action()
+                    .class_handler(|args| {
+                        let element: super::Mdetr = args[0].get().expect("the element");
+                        let queries = args[1].get().expect(TYPE_CHECKED);
+                        Some(element.imp().set_queries(Ok(queries)).to_value())
+                    })
+                    .build(),
+            ]
+        });
+        &SIGNALS
     }
 
     fn constructed(&self) {
         self.parent_constructed();
-        let obj = self.obj();
-        let added = obj
-            .add_pad(&self.sinkpad)
-            .and_then(|()| obj.add_pad(&self.srcpad));
-        added.expect("a new element has no pads of these names");
+        element::add_pads(self.obj().upcast_ref(), [&self.sinkpad, &self.srcpad]);
     }
 }
 
@@ -156,24 +150,25 @@ impl GstObjectImpl for Mdetr {}
 impl ElementImpl for Mdetr {
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
         static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            gst::subclass::ElementMetadata::new(
+            element::metadata(
                 "Text-conditioned grounding",
                 "Filter/Analyzer/Video",
                 "Marks in video what sentences describe: boxes with the words they answer to, as metadata",
-                "The mdetr developers",
             )
         });
         Some(&METADATA)
     }
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> =
-            LazyLock::new(|| frame::pad_templates(&video_caps()));
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let caps = frame::caps();
+            element::pad_templates(&caps, &caps)
+        });
         &TEMPLATES
     }
 
     fn send_event(&self, event: gst::Event) -> bool {
-        match request::queries_of(&event) {
+        match queries_of(&event) {
             Some(queries) => self.set_queries(queries),
             None => self.parent_send_event(event),
         }
@@ -217,7 +212,9 @@ impl Mdetr {
     /// long happens in the background.
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         let settings = self.settings();
-        let bundle = self.bundle(&settings)?;
+        let plugin = self.obj().factory().and_then(|factory| factory.plugin());
+        let file = plugin.and_then(|plugin| plugin.filename());
+        let bundle = bundle::open(settings.model.as_deref(), file.as_deref())?;
         if let Err(error) = settings.standing() {
             return Err(gst::error_msg!(gst::LibraryError::Settings, ("{error}")));
         }
@@ -228,43 +225,24 @@ impl Mdetr {
                 ("no query: frames pass without detections; set query=\"...\", queries or config")
             );
         }
-        let failed = |error: std::io::Error| {
-            gst::error_msg!(gst::CoreError::Thread, ("cannot start a thread: {error}"))
-        };
         let session = Arc::new(Session::new(&self.obj().name(), &settings));
-        let version = settings.queries_version;
-        let updater = Updater::start(&self.obj(), session.clone(), bundle, settings);
+        let updater = Updater::start(
+            self.obj().upcast_ref(),
+            session.clone(),
+            bundle,
+            settings,
+            self.settings.clone(),
+        );
         let updater = updater.map_err(|error| {
             session.shut();
             session.finish();
-            failed(error)
+            gst::error_msg!(gst::CoreError::Thread, ("cannot start a thread: {error}"))
         })?;
         *self.run.lock().expect("never poisoned") = Some(Run { session, updater });
         // Properties set meanwhile.
-        if self.settings().queries_version != version {
-            self.update_queries();
-        }
+        self.update_queries();
         self.update_limits();
         Ok(())
-    }
-
-    fn bundle(&self, settings: &Settings) -> Result<Bundle, gst::ErrorMessage> {
-        let (dir, remedy) = match &settings.model {
-            Some(dir) => (dir.clone(), None),
-            None => {
-                let factory = self.obj().factory();
-                let plugin = factory.and_then(|factory| factory.plugin());
-                let file = plugin.and_then(|plugin| plugin.filename());
-                let default = bundle::default(file.as_deref());
-                (default.dir, Some(default.remedy))
-            }
-        };
-        Bundle::open(&dir).map_err(|error| match remedy {
-            Some(remedy) => {
-                gst::error_msg!(gst::ResourceError::NotFound, ("{error}. {remedy}"))
-            }
-            None => gst::error_msg!(gst::ResourceError::OpenRead, ("{error}")),
-        })
     }
 
     fn shut(&self) {
@@ -277,52 +255,52 @@ impl Mdetr {
         let run = self.run.lock().expect("never poisoned").take();
         if let Some(Run { session, updater }) = run {
             session.shut();
-            updater.stop();
+            drop(updater);
             let left = session.finish();
             if left > 0 {
                 gst::info!(CAT, imp = self, "{left} threads end what they have begun");
             }
-            let stats = stats::of(&session);
-            *self.last_stats.lock().expect("never poisoned") = Some(stats);
+            *self.last_stats.lock().expect("never poisoned") = Some(session.stats());
         }
     }
 
     fn stats(&self) -> gst::Structure {
-        match self.session() {
-            Some(session) => stats::of(&session),
-            None => {
-                let last = self.last_stats.lock().expect("never poisoned");
-                last.clone().unwrap_or_else(stats::empty)
-            }
+        if let Some(session) = self.session() {
+            return session.stats();
         }
+        let last = self.last_stats.lock().expect("never poisoned").clone();
+        last.unwrap_or_else(|| stats::of(&Counters::default(), None))
     }
 
-    pub(super) fn update_queries(&self) {
-        let settings = self.settings();
+    fn update_queries(&self) {
         if let Some(run) = self.run.lock().expect("never poisoned").as_ref() {
-            run.updater.request(settings);
+            run.updater.notify();
         }
     }
 
     /// What changes while the model is loading is taken up once it is loaded.
-    pub(super) fn update_limits(&self) {
-        let Some(session) = self.session() else {
-            return;
-        };
-        let Some(grounder) = session.grounder() else {
-            return;
-        };
-        let settings = self.settings();
-        let by_model = grounder.manifest().thresholds;
-        let or = |value: f32, default: f32| if value < 0.0 { default } else { value };
-        grounder.change_settings(|changed| {
-            changed.score_threshold = or(settings.score_threshold, by_model.score);
-            changed.phrase_threshold = or(settings.phrase_threshold, by_model.phrase);
-            changed.overlap_threshold = or(settings.overlap_threshold, by_model.overlap);
-            changed.max_detections = settings.max_detections as usize;
-            changed.masks = settings.masks;
+    fn update_limits(&self) {
+        if let Some(session) = self.session() {
+            session.set_limits(&self.settings());
+        }
+    }
+
+    /// Makes these the only queries, encoded in the background; whether they can be read.
+    fn set_queries(&self, queries: Result<gst::Array, String>) -> bool {
+        let set = queries.and_then(|queries| {
+            let mut settings = self.settings.lock().expect("never poisoned");
+            let set = settings.set_queries(queries);
+            set.map_err(|error| error.to_string())
         });
-        session.set_pace(settings.inference_interval, settings.change_threshold);
+        if let Err(error) = set {
+            messages::warn_queries(self.obj().upcast_ref(), &error);
+            return false;
+        }
+        for property in ["query", "queries", "config"] {
+            self.obj().notify(property);
+        }
+        self.update_queries();
+        true
     }
 }
 
@@ -331,7 +309,7 @@ impl Mdetr {
     fn sink_chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let session = self.session().ok_or(gst::FlowError::Flushing)?;
         if let Some(failure) = session.take_failure() {
-            return Err(self.fail(&failure));
+            return Err(messages::post_failure(self.obj().upcast_ref(), &failure));
         }
         let flow = match session.mode {
             Mode::EveryFrame => session.enqueue(buffer),
@@ -345,15 +323,6 @@ impl Mdetr {
             );
         }
         flow
-    }
-
-    fn fail(&self, failure: &str) -> gst::FlowError {
-        gst::element_imp_error!(
-            self,
-            gst::LibraryError::Failed,
-            ("inference failed: {failure}")
-        );
-        gst::FlowError::Error
     }
 
     fn pass_live(
@@ -371,40 +340,25 @@ impl Mdetr {
             let original = buffer.clone();
             gst::meta::ParentBufferMeta::add(buffer.make_mut(), &original);
         }
-        attach(&mut buffer, &offer.info, offer.found);
+        if let Some(found) = offer.found {
+            let (width, height) = (offer.info.width(), offer.info.height());
+            regions::attach(buffer.make_mut(), found, width, height);
+        }
         self.srcpad.push(buffer)
     }
 
     fn post_qos(&self, session: &Session, buffer: &gst::BufferRef) {
-        {
-            let mut last = self.last_qos.lock().expect("never poisoned");
-            if last.is_some_and(|last| last.elapsed() < QOS_PERIOD) {
-                return;
-            }
-            *last = Some(Instant::now());
+        if !self.qos.allows() {
+            return;
         }
         let segment = self.sinkpad.sticky_event::<gst::event::Segment>(0);
-        let segment = segment.and_then(|e| e.segment().clone().downcast::<gst::ClockTime>().ok());
-        let time = |f: fn(&gst::FormattedSegment<gst::ClockTime>, gst::ClockTime) -> _| {
-            segment
-                .as_ref()
-                .zip(buffer.pts())
-                .and_then(|(s, pts)| f(s, pts))
-        };
-        let counters = session.counters();
-        let message = gst::message::Qos::builder(true)
-            .running_time(time(|s, pts| s.to_running_time(pts)))
-            .stream_time(time(|s, pts| s.to_stream_time(pts)))
-            .timestamp(buffer.pts())
-            .duration(buffer.duration())
-            .stats(
-                gst::format::Buffers::from_u64(counters.inferred_frames()),
-                gst::format::Buffers::from_u64(counters.skipped),
-            )
-            .src(&*self.obj())
-            .build();
-        // Without a bus nobody wants to know.
-        let _ = self.obj().post_message(message);
+        let segment = segment.and_then(|event| event.segment().clone().downcast().ok());
+        messages::post_qos(
+            self.obj().upcast_ref(),
+            segment.as_ref(),
+            buffer,
+            &session.counters(),
+        );
     }
 
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
@@ -435,7 +389,7 @@ impl Mdetr {
             session.set_segment(segment.segment());
         }
         if session.mode == Mode::Live && event.type_() == gst::EventType::Eos {
-            self.post_stats(&session);
+            messages::post_structure(self.obj().upcast_ref(), session.stats());
         }
         if session.mode == Mode::EveryFrame && event.is_serialized() {
             return session.enqueue_event(event);
@@ -460,7 +414,7 @@ impl Mdetr {
                 gst::debug!(CAT, imp = self, "caps {caps}");
                 session.set_info(info);
                 if session.mode == Mode::EveryFrame {
-                    self.post_latency();
+                    messages::post_latency(self.obj().upcast_ref());
                 }
                 true
             }
@@ -469,21 +423,6 @@ impl Mdetr {
                 false
             }
         }
-    }
-
-    /// The statistics of the stream that ends, for those who only see messages.
-    fn post_stats(&self, session: &Session) {
-        let message = gst::message::Element::builder(stats::of(session))
-            .src(&*self.obj())
-            .build();
-        // Without a bus nobody wants to know.
-        let _ = self.obj().post_message(message);
-    }
-
-    fn post_latency(&self) {
-        let message = gst::message::Latency::builder().src(&*self.obj()).build();
-        // Without a bus nobody wants to know.
-        let _ = self.obj().post_message(message);
     }
 
     fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
@@ -510,13 +449,7 @@ impl Mdetr {
             return false;
         }
         allocation::keep_understood(allocation, true);
-        let held = session.held() as u32;
-        let pools: Vec<_> = allocation.allocation_pools().collect();
-        for (index, (pool, size, min, max)) in pools.into_iter().enumerate() {
-            let wanted = min.saturating_add(held);
-            let min = if max == 0 { wanted } else { wanted.min(max) };
-            allocation.set_nth_allocation_pool(index as u32, pool.as_ref(), size, min, max);
-        }
+        allocation::add_frames(allocation, session.held() as u32);
         true
     }
 }
@@ -534,86 +467,14 @@ impl Mdetr {
             return Ok(());
         }
         let result = if active {
-            let this = self.downgrade();
-            self.srcpad.start_task(move || {
-                if let Some(this) = this.upgrade() {
-                    this.push_next();
-                }
-            })
+            let obj = self.obj();
+            let source = Source::new(obj.upcast_ref(), &self.srcpad, session);
+            self.srcpad.start_task(move || source.push_next())
         } else {
             session.shut();
             self.srcpad.stop_task()
         };
         result.map_err(|error| gst::loggable_error!(CAT, "source task: {error}"))
-    }
-
-    /// One step of the source task.
-    fn push_next(&self) {
-        let next = self.session().and_then(|session| {
-            let next = session.next();
-            next.map(|next| (session, next))
-        });
-        let Some((session, (item, epoch))) = next else {
-            // The pad is being deactivated: the task ends, or did.
-            let _ = self.srcpad.pause_task();
-            return;
-        };
-        let ended = EndOfPush {
-            session: &session,
-            epoch,
-            flow: Err(gst::FlowError::Error),
-        };
-        match item {
-            Item::Event(event) => {
-                self.push_event(&session, event);
-                ended.with(Ok(()));
-            }
-            Item::Frame(done) => ended.with(self.push_frame(&session, done)),
-        }
-    }
-
-    fn push_event(&self, session: &Session, event: gst::Event) {
-        match event.view() {
-            gst::EventView::Caps(_) => session.forget_newest(),
-            // What follows is new to a downstream that had enough.
-            gst::EventView::StreamStart(_) | gst::EventView::Segment(_) => {
-                session.forgive(gst::FlowError::Eos);
-            }
-            gst::EventView::Eos(_) => {
-                self.report_flow(session);
-                self.post_stats(session);
-            }
-            _ => (),
-        }
-        self.srcpad.push_event(event);
-    }
-
-    /// After EOS no frame comes that could tell upstream of a failure: it is said here.
-    fn report_flow(&self, session: &Session) {
-        let Err(error) = session.flow() else { return };
-        if !matches!(error, gst::FlowError::Eos | gst::FlowError::Flushing) {
-            gst::element_imp_error!(
-                self,
-                gst::StreamError::Failed,
-                ("frames could not be pushed downstream: {error}")
-            );
-        }
-    }
-
-    fn push_frame(&self, session: &Session, done: Done) -> Result<(), gst::FlowError> {
-        let Settled {
-            mut buffer,
-            info,
-            found,
-        } = session.settle(done);
-        // Frames behind a refused one are dropped, as upstream is told with its next frame.
-        session.flow()?;
-        let found = found.map_err(|failure| self.fail(&failure))?;
-        attach(&mut buffer, &info, found);
-        if session.latency_changed() {
-            self.post_latency();
-        }
-        self.srcpad.push(buffer).map(|_| ())
     }
 
     fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
@@ -622,7 +483,7 @@ impl Mdetr {
         {
             session.forgive(gst::FlowError::NotLinked);
         }
-        if let Some(queries) = request::queries_of(&event) {
+        if let Some(queries) = queries_of(&event) {
             return self.set_queries(queries);
         }
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
@@ -640,31 +501,5 @@ impl Mdetr {
             latency.set(live, min + ours, max.map(|max| max + ours));
         }
         answered
-    }
-}
-
-/// Attaches what was found to a frame of these caps.
-fn attach(buffer: &mut gst::Buffer, info: &VideoInfo, found: Option<FrameGrounding>) {
-    if let Some(found) = found {
-        regions::attach(buffer.make_mut(), found, info.width(), info.height());
-    }
-}
-
-/// Says that a push has ended, also if it panicked.
-struct EndOfPush<'a> {
-    session: &'a Session,
-    epoch: u64,
-    flow: Result<(), gst::FlowError>,
-}
-
-impl EndOfPush<'_> {
-    fn with(mut self, flow: Result<(), gst::FlowError>) {
-        self.flow = flow;
-    }
-}
-
-impl Drop for EndOfPush<'_> {
-    fn drop(&mut self) {
-        self.session.pushed(self.epoch, self.flow);
     }
 }

@@ -6,16 +6,11 @@ use std::sync::{Arc, LazyLock, Once};
 use gst::prelude::*;
 use mdetr::{EngineMessage, Grounder, LogLevel, PlanEvent, set_engine_log};
 
-use super::Mdetr;
-use super::start::post_progress;
+use super::messages::{post_progress, post_structure};
+use crate::element::debug_category;
 
-static ENGINES: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "mdetrengine",
-        gst::DebugColorFlags::empty(),
-        Some("What the libraries of engines log"),
-    )
-});
+static ENGINES: LazyLock<gst::DebugCategory> =
+    LazyLock::new(|| debug_category("mdetrengine", "What the libraries of engines log"));
 
 /// Name of the element message.
 const MESSAGE: &str = "mdetr-plan";
@@ -24,11 +19,11 @@ const MESSAGE: &str = "mdetr-plan";
 /// `posts_progress`, and gives up the plan once `give_up` is set.
 pub(super) fn watch(
     grounder: &Grounder,
-    element: &Mdetr,
+    element: &gst::Element,
     posts_progress: bool,
     give_up: Arc<AtomicBool>,
 ) {
-    hear_engines();
+    log_engines();
     let last = AtomicU32::new(u32::MAX);
     let element = element.downgrade();
     grounder.watch_plans(Arc::new(move |event| {
@@ -40,9 +35,9 @@ pub(super) fn watch(
 }
 
 /// Lets engines log into a debug category, once for the process.
-fn hear_engines() {
-    static HEARD: Once = Once::new();
-    HEARD.call_once(|| set_engine_log(Some(Arc::new(log))));
+fn log_engines() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| set_engine_log(Some(Arc::new(log))));
 }
 
 fn log(message: &EngineMessage) {
@@ -58,7 +53,7 @@ fn log(message: &EngineMessage) {
     }
 }
 
-fn post(element: &Mdetr, event: &PlanEvent, last: &AtomicU32, posts_progress: bool) {
+fn post(element: &gst::Element, event: &PlanEvent, last: &AtomicU32, posts_progress: bool) {
     let message = gst::Structure::builder(MESSAGE);
     let structure = match event {
         PlanEvent::Building {
@@ -103,7 +98,5 @@ fn post(element: &Mdetr, event: &PlanEvent, last: &AtomicU32, posts_progress: bo
         }
         _ => return,
     };
-    let message = gst::message::Element::builder(structure.build()).src(element);
-    // Without a bus nobody wants to know.
-    let _ = element.post_message(message.build());
+    post_structure(element, structure.build());
 }

@@ -6,8 +6,9 @@ use std::sync::LazyLock;
 use gst::glib;
 use gst::prelude::*;
 
+use super::enums::{Engine, Mode, PackQueries, Precision};
 use super::settings::{BY_MODEL, MAX_DEVICE_ID, MAX_IN_FLIGHT, MAX_WORKERS, Settings};
-use super::{Engine, Mode, PackQueries, Precision};
+use crate::element::TYPE_CHECKED;
 
 /// What a change of a property asks of a running element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,8 +189,6 @@ fn timing(defaults: &Settings) -> Vec<glib::ParamSpec> {
             .build(),
     ]
 }
-
-const TYPE_CHECKED: &str = "GObject checks the type against the specification";
 
 impl Settings {
     /// Takes a property's value over.

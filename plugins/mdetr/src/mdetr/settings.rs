@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::thread;
 
 use gst::glib;
-use mdetr::plan_cache::default_plan_cache_dir;
-use mdetr::{GrounderOptions, Query, QueryError, TensorRtOptions};
+use mdetr::engine::plan_cache::default_plan_cache_dir;
+use mdetr::{Grounder, GrounderOptions, Query, QueryError, TensorRtOptions};
 
+use super::catch_panic::catch_panic;
 use super::config::{self, ConfigError};
-use super::{Engine, Mode, PackQueries, Precision};
+use super::enums::{Engine, Mode, PackQueries, Precision};
 
 /// Most worker threads; more than any machine this runs on has use for.
 pub(super) const MAX_WORKERS: u32 = 64;
@@ -189,6 +190,24 @@ impl Settings {
             packing: self.pack_queries.into(),
             ..GrounderOptions::default()
         }
+    }
+
+    /// Encodes the queries and makes them the standing ones; gives their revision.
+    pub fn apply_queries(&self, grounder: &Grounder) -> Result<u64, String> {
+        let standing = self.standing().map_err(|error| error.to_string())?;
+        grounder.set_packing(self.pack_queries.into());
+        catch_panic(|| grounder.set_queries(standing))
+    }
+
+    /// Takes over what may change while playing, apart from the queries.
+    pub fn apply_limits(&self, grounder: &Grounder) {
+        let by_model = grounder.manifest().thresholds;
+        let or = |value: f32, default: f32| if value < 0.0 { default } else { value };
+        grounder.set_score_threshold(or(self.score_threshold, by_model.score));
+        grounder.set_phrase_threshold(or(self.phrase_threshold, by_model.phrase));
+        grounder.set_overlap_threshold(or(self.overlap_threshold, by_model.overlap));
+        grounder.set_max_detections(self.max_detections as usize);
+        grounder.set_masks(self.masks);
     }
 }
 

@@ -1,48 +1,50 @@
 //! From READY to the first frame: the model is loaded and the first queries are encoded, in the background.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use gst::glib;
 use gst::prelude::*;
-use gst::subclass::prelude::*;
 use mdetr::{Bundle, Grounder};
 
-use super::imp::CAT;
-use super::session::{Session, guarded};
+use super::catch_panic::catch_panic;
+use super::enums::Mode;
+use super::messages::{self, CAT};
+use super::plans;
+use super::session::Session;
 use super::settings::Settings;
-use super::updater::{apply, post_queries};
-use super::{Mdetr, Mode, plans};
-
-/// Code of the progress messages.
-pub(super) const PROGRESS: &str = "mdetr-start";
 
 /// A start, which ends with one message of progress whatever happens.
 pub(super) struct Start {
-    element: glib::WeakRef<Mdetr>,
+    element: glib::WeakRef<gst::Element>,
     session: Arc<Session>,
     ended: bool,
 }
 
 impl Start {
     /// Must be called before the state change returns: who waits for progress then waits for this.
-    pub fn begin(element: &Mdetr, session: Arc<Session>, bundle: &Bundle) -> Start {
+    pub fn begin(element: &gst::Element, session: Arc<Session>, bundle: &Bundle) -> Start {
         let start = Start {
             element: element.downgrade(),
             session,
             ended: false,
         };
         let model = bundle.dir().display();
-        start.tell(gst::ProgressType::Start, &format!("loading {model}"));
+        start.post_progress(gst::ProgressType::Start, &format!("loading {model}"));
         start
     }
 
-    /// Loads the model and encodes the queries. Frames wait for it in mode every-frame, and pass without
-    /// detections in mode live.
+    /// Loads the model and encodes the queries of `settings`. Frames wait for it in mode every-frame, and
+    /// pass without detections in mode live. `current` has the values that properties have by then.
     ///
-    /// What goes wrong is told as an error. Gives the model, unless the element stopped meanwhile.
-    pub fn run(mut self, bundle: Bundle, settings: &Settings) -> Option<Arc<Grounder>> {
+    /// What goes wrong is posted as an error. Gives the model, unless the element stopped meanwhile.
+    pub fn run(
+        mut self,
+        bundle: Bundle,
+        settings: &Settings,
+        current: &Mutex<Settings>,
+    ) -> Option<Arc<Grounder>> {
         let options = settings.grounder_options();
-        let grounder = match guarded(|| Grounder::from_bundle(bundle, options)) {
+        let grounder = match catch_panic(|| Grounder::from_bundle(bundle, options)) {
             Ok(grounder) => Arc::new(grounder),
             Err(error) => {
                 return self.fail(gst::error_msg!(gst::ResourceError::OpenRead, ("{error}")));
@@ -66,11 +68,12 @@ impl Start {
                 engine.version,
                 engine.reason
             );
-            element.imp().update_limits();
         }
+        let limits = current.lock().expect("never poisoned").clone();
+        self.session.set_limits(&limits);
         if settings.has_queries() {
-            self.tell(gst::ProgressType::Continue, "encoding the queries");
-            if let Err(error) = apply(&grounder, settings) {
+            self.post_progress(gst::ProgressType::Continue, "encoding the queries");
+            if let Err(error) = settings.apply_queries(&grounder) {
                 return self.fail(gst::error_msg!(gst::LibraryError::Settings, ("{error}")));
             }
         }
@@ -78,7 +81,7 @@ impl Start {
             return None;
         }
         if !grounder.queries().queries().is_empty() {
-            post_queries(&self.element.upgrade()?, &grounder);
+            messages::post_queries(&self.element.upgrade()?, &grounder);
         }
         self.session.ready();
         self.end(
@@ -94,7 +97,7 @@ impl Start {
         }
         self.end(gst::ProgressType::Error, "frames cannot be answered");
         if let Some(element) = self.element.upgrade() {
-            element.imp().post_error_message(error);
+            element.post_error_message(error);
         }
         self.session.fail();
         None
@@ -102,15 +105,15 @@ impl Start {
 
     fn end(&mut self, kind: gst::ProgressType, text: &str) {
         self.ended = true;
-        self.tell(kind, text);
+        self.post_progress(kind, text);
     }
 
-    /// In mode live nothing waits, so that there is nothing to tell.
-    fn tell(&self, kind: gst::ProgressType, text: &str) {
+    /// In mode live no frame waits for the start, and no progress is posted.
+    fn post_progress(&self, kind: gst::ProgressType, text: &str) {
         if self.session.mode == Mode::EveryFrame
             && let Some(element) = self.element.upgrade()
         {
-            post_progress(&element, kind, text);
+            messages::post_progress(&element, kind, text);
         }
     }
 }
@@ -118,13 +121,7 @@ impl Start {
 impl Drop for Start {
     fn drop(&mut self) {
         if !self.ended {
-            self.tell(gst::ProgressType::Canceled, "the element stops");
+            self.post_progress(gst::ProgressType::Canceled, "the element stops");
         }
     }
-}
-
-pub(super) fn post_progress(element: &Mdetr, kind: gst::ProgressType, text: &str) {
-    let message = gst::message::Progress::builder(kind, PROGRESS, text).src(element);
-    // Without a bus nobody wants to know.
-    let _ = element.post_message(message.build());
 }

@@ -3,9 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use mdetr::{EngineInfo, Stats};
-
-use super::session::Session;
+use mdetr::{EngineInfo, Grounder, Stats};
 
 /// How many of the last inferences the median is taken over.
 const WINDOW: usize = 128;
@@ -68,24 +66,18 @@ fn milliseconds(duration: &Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// What a run and its grounder have counted.
-pub(super) fn of(session: &Session) -> gst::Structure {
-    let counters = session.counters();
-    match session.grounder() {
+/// What a run has counted, and its grounder once there is one.
+pub(super) fn of(counters: &Counters, grounder: Option<&Grounder>) -> gst::Structure {
+    match grounder {
         Some(grounder) => structure(
-            &counters,
+            counters,
             &grounder.stats(),
             grounder.queries().revision(),
             Some(grounder.engine()),
             grounder.model_users() as u64,
         ),
-        None => structure(&counters, &Stats::default(), 0, None, 0),
+        None => structure(counters, &Stats::default(), 0, None, 0),
     }
-}
-
-/// The same before the first run.
-pub(super) fn empty() -> gst::Structure {
-    structure(&Counters::default(), &Stats::default(), 0, None, 0)
 }
 
 fn structure(

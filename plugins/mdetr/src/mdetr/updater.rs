@@ -1,124 +1,87 @@
 //! Changes the standing queries while the element plays.
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 
+use crossbeam::channel::{self, Receiver, Sender};
+use gst::glib;
 use gst::prelude::*;
 use mdetr::{Bundle, Grounder};
 
-use super::Mdetr;
-use super::session::{Session, guarded};
+use super::messages;
+use super::session::Session;
 use super::settings::Settings;
 use super::start::Start;
 
 /// A thread that loads the model, encodes queries and swaps them in.
 ///
-/// Of several changes that come while one is being encoded, only the last is done.
+/// Of several changes that come while one is being encoded, only the last is done. Dropped together with
+/// a session that is shut, it ends.
 pub(super) struct Updater {
-    shared: Arc<Shared>,
-}
-
-#[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    wanted: Option<Settings>,
-    stopping: bool,
-}
-
-/// Encodes the queries of `settings` and makes them the standing ones; gives the revision.
-pub(super) fn apply(grounder: &Grounder, settings: &Settings) -> Result<u64, String> {
-    let standing = settings.standing().map_err(|error| error.to_string())?;
-    let packing = settings.pack_queries.into();
-    grounder.change_settings(|settings| settings.packing = packing);
-    guarded(|| grounder.set_queries(standing))
-}
-
-/// The element message `mdetr-queries`: revision and ids of the standing queries.
-pub(super) fn post_queries(element: &Mdetr, grounder: &Grounder) {
-    let standing = grounder.queries();
-    let ids = gst::Array::new(standing.queries().iter().map(|query| query.id()));
-    let structure = gst::Structure::builder("mdetr-queries")
-        .field("revision", standing.revision())
-        .field("ids", ids)
-        .build();
-    let message = gst::message::Element::builder(structure)
-        .src(element)
-        .build();
-    // Without a bus nobody wants to know.
-    let _ = element.post_message(message);
+    changed: Sender<()>,
 }
 
 impl Updater {
+    /// Loads the model and encodes the queries of `settings`; from then on follows `current`, the values of
+    /// the properties.
     pub fn start(
-        element: &Mdetr,
+        element: &gst::Element,
         session: Arc<Session>,
         bundle: Bundle,
         settings: Settings,
+        current: Arc<Mutex<Settings>>,
     ) -> std::io::Result<Updater> {
-        let shared = Arc::new(Shared::default());
-        let updater = Updater {
-            shared: shared.clone(),
-        };
+        // One signal is enough for any number of changes: what is read after it has them all.
+        let (changed, changes) = channel::bounded(1);
         let start = Start::begin(element, session.clone(), &bundle);
         let element = element.downgrade();
         let threads = session.clone();
-        threads.threads.spawn("mdetr-queries".into(), {
-            move || {
-                let Some(grounder) = start.run(bundle, &settings) else {
-                    return;
-                };
-                while let Some(settings) = shared.next() {
-                    let preparation = session.prepare();
-                    let applied = apply(&grounder, &settings);
-                    drop(preparation);
-                    if session.stopping() {
-                        return;
-                    }
-                    let Some(element) = element.upgrade() else {
-                        return;
-                    };
-                    match applied {
-                        Ok(_) => post_queries(&element, &grounder),
-                        Err(error) => gst::element_warning!(
-                            element,
-                            gst::LibraryError::Settings,
-                            ("{error}. The queries of before stay")
-                        ),
-                    }
-                }
+        threads.threads.spawn("mdetr-queries".into(), move || {
+            if let Some(grounder) = start.run(bundle, &settings, &current) {
+                let version = settings.queries_version;
+                update(&changes, &current, version, &grounder, &session, &element);
             }
         })?;
-        Ok(updater)
+        Ok(Updater { changed })
     }
 
-    /// Asks for the queries of `settings`.
-    pub fn request(&self, settings: Settings) {
-        self.shared.state.lock().expect("never poisoned").wanted = Some(settings);
-        self.shared.changed.notify_one();
-    }
-
-    /// Drops a change that has not begun.
-    pub fn stop(self) {
-        self.shared.state.lock().expect("never poisoned").stopping = true;
-        self.shared.changed.notify_one();
+    /// Says that the queries in the settings may be others now.
+    pub fn notify(&self) {
+        // A full channel has a signal that was not taken yet.
+        let _ = self.changed.try_send(());
     }
 }
 
-impl Shared {
-    fn next(&self) -> Option<Settings> {
-        let mut state = self.state.lock().expect("never poisoned");
-        loop {
-            if state.stopping {
-                return None;
-            }
-            if let Some(settings) = state.wanted.take() {
-                return Some(settings);
-            }
-            state = self.changed.wait(state).expect("never poisoned");
+/// Applies the queries of `current` after each change, until the session is shut. `applied` is the version
+/// of those that stand.
+fn update(
+    changes: &Receiver<()>,
+    current: &Mutex<Settings>,
+    mut applied: u64,
+    grounder: &Grounder,
+    session: &Session,
+    element: &glib::WeakRef<gst::Element>,
+) {
+    for () in changes {
+        let settings = current.lock().expect("never poisoned").clone();
+        if session.stopping() {
+            return;
+        }
+        if settings.queries_version == applied {
+            continue;
+        }
+        applied = settings.queries_version;
+        let preparation = session.prepare();
+        let result = settings.apply_queries(grounder);
+        drop(preparation);
+        let Some(element) = element.upgrade() else {
+            return;
+        };
+        if session.stopping() {
+            return;
+        }
+        match result {
+            Ok(_) => messages::post_queries(&element, grounder),
+            Err(error) => messages::warn_queries(&element, &error),
         }
     }
 }

@@ -12,16 +12,12 @@ use mdetr::report::{self, Part};
 use mdetr::{FrameInfo, Grounding};
 
 use super::time;
+use crate::element::{self, TYPE_CHECKED};
 use crate::meta::{self, FrameGrounding};
 use crate::regions;
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "mdetr2json",
-        gst::DebugColorFlags::empty(),
-        Some("Detections as JSON"),
-    )
-});
+static CAT: LazyLock<gst::DebugCategory> =
+    LazyLock::new(|| element::debug_category("mdetr2json", "Detections as JSON"));
 
 #[derive(Debug, Clone)]
 struct Settings {
@@ -116,7 +112,7 @@ impl ObjectImpl for ToJson {
         let mut settings = self.settings.lock().expect("never poisoned");
         match pspec.name() {
             "source" => {
-                let source: Option<String> = value.get().expect("GObject checks the type");
+                let source: Option<String> = value.get().expect(TYPE_CHECKED);
                 settings.source = source.unwrap_or_else(|| Settings::default().source);
             }
             _ => unreachable!("GObject knows only the properties above"),
@@ -133,11 +129,7 @@ impl ObjectImpl for ToJson {
 
     fn constructed(&self) {
         self.parent_constructed();
-        let obj = self.obj();
-        let added = obj
-            .add_pad(&self.sinkpad)
-            .and_then(|()| obj.add_pad(&self.srcpad));
-        added.expect("a new element has no pads of these names");
+        element::add_pads(self.obj().upcast_ref(), [&self.sinkpad, &self.srcpad]);
     }
 }
 
@@ -146,11 +138,10 @@ impl GstObjectImpl for ToJson {}
 impl ElementImpl for ToJson {
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
         static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            gst::subclass::ElementMetadata::new(
+            element::metadata(
                 "Detections as JSON",
                 "Converter/Video/Metadata",
                 "Writes what mdetr or another detector found as one line of JSON per frame, schema mdetr/1",
-                "The mdetr developers",
             )
         });
         Some(&METADATA)
@@ -159,14 +150,7 @@ impl ElementImpl for ToJson {
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             let video = VideoCapsBuilder::new().any_features().build();
-            let template = |name, direction, caps| {
-                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, caps)
-                    .expect("the caps are valid")
-            };
-            vec![
-                template("sink", gst::PadDirection::Sink, &video),
-                template("src", gst::PadDirection::Src, &json_caps()),
-            ]
+            element::pad_templates(&video, &json_caps())
         });
         &TEMPLATES
     }

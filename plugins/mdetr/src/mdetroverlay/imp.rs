@@ -20,15 +20,11 @@ use mdetr_draw::{Drawing, Mark, Patch, Style};
 
 use super::Regions;
 use super::formats::{self, blendable};
+use crate::element::{self, TYPE_CHECKED};
 use crate::{allocation, frame, meta, regions};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "mdetroverlay",
-        gst::DebugColorFlags::empty(),
-        Some("Drawing of detections"),
-    )
-});
+static CAT: LazyLock<gst::DebugCategory> =
+    LazyLock::new(|| element::debug_category("mdetroverlay", "Drawing of detections"));
 
 const FEATURE: &glib::GStr = gst_video::CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION;
 
@@ -133,7 +129,6 @@ impl ObjectImpl for Overlay {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        const TYPE_CHECKED: &str = "GObject checks the type against the specification";
         let flag = || value.get::<bool>().expect(TYPE_CHECKED);
         {
             let mut settings = self.settings.lock().expect("never poisoned");
@@ -174,11 +169,10 @@ impl GstObjectImpl for Overlay {}
 impl ElementImpl for Overlay {
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
         static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            gst::subclass::ElementMetadata::new(
+            element::metadata(
                 "Overlay of detections",
                 "Filter/Effect/Video",
                 "Draws the boxes, phrases and scores that mdetr or another detector attached",
-                "The mdetr developers",
             )
         });
         Some(&METADATA)
@@ -188,7 +182,7 @@ impl ElementImpl for Overlay {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             let mut caps = blendable();
             caps.merge(VideoCapsBuilder::new().any_features().build());
-            frame::pad_templates(&caps)
+            element::pad_templates(&caps, &caps)
         });
         &TEMPLATES
     }

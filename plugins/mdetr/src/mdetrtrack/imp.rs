@@ -12,16 +12,12 @@ use gst_video::{VideoCapsBuilder, VideoInfo};
 use mdetr::Grounding;
 use mdetr_track::{TrackIds, TrackOptions, Tracking};
 
+use crate::element::{self, TYPE_CHECKED};
 use crate::meta::{self, FrameGrounding};
 use crate::{allocation, frame, regions};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "mdetrtrack",
-        gst::DebugColorFlags::empty(),
-        Some("Identities of detections"),
-    )
-});
+static CAT: LazyLock<gst::DebugCategory> =
+    LazyLock::new(|| element::debug_category("mdetrtrack", "Identities of detections"));
 
 /// Clock at the first frame: later than any result's age, so that no time is negative.
 const START: gst::ClockTime = gst::ClockTime::from_seconds(3600);
@@ -189,7 +185,6 @@ impl ObjectImpl for Track {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        const TYPE_CHECKED: &str = "GObject checks the type against the specification";
         let time = || Duration::from_nanos(value.get().expect(TYPE_CHECKED));
         let options = {
             let mut options = self.settings.lock().expect("never poisoned");
@@ -227,19 +222,20 @@ impl GstObjectImpl for Track {}
 impl ElementImpl for Track {
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
         static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            gst::subclass::ElementMetadata::new(
+            element::metadata(
                 "Identities of detections",
                 "Filter/Analyzer/Video",
                 "Gives what mdetr found an identity over time, and carries it over frames that were not inferred",
-                "The mdetr developers",
             )
         });
         Some(&METADATA)
     }
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> =
-            LazyLock::new(|| frame::pad_templates(&VideoCapsBuilder::new().any_features().build()));
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let caps = VideoCapsBuilder::new().any_features().build();
+            element::pad_templates(&caps, &caps)
+        });
         &TEMPLATES
     }
 }

@@ -13,13 +13,10 @@ use gst_base::subclass::prelude::*;
 use gst_video::{VideoCapsBuilder, VideoFormat, VideoInfo, VideoRegionOfInterestMeta};
 use mdetr_scenes::{MovingScene, Rendering, Scene, SceneOptions, render};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "tabletopsrc",
-        gst::DebugColorFlags::empty(),
-        Some("The tabletop world as video"),
-    )
-});
+use crate::element::{self, TYPE_CHECKED};
+
+static CAT: LazyLock<gst::DebugCategory> =
+    LazyLock::new(|| element::debug_category("tabletopsrc", "The tabletop world as video"));
 
 /// Caps downstream does not narrow are fixed to these.
 const USUAL_SIZE: (i32, i32) = (640, 480);
@@ -118,7 +115,6 @@ impl ObjectImpl for TabletopSrc {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        const TYPE_CHECKED: &str = "GObject checks the type against the specification";
         let mut settings = self.settings.lock().expect("never poisoned");
         match pspec.name() {
             "seed" => settings.seed = value.get().expect(TYPE_CHECKED),
@@ -154,11 +150,10 @@ impl GstObjectImpl for TabletopSrc {}
 impl ElementImpl for TabletopSrc {
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
         static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            gst::subclass::ElementMetadata::new(
+            element::metadata(
                 "Tabletop source",
                 "Source/Video",
                 "Renders simple solids moving on a table and attaches where they are",
-                "The mdetr developers",
             )
         });
         Some(&METADATA)
@@ -174,13 +169,7 @@ impl ElementImpl for TabletopSrc {
                 .height_range(sides)
                 .framerate_range(gst::Fraction::new(1, i32::MAX)..gst::Fraction::new(i32::MAX, 1))
                 .build();
-            let template = gst::PadTemplate::new(
-                "src",
-                gst::PadDirection::Src,
-                gst::PadPresence::Always,
-                &caps,
-            );
-            vec![template.expect("the caps are valid")]
+            vec![element::pad_template("src", gst::PadDirection::Src, &caps)]
         });
         &TEMPLATES
     }

@@ -10,7 +10,6 @@ mod live;
 mod workers;
 
 use std::collections::VecDeque;
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::ThreadId;
@@ -20,10 +19,10 @@ use gst_video::VideoInfo;
 use mdetr::frame::LumaGrid;
 use mdetr::{Grounder, Grounding};
 
-use super::Mode;
+use super::enums::Mode;
 use super::queue::Queue;
 use super::settings::Settings;
-use super::stats::Counters;
+use super::stats::{self, Counters};
 use super::threads::Threads;
 use super::turns::Seat;
 use crate::frame;
@@ -412,7 +411,7 @@ impl Session {
 
     /// Takes over when frames are inferred. Thresholds of the grounder may have changed too: the next
     /// frame is inferred whatever it shows.
-    pub fn set_pace(&self, interval: u32, change_threshold: f32) {
+    fn set_pace(&self, interval: u32, change_threshold: f32) {
         self.interval.store(interval, Ordering::Relaxed);
         self.change_threshold
             .store(change_threshold.to_bits(), Ordering::Relaxed);
@@ -420,6 +419,14 @@ impl Session {
         // A frame that waits for the start is answered by these already.
         if inner.start != Start::Waiting {
             inner.pictured = None;
+        }
+    }
+
+    /// Takes over what may change while playing, apart from the queries, if the model is loaded.
+    pub fn set_limits(&self, settings: &Settings) {
+        if let Some(grounder) = self.grounder() {
+            settings.apply_limits(grounder);
+            self.set_pace(settings.inference_interval, settings.change_threshold);
         }
     }
 
@@ -475,6 +482,14 @@ impl Session {
         self.lock().counters.clone()
     }
 
+    /// The content of the property `stats`.
+    pub fn stats(&self) -> gst::Structure {
+        stats::of(
+            &self.counters(),
+            self.grounder().map(|grounder| &**grounder),
+        )
+    }
+
     /// How long a frame may stay in the element.
     pub fn latency(&self) -> gst::ClockTime {
         self.update_latency().0
@@ -507,23 +522,5 @@ impl Session {
     fn asked(&self) -> Option<u64> {
         let standing = self.grounder()?.queries();
         (!standing.queries().is_empty()).then_some(standing.revision())
-    }
-}
-
-/// Runs `call`; its error or panic becomes a message.
-pub(super) fn guarded<T, E: std::fmt::Display>(
-    call: impl FnOnce() -> Result<T, E>,
-) -> Result<T, String> {
-    // What a panicking call leaves behind is its own; the frame is given up.
-    match panic::catch_unwind(AssertUnwindSafe(call)) {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(panic) => {
-            let text = panic
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned());
-            let text = text.unwrap_or_else(|| "no message".to_owned());
-            Err(format!("internal panic: {text}; please report it"))
-        }
     }
 }

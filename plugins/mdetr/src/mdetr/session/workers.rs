@@ -6,7 +6,8 @@ use std::time::Instant;
 use gst_video::VideoInfo;
 use mdetr::{Grounder, Grounding};
 
-use super::{Done, Finished, Job, Loaded, Outcome, Session, Start, guarded};
+use super::super::catch_panic::catch_panic;
+use super::{Done, Finished, Job, Loaded, Outcome, Session, Start};
 use crate::frame;
 
 impl Session {
@@ -25,7 +26,7 @@ impl Session {
             match job {
                 Job::Prepare(width, height) => {
                     let _preparation = self.prepare();
-                    if let Err(failure) = guarded(|| grounder.prepare(width, height)) {
+                    if let Err(failure) = catch_panic(|| grounder.prepare(width, height)) {
                         self.lock().failure.get_or_insert(failure);
                     }
                 }
@@ -114,6 +115,6 @@ fn ground(
     buffer: &gst::BufferRef,
     info: &VideoInfo,
 ) -> Result<Grounding, String> {
-    guarded(|| frame::with_frame(buffer, info, |frame| grounder.ground(frame)))?
+    catch_panic(|| frame::with_frame(buffer, info, |frame| grounder.ground(frame)))?
         .map_err(|error| error.to_string())
 }
