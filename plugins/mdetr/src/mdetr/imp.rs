@@ -1,7 +1,7 @@
 //! Pads, states and properties of the element `mdetr`.
 //!
-//! Lock order: `run`, then the updater's own. No other lock of this file or of `Session` is taken while
-//! one is held: what they guard is cloned out. None is held across inference, pushes, queries or messages.
+//! No lock of this file or of `Session` is taken while another is held: what they guard is cloned out. None
+//! is held across inference, pushes, queries or messages.
 
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -184,7 +184,7 @@ impl ElementImpl for Mdetr {
                 gst::StateChangeError
             })?,
             // Wakes threads that wait in pad functions, so that the pads can be deactivated.
-            gst::StateChange::PausedToReady => self.shut(),
+            gst::StateChange::PausedToReady => self.shut_down(),
             _ => (),
         }
         let result = self.parent_change_state(transition);
@@ -234,8 +234,8 @@ impl Mdetr {
             self.settings.clone(),
         );
         let updater = updater.map_err(|error| {
-            session.shut();
-            session.finish();
+            session.shut_down();
+            session.join_threads();
             gst::error_msg!(gst::CoreError::Thread, ("cannot start a thread: {error}"))
         })?;
         *self.run.lock().expect("never poisoned") = Some(Run { session, updater });
@@ -245,18 +245,18 @@ impl Mdetr {
         Ok(())
     }
 
-    fn shut(&self) {
+    fn shut_down(&self) {
         if let Some(session) = self.session() {
-            session.shut();
+            session.shut_down();
         }
     }
 
     fn stop(&self) {
         let run = self.run.lock().expect("never poisoned").take();
         if let Some(Run { session, updater }) = run {
-            session.shut();
+            session.shut_down();
             drop(updater);
-            let left = session.finish();
+            let left = session.join_threads();
             if left > 0 {
                 gst::info!(CAT, imp = self, "{left} threads end what they have begun");
             }
@@ -471,7 +471,7 @@ impl Mdetr {
             let source = Source::new(obj.upcast_ref(), &self.srcpad, session);
             self.srcpad.start_task(move || source.push_next())
         } else {
-            session.shut();
+            session.shut_down();
             self.srcpad.stop_task()
         };
         result.map_err(|error| gst::loggable_error!(CAT, "source task: {error}"))
@@ -481,7 +481,7 @@ impl Mdetr {
         if event.type_() == gst::EventType::Reconfigure
             && let Some(session) = self.session()
         {
-            session.forgive(gst::FlowError::NotLinked);
+            session.clear_flow(gst::FlowError::NotLinked);
         }
         if let Some(queries) = queries_of(&event) {
             return self.set_queries(queries);

@@ -1,4 +1,4 @@
-//! What the element tells: messages to the application, and its debug log.
+//! Messages that the element posts, and its debug category.
 
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ const QUERIES: &str = "mdetr-queries";
 const QOS_PERIOD: Duration = Duration::from_secs(1);
 
 /// Posts a message; without a bus it is dropped, as nobody listens.
-pub(super) fn post(element: &gst::Element, message: gst::Message) {
+fn post(element: &gst::Element, message: gst::Message) {
     let _ = element.post_message(message);
 }
 

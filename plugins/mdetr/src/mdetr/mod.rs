@@ -10,15 +10,14 @@ mod imp;
 mod messages;
 mod plans;
 mod properties;
-mod queue;
 mod request;
+mod scheduler;
 mod session;
 mod settings;
 mod source;
 mod start;
 mod stats;
 mod threads;
-mod turns;
 mod updater;
 
 glib::wrapper! {

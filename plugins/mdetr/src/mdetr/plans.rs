@@ -1,4 +1,4 @@
-//! What the application hears while plans are made that take long, and what engines log.
+//! Messages about plans that take long to make, and the log of engines.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Once};
@@ -16,12 +16,12 @@ static ENGINES: LazyLock<gst::DebugCategory> =
 const MESSAGE: &str = "mdetr-plan";
 
 /// Posts an element message `mdetr-plan` for each per cent of a phase, with a message of progress if
-/// `posts_progress`, and gives up the plan once `give_up` is set.
+/// `posts_progress`, and gives up the plan once `cancelled` is set.
 pub(super) fn watch(
     grounder: &Grounder,
     element: &gst::Element,
     posts_progress: bool,
-    give_up: Arc<AtomicBool>,
+    cancelled: Arc<AtomicBool>,
 ) {
     log_engines();
     let last = AtomicU32::new(u32::MAX);
@@ -30,7 +30,7 @@ pub(super) fn watch(
         if let Some(element) = element.upgrade() {
             post(&element, event, &last, posts_progress);
         }
-        !give_up.load(Ordering::Relaxed)
+        !cancelled.load(Ordering::Relaxed)
     }));
 }
 

@@ -6,8 +6,7 @@ use gst::glib;
 use gst::prelude::*;
 
 use super::messages;
-use super::queue::Item;
-use super::session::{Done, Session, Settled};
+use super::session::{Item, OutputFrame, Session};
 use crate::regions;
 
 /// What the task of the source pad works on.
@@ -26,7 +25,7 @@ impl Source {
         }
     }
 
-    /// Waits for the next frame or event and pushes it; pauses the task once the session is shut.
+    /// Waits for the next frame or event and pushes it; pauses the task once the session is shut down.
     pub fn push_next(&self) {
         let (Some(element), Some(pad)) = (self.element.upgrade(), self.pad.upgrade()) else {
             return;
@@ -46,7 +45,7 @@ impl Source {
                 self.push_event(&element, &pad, event);
                 ended.with(Ok(()));
             }
-            Item::Frame(done) => ended.with(self.push_frame(&element, &pad, done)),
+            Item::Frame(frame) => ended.with(self.push_frame(&element, &pad, frame)),
         }
     }
 
@@ -55,7 +54,7 @@ impl Source {
             gst::EventView::Caps(_) => self.session.forget_newest(),
             // What follows is new to a downstream that had enough.
             gst::EventView::StreamStart(_) | gst::EventView::Segment(_) => {
-                self.session.forgive(gst::FlowError::Eos);
+                self.session.clear_flow(gst::FlowError::Eos);
             }
             gst::EventView::Eos(_) => {
                 self.report_flow(element);
@@ -66,7 +65,7 @@ impl Source {
         pad.push_event(event);
     }
 
-    /// After EOS no frame comes that could tell upstream of a failure: it is said here.
+    /// After EOS no frame comes that could return a failure to upstream: it is posted here.
     fn report_flow(&self, element: &gst::Element) {
         let Err(error) = self.session.flow() else {
             return;
@@ -84,16 +83,15 @@ impl Source {
         &self,
         element: &gst::Element,
         pad: &gst::Pad,
-        done: Done,
+        frame: OutputFrame,
     ) -> Result<(), gst::FlowError> {
-        let Settled {
-            mut buffer,
-            info,
-            found,
-        } = self.session.settle(done);
+        let found = self.session.result_of(&frame);
         // Frames behind a refused one are dropped, as upstream is told with its next frame.
         self.session.flow()?;
         let found = found.map_err(|failure| messages::post_failure(element, &failure))?;
+        let OutputFrame {
+            mut buffer, info, ..
+        } = frame;
         if let Some(found) = found {
             regions::attach(buffer.make_mut(), found, info.width(), info.height());
         }
@@ -104,7 +102,7 @@ impl Source {
     }
 }
 
-/// Says that a push has ended, also if it panicked.
+/// Ends a push when dropped, also if it panicked.
 struct EndOfPush<'a> {
     session: &'a Session,
     epoch: u64,

@@ -53,7 +53,12 @@ impl Start {
         {
             let element = self.element.upgrade()?;
             let posts_progress = self.session.mode == Mode::EveryFrame;
-            plans::watch(&grounder, &element, posts_progress, self.session.given_up());
+            plans::watch(
+                &grounder,
+                &element,
+                posts_progress,
+                self.session.cancelled(),
+            );
             if let Err(error) = self.session.load(grounder.clone(), settings) {
                 let error =
                     gst::error_msg!(gst::CoreError::Thread, ("cannot start a thread: {error}"));

@@ -1,10 +1,11 @@
 //! Threads that are waited for when the element stops, but not for ever.
 
 use std::convert::Infallible;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use crossbeam::channel::{self, Receiver, RecvTimeoutError};
 
 /// The threads of one run of the element.
 #[derive(Debug, Default)]
@@ -22,9 +23,9 @@ struct Running {
 impl Threads {
     /// Starts a thread.
     pub fn spawn(&self, name: String, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-        let (works, ended) = mpsc::channel();
+        let (working, ended) = channel::bounded(0);
         let thread = thread::Builder::new().name(name).spawn(move || {
-            let _works = works;
+            let _working = working;
             work();
         })?;
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -32,20 +33,19 @@ impl Threads {
         Ok(())
     }
 
-    /// Waits until all have ended but the calling thread, for `patience` at most; gives how many have not.
+    /// Waits until all have ended but the calling thread, for `timeout` at most; gives how many have not.
     ///
     /// Those end on their own: nothing can interrupt an engine that encodes a text or runs a graph.
-    pub fn finish(&self, patience: Duration) -> usize {
+    pub fn join(&self, timeout: Duration) -> usize {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let running = std::mem::take(&mut *running);
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         let mut left = 0;
         for Running { thread, ended } in running {
             if thread.thread().id() == thread::current().id() {
                 continue;
             }
-            let patience = deadline.saturating_duration_since(Instant::now());
-            match ended.recv_timeout(patience) {
+            match ended.recv_deadline(deadline) {
                 Err(RecvTimeoutError::Timeout) => left += 1,
                 Err(RecvTimeoutError::Disconnected) => {
                     // Work catches its panics; one outside of that has nothing left to report here.
@@ -77,11 +77,11 @@ mod tests {
             held.recv().expect_err("nothing is sent");
         };
         threads.spawn("slow".into(), slow).expect("a thread");
-        assert_eq!(threads.finish(Duration::from_millis(50)), 1);
+        assert_eq!(threads.join(Duration::from_millis(50)), 1);
         assert_eq!(Arc::strong_count(&value), 1);
         drop(hold);
         assert_eq!(
-            threads.finish(Duration::ZERO),
+            threads.join(Duration::ZERO),
             0,
             "nothing is waited for twice"
         );
@@ -95,7 +95,7 @@ mod tests {
         let (go, wait) = channel::<()>();
         let work = move || {
             wait.recv().expect("told to go on");
-            let left = own.finish(Duration::from_secs(60));
+            let left = own.join(Duration::from_secs(60));
             told_threads.send(left).expect("somebody listens");
         };
         threads.spawn("own".into(), work).expect("a thread");

@@ -14,8 +14,8 @@ use super::start::Start;
 
 /// A thread that loads the model, encodes queries and swaps them in.
 ///
-/// Of several changes that come while one is being encoded, only the last is done. Dropped together with
-/// a session that is shut, it ends.
+/// Of several changes that come while one is being encoded, only the last is done. The thread ends once the
+/// session is shut down and this is dropped.
 pub(super) struct Updater {
     changed: Sender<()>,
 }
@@ -51,7 +51,7 @@ impl Updater {
     }
 }
 
-/// Applies the queries of `current` after each change, until the session is shut. `applied` is the version
+/// Applies the queries of `current` after each change, until the session is shut down. `applied` is the version
 /// of those that stand.
 fn update(
     changes: &Receiver<()>,

@@ -6,7 +6,7 @@ use gst_video::{VIDEO_FORMATS_ALL, VideoCapsBuilder, VideoFormat, VideoFormatInf
 
 /// Formats whose rows GStreamer packs rightly for even widths only: of an odd width, the last pixel of UYVP
 /// goes beyond the row (1.20 to 1.28), that of the others changes although nothing is drawn on it (1.26).
-const IN_PAIRS: [&str; 3] = ["UYVP", "MT2110R", "MT2110T"];
+const EVEN_WIDTH: [&str; 3] = ["UYVP", "MT2110R", "MT2110T"];
 
 /// Formats that `gst_video_overlay_composition_blend` of the installed GStreamer takes.
 ///
@@ -23,7 +23,7 @@ static BLENDABLE: LazyLock<Vec<VideoFormat>> = LazyLock::new(|| {
 pub(super) fn blendable() -> gst::Caps {
     let (pairs, formats): (Vec<_>, Vec<_>) = BLENDABLE
         .iter()
-        .partition(|format| IN_PAIRS.contains(&format.to_str().as_str()));
+        .partition(|format| EVEN_WIDTH.contains(&format.to_str().as_str()));
     let mut caps = VideoCapsBuilder::new().format_list(formats).build();
     let mut even = VideoCapsBuilder::new().format_list(pairs).build();
     let widths = gst::IntRange::with_step(2, i32::MAX - 1, 2);

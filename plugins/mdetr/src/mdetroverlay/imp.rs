@@ -44,8 +44,8 @@ struct State {
     /// Whether downstream's answer to an allocation query asks for compositions; asked at the first frame.
     wanted: Option<bool>,
     last: Option<Last>,
-    /// Whether it has been said that there are no fonts.
-    said_no_fonts: bool,
+    /// Whether the warning that there are no fonts was posted.
+    warned_no_fonts: bool,
 }
 
 /// The last drawing: results often stand for several frames.
@@ -379,7 +379,7 @@ impl Overlay {
             drawing.with_mark(region_mark(region))
         });
         if !drawing.is_empty() {
-            self.say_no_fonts();
+            self.warn_no_fonts();
         }
         let patches = drawing.patches(info.width(), info.height(), &settings.style)?;
         if patches.is_empty() {
@@ -399,12 +399,12 @@ impl Overlay {
     }
 
     /// Warns once per stream if there are no fonts for the words.
-    fn say_no_fonts(&self) {
+    fn warn_no_fonts(&self) {
         if mdetr_draw::has_fonts() {
             return;
         }
         let mut state = self.state.lock().expect("never poisoned");
-        if !std::mem::replace(&mut state.said_no_fonts, true) {
+        if !std::mem::replace(&mut state.warned_no_fonts, true) {
             drop(state);
             gst::element_imp_warning!(
                 self,

@@ -19,8 +19,8 @@ static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| element::debug_category("tabletopsrc", "The tabletop world as video"));
 
 /// Caps downstream does not narrow are fixed to these.
-const USUAL_SIZE: (i32, i32) = (640, 480);
-const USUAL_RATE: i32 = 30;
+const DEFAULT_SIZE: (i32, i32) = (640, 480);
+const DEFAULT_RATE: i32 = 30;
 
 #[derive(Debug, Clone, Default)]
 struct Settings {
@@ -40,7 +40,7 @@ struct State {
     /// The next frame does not follow the last.
     discontinuous: bool,
     /// How long the last frame took to render.
-    effort: gst::ClockTime,
+    render_time: gst::ClockTime,
 }
 
 /// What caps and seed give.
@@ -190,9 +190,10 @@ impl BaseSrcImpl for TabletopSrc {
         caps.truncate();
         {
             let structure = caps.make_mut().structure_mut(0).expect("one is left");
-            structure.fixate_field_nearest_int("width", USUAL_SIZE.0);
-            structure.fixate_field_nearest_int("height", USUAL_SIZE.1);
-            structure.fixate_field_nearest_fraction("framerate", gst::Fraction::new(USUAL_RATE, 1));
+            structure.fixate_field_nearest_int("width", DEFAULT_SIZE.0);
+            structure.fixate_field_nearest_int("height", DEFAULT_SIZE.1);
+            structure
+                .fixate_field_nearest_fraction("framerate", gst::Fraction::new(DEFAULT_RATE, 1));
         }
         self.parent_fixate(caps)
     }
@@ -273,8 +274,8 @@ impl PushSrcImpl for TabletopSrc {
         let scene = stream.scene.at(time.nseconds() as f64 / 1e9);
         let (width, height) = (stream.info.width(), stream.info.height());
         let rendering = render(&scene, width, height, seed.wrapping_add(frame));
-        let effort = gst::ClockTime::from_nseconds(begun.elapsed().as_nanos() as u64);
-        self.state.lock().expect("never poisoned").effort = effort;
+        let render_time = gst::ClockTime::from_nseconds(begun.elapsed().as_nanos() as u64);
+        self.state.lock().expect("never poisoned").render_time = render_time;
 
         let truth = rendering.ground_truth();
         let mut buffer = pixels(rendering, &stream.info);
@@ -315,7 +316,7 @@ impl TabletopSrc {
         let late = now.is_some_and(|now| now > stream.pts(state.frame + 1));
         let mut discontinuous = std::mem::take(&mut state.discontinuous);
         if let Some(now) = now.filter(|_| late) {
-            let reachable = stream.frame_at(now + state.effort) + 1;
+            let reachable = stream.frame_at(now + state.render_time) + 1;
             discontinuous |= reachable > state.frame;
             state.frame = state.frame.max(reachable);
         }

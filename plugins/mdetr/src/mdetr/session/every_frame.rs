@@ -1,203 +1,188 @@
 //! Mode every-frame: frames wait in a queue for their result.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 
-use gst_video::VideoInfo;
-
-use super::super::queue::Item;
-use super::{Done, Finished, Job, Outcome, Session, Start};
+use super::super::enums::Mode;
+use super::frames::{Outcome, OutputFrame, TimedResult};
+use super::jobs::{InputFrame, Job};
+use super::queue::Item;
+use super::{Capacity, Phase, Session};
+use crate::frame;
 use crate::meta::FrameGrounding;
-
-/// A frame that leaves, with what its caps say.
-pub(in super::super) struct Settled {
-    pub buffer: gst::Buffer,
-    pub info: Arc<VideoInfo>,
-    /// The result that goes with it, or why there is none.
-    pub found: Result<Option<FrameGrounding>, String>,
-}
 
 impl Session {
     /// Queues a frame; waits until frames can be answered, and while `max-in-flight` are queued.
     pub fn enqueue(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         self.wait_for_start()?;
-        let asked = self.asked();
-        let picture = self.picture(&buffer);
-        let mut inner = self.lock();
-        while inner.queue.frames() >= self.capacity().in_flight && inner.open().is_ok() {
-            inner = self.wait(inner);
+        let standing = self.standing_revision();
+        let luma = self.luma(&buffer);
+        let mut state = self.lock();
+        while state.queue.frames() >= self.capacity().in_flight && state.open().is_ok() {
+            state = self.wait(state);
         }
-        inner.open()?;
-        let info = inner.info.clone().ok_or(gst::FlowError::NotNegotiated)?;
-        let time = inner.arrive(&buffer);
-        let due = inner.due(&buffer, time.index, self.interval.load(Ordering::Relaxed));
-        let revision = asked.filter(|_| due);
-        let still = revision
-            .is_some_and(|asked| inner.still(picture.as_ref(), asked, self.change_threshold()));
-        inner.counters.unchanged += u64::from(still);
-        if let Some(revision) = revision.filter(|_| !still) {
-            inner.started(time.index, picture, revision);
-            let job = Job::Frame {
+        state.open()?;
+        let info = state.stream.info.clone();
+        let info = info.ok_or(gst::FlowError::NotNegotiated)?;
+        let time = state.arrive(&buffer);
+        let due = state.pacing.due(&buffer, time.index);
+        let revision = standing.filter(|_| due);
+        let unchanged =
+            revision.is_some_and(|revision| state.pacing.unchanged(luma.as_ref(), revision));
+        state.counters.unchanged += u64::from(unchanged);
+        let revision = revision.filter(|_| !unchanged);
+        if let Some(revision) = revision {
+            state.pacing.started(time.index, luma, revision);
+            let frame = InputFrame {
                 buffer,
                 info,
                 time,
-                epoch: inner.epoch,
-                place: Some(inner.queue.reserve()),
+                epoch: state.stream.epoch,
+                place: Some(state.queue.reserve()),
             };
-            inner.jobs.push_back(job);
+            state.jobs.push(Job::Infer(frame));
         } else {
-            let outcome = if asked.is_some() {
-                Outcome::Carried
+            let outcome = if standing.is_some() {
+                Outcome::Repeated
             } else {
-                // The first frame that is asked about again is inferred.
-                inner.last_started = None;
-                Outcome::Unasked
+                // The first frame that there are queries for is inferred.
+                state.pacing.forget_last();
+                Outcome::NoQueries
             };
-            inner.queue.push_frame(Done {
+            state.queue.push_frame(OutputFrame {
                 buffer,
                 info,
                 outcome,
                 time,
             });
+            self.changed.notify_all();
         }
-        self.changed.notify_all();
+        drop(state);
+        self.request_turns(usize::from(revision.is_some()));
         Ok(gst::FlowSuccess::Ok)
     }
 
     fn wait_for_start(&self) -> Result<(), gst::FlowError> {
-        let mut inner = self.lock();
-        while inner.start == Start::Waiting && inner.open().is_ok() {
-            inner = self.wait(inner);
+        let mut state = self.lock();
+        while state.phase == Phase::Starting && state.open().is_ok() {
+            state = self.wait(state);
         }
-        inner.open()
+        state.open()
     }
 
     /// Queues a serialized event behind the frames before it; `false` while flushing.
     pub fn enqueue_event(&self, event: gst::Event) -> bool {
-        let mut inner = self.lock();
-        if inner.flushing || inner.stopping {
+        let mut state = self.lock();
+        if state.interrupted() {
             return false;
         }
-        inner.queue.push_event(event);
+        state.queue.push_event(event);
         self.changed.notify_all();
         true
     }
 
     /// Waits until everything queued has been pushed; `false` if a flush came between.
     pub fn drain(&self) -> bool {
-        let mut inner = self.lock();
-        while !(inner.flushing || inner.stopping)
-            && (!inner.queue.is_empty() || inner.pushing.is_some())
-        {
-            inner = self.wait(inner);
+        let mut state = self.lock();
+        while !state.interrupted() && (!state.queue.is_empty() || state.pushing.is_some()) {
+            state = self.wait(state);
         }
-        !(inner.flushing || inner.stopping)
+        !state.interrupted()
     }
 
-    /// The next thing to push and the epoch it belongs to; `None` once the session is shut.
+    /// The next thing to push and the epoch it belongs to; `None` once the session is shut down.
     ///
     /// [`pushed`](Self::pushed) must follow.
-    pub fn next(&self) -> Option<(Item<Done, gst::Event>, u64)> {
-        let mut inner = self.lock();
-        loop {
-            if inner.stopping {
-                return None;
-            }
-            let item = if inner.flushing {
-                None
-            } else {
-                inner.queue.pop()
+    pub fn next(&self) -> Option<(Item<OutputFrame, gst::Event>, u64)> {
+        let mut state = self.lock();
+        while state.phase != Phase::Stopping {
+            let item = match state.stream.flushing {
+                true => None,
+                false => state.queue.pop(),
             };
             if let Some(item) = item {
-                inner.pushing = Some(thread::current().id());
+                state.pushing = Some(thread::current().id());
                 self.changed.notify_all();
-                return Some((item, inner.epoch));
+                return Some((item, state.stream.epoch));
             }
-            inner = self.wait(inner);
+            state = self.wait(state);
         }
+        None
     }
 
     /// Ends what [`next`](Self::next) began. A flow of an older epoch says nothing about this one.
     pub fn pushed(&self, epoch: u64, flow: Result<(), gst::FlowError>) {
-        let mut inner = self.lock();
-        inner.pushing = None;
-        if inner.epoch == epoch && flow.is_err() {
-            inner.flow = flow;
+        let mut state = self.lock();
+        state.pushing = None;
+        if state.stream.epoch == epoch && flow.is_err() {
+            state.stream.flow = flow;
         }
         self.changed.notify_all();
     }
 
-    /// What downstream said last.
+    /// What downstream answered last.
     pub fn flow(&self) -> Result<(), gst::FlowError> {
-        self.lock().flow
+        self.lock().stream.flow
     }
 
-    /// Takes frames again if downstream's refusal was `error`.
-    pub fn forgive(&self, error: gst::FlowError) {
-        let mut inner = self.lock();
-        if inner.flow == Err(error) {
-            inner.flow = Ok(());
+    /// Takes frames again if downstream's last answer was `error`.
+    pub fn clear_flow(&self, error: gst::FlowError) {
+        let mut state = self.lock();
+        if state.stream.flow == Err(error) {
+            state.stream.flow = Ok(());
         }
     }
 
-    /// The frame with the result that goes with it. Frames must come in order.
-    pub fn settle(&self, done: Done) -> Settled {
-        let Done {
-            buffer,
-            info,
-            outcome,
-            time,
-        } = done;
-        let found = match outcome {
-            Outcome::Grounded(grounding) => {
-                let finished = Finished { grounding, time };
-                let found = finished.carried_to(time, &self.element);
-                self.lock().newest = Some(finished);
+    /// The result that a frame leaves with, or why it has none. Frames must come in order.
+    pub fn result_of(&self, frame: &OutputFrame) -> Result<Option<FrameGrounding>, String> {
+        let time = frame.time;
+        match &frame.outcome {
+            Outcome::Inferred(grounding) => {
+                let grounding = grounding.clone();
+                let result = TimedResult { grounding, time };
+                let found = result.carried_to(time, &self.element);
+                self.lock().results.newest = Some(result);
                 Ok(Some(found))
             }
-            Outcome::Carried => {
-                let newest = self.lock().newest.clone();
+            Outcome::Repeated => {
+                let newest = self.lock().results.newest.clone();
                 Ok(newest.map(|newest| newest.carried_to(time, &self.element)))
             }
-            Outcome::Unasked => Ok(None),
-            Outcome::Failed(failure) => Err(failure),
-        };
-        Settled {
-            buffer,
-            info,
-            found,
+            Outcome::NoQueries => Ok(None),
+            Outcome::Failed(failure) => Err(failure.clone()),
         }
     }
 
     /// Results of frames so far are not for those that follow.
     pub fn forget_newest(&self) {
-        self.lock().newest = None;
-    }
-
-    /// Drops the frames in flight and takes no more; gives the events that were between them.
-    pub fn flush_start(&self) -> Vec<gst::Event> {
-        let mut inner = self.lock();
-        inner.flushing = true;
-        let events = inner.void_frames();
-        self.changed.notify_all();
-        events
+        self.lock().results.newest = None;
     }
 
     /// Waits until nothing of before the flush is still being pushed by another thread.
     pub fn wait_for_push(&self) {
         let this = thread::current().id();
-        let mut inner = self.lock();
-        while !inner.stopping && inner.pushing.is_some_and(|thread| thread != this) {
-            inner = self.wait(inner);
+        let mut state = self.lock();
+        while state.phase != Phase::Stopping && state.pushing.is_some_and(|thread| thread != this) {
+            state = self.wait(state);
         }
     }
 
-    pub fn flush_stop(&self) {
-        let mut inner = self.lock();
-        inner.flushing = false;
-        inner.flow = Ok(());
-        inner.void_frames();
-        self.changed.notify_all();
+    /// How long a frame may stay in the element.
+    pub fn latency(&self) -> gst::ClockTime {
+        self.update_latency().0
+    }
+
+    /// Whether the latency is another than was last reported.
+    pub fn latency_changed(&self) -> bool {
+        self.update_latency().1
+    }
+
+    fn update_latency(&self) -> (gst::ClockTime, bool) {
+        if self.mode == Mode::Live {
+            return (gst::ClockTime::ZERO, false);
+        }
+        let mut state = self.lock();
+        let Capacity { workers, in_flight } = self.capacity();
+        let arrival = frame::duration(state.stream.info.as_deref()) * in_flight as u64;
+        state.latency.update(arrival, in_flight, workers)
     }
 }

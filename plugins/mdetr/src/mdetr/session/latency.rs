@@ -1,8 +1,8 @@
-//! The latency that mode every-frame tells the pipeline.
+//! The latency that mode every-frame reports to the pipeline.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Of how many inferences the slowest counts.
 const WINDOW: usize = 64;
@@ -10,7 +10,7 @@ const WINDOW: usize = 64;
 /// How long a frame may stay in the element, by what was seen lately.
 ///
 /// Frames that keep up are held no longer than it takes as many as may be in flight to arrive. Where
-/// inferences take longer, a frame waits until those in flight before it are done. A value is told with a
+/// inferences take longer, a frame waits until those in flight before it are done. A value is reported with a
 /// quarter on top, so that it need not rise often, and falls once it is a quarter too high.
 #[derive(Debug, Default)]
 pub(super) struct Latency {
@@ -33,7 +33,7 @@ impl Latency {
         *self = Latency::default();
     }
 
-    /// The value to tell, and whether it is another than before. `arrival` is the time in which
+    /// The value to report, and whether it is another than before. `arrival` is the time in which
     /// `in_flight` frames arrive; `workers` infer at once.
     pub fn update(
         &mut self,
@@ -60,48 +60,40 @@ impl Latency {
 /// Preparations of an element: plans and encodings. Inferences beside them wait for the engine, and say
 /// nothing about those to come.
 #[derive(Debug, Default)]
-pub(super) struct Preparations(Mutex<Count>);
+pub(super) struct Preparations(Mutex<Running>);
 
 #[derive(Debug, Default)]
-struct Count {
-    running: usize,
-    begun: u64,
+struct Running {
+    count: usize,
+    last_end: Option<Instant>,
 }
 
 /// A preparation, until it is dropped.
 #[derive(Debug)]
 pub(in super::super) struct Preparation<'a>(&'a Preparations);
 
-/// A time that began without a preparation, and how many had begun before.
-#[derive(Debug, PartialEq)]
-pub(super) struct Quiet(Option<u64>);
-
 impl Preparations {
     pub fn begin(&self) -> Preparation<'_> {
-        let mut count = self.lock();
-        count.running += 1;
-        count.begun += 1;
+        self.lock().count += 1;
         Preparation(self)
     }
 
-    pub fn quiet(&self) -> Quiet {
-        let count = self.lock();
-        Quiet((count.running == 0).then_some(count.begun))
+    /// Whether nothing was being prepared at any time since.
+    pub fn quiet_since(&self, time: Instant) -> bool {
+        let running = self.lock();
+        running.count == 0 && running.last_end.is_none_or(|end| end < time)
     }
 
-    /// Whether nothing was prepared since.
-    pub fn quiet_since(&self, begun: &Quiet) -> bool {
-        begun.0.is_some() && self.quiet() == *begun
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Count> {
+    fn lock(&self) -> MutexGuard<'_, Running> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Preparation<'_> {
     fn drop(&mut self) {
-        self.0.lock().running -= 1;
+        let mut running = self.0.lock();
+        running.count -= 1;
+        running.last_end = Some(Instant::now());
     }
 }
 
@@ -137,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_frame_is_forgotten_and_the_fall_is_told_once() {
+    fn a_slow_frame_is_forgotten_and_the_fall_is_reported_once() {
         let mut latency = Latency::default();
         latency.took(Duration::from_secs(180));
         assert_eq!(latency.update(ms(40), 1, 1), (ms(225_000), true));
@@ -151,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn small_changes_are_not_told() {
+    fn small_changes_are_not_reported() {
         let mut latency = Latency::default();
         latency.took(100 * MS);
         assert_eq!(latency.update(ms(40), 1, 1), (ms(125), true));
@@ -164,13 +156,15 @@ mod tests {
     #[test]
     fn a_preparation_at_any_time_breaks_the_quiet() {
         let preparations = Preparations::default();
-        assert!(preparations.quiet_since(&preparations.quiet()));
-        let before = preparations.begin();
-        let during = preparations.quiet();
-        drop(before);
-        assert!(!preparations.quiet_since(&during));
-        let after = preparations.quiet();
-        drop(preparations.begin());
-        assert!(!preparations.quiet_since(&after));
+        let begun = Instant::now();
+        assert!(preparations.quiet_since(begun));
+        let preparation = preparations.begin();
+        assert!(!preparations.quiet_since(begun));
+        let during = Instant::now();
+        drop(preparation);
+        assert!(!preparations.quiet_since(begun));
+        assert!(!preparations.quiet_since(during));
+        let after = Instant::now() + Duration::from_nanos(1);
+        assert!(preparations.quiet_since(after));
     }
 }

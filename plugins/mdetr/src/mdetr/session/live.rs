@@ -1,72 +1,85 @@
 //! Mode live: frames pass, and take the newest result along.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
-use super::{Job, Offer, Session, Start};
+use gst_video::VideoInfo;
+
+use super::jobs::{InputFrame, Job};
+use super::{Phase, Session};
+use crate::meta::FrameGrounding;
+
+/// What mode live does with a frame.
+#[derive(Debug)]
+pub(in super::super) struct Offer {
+    /// What the frame's own caps say.
+    pub info: Arc<VideoInfo>,
+    /// The newest finished result.
+    pub found: Option<FrameGrounding>,
+    /// A worker holds a reference to the frame now, or will.
+    pub taken: bool,
+    /// All workers were busy, and so this frame or one that waited is not inferred.
+    pub skipped: bool,
+}
 
 impl Session {
     /// Gives the newest result for a frame and hands the frame to a worker if one is free, or will take
     /// it instead of an older one that waits for its turn.
     pub fn offer(&self, buffer: &gst::Buffer) -> Result<Offer, gst::FlowError> {
-        let asked = self.asked();
-        let picture = self.picture(buffer);
-        let mut inner = self.lock();
-        if inner.flushing || inner.stopping {
-            return Err(gst::FlowError::Flushing);
+        let standing = self.standing_revision();
+        let luma = self.luma(buffer);
+        let mut state = self.lock();
+        state.open()?;
+        let info = state.stream.info.clone();
+        let info = info.ok_or(gst::FlowError::NotNegotiated)?;
+        let time = state.arrive(buffer);
+        if standing.is_none() {
+            state.results.newest = None;
+            state.pacing.forget_last();
         }
-        if inner.start == Start::Failed {
-            return Err(gst::FlowError::Error);
-        }
-        let info = inner.info.clone().ok_or(gst::FlowError::NotNegotiated)?;
-        let time = inner.arrive(buffer);
-        if asked.is_none() {
-            (inner.newest, inner.last_started) = (None, None);
-        }
-        let newest = inner.newest.as_ref();
+        let newest = state.results.newest.as_ref();
         let found = newest.map(|newest| newest.carried_to(time, &self.element));
-        let due = inner.due(buffer, time.index, self.interval.load(Ordering::Relaxed));
+        let due = state.pacing.due(buffer, time.index);
         let mut offer = Offer {
             info: info.clone(),
             found,
             taken: false,
             skipped: false,
         };
-        let starting = inner.start == Start::Waiting;
+        let starting = state.phase == Phase::Starting;
         // The newest frame is answered by the first queries, once they stand.
-        let asked = asked.or(starting.then_some(0));
-        let Some(revision) = asked.filter(|_| due) else {
+        let revision = standing.or(starting.then_some(0));
+        let Some(revision) = revision.filter(|_| due) else {
             return Ok(offer);
         };
-        if inner.still(picture.as_ref(), revision, self.change_threshold()) {
-            inner.counters.unchanged += 1;
+        if state.pacing.unchanged(luma.as_ref(), revision) {
+            state.counters.unchanged += 1;
             return Ok(offer);
         }
-        let waits = |job: &Job| matches!(job, Job::Frame { .. });
-        let waiting = inner.jobs.iter().position(waits);
         let busy = match starting {
-            true => waiting.is_some(),
-            false => inner.jobs.len() + inner.busy >= self.capacity().workers,
+            true => state.jobs.has_frame(),
+            false => state.jobs.unfinished() >= self.capacity().workers,
         };
-        let waiting = waiting.filter(|_| busy);
-        // A frame that still waits gives way to this one, which is newer.
-        let replaced = waiting.and_then(|index| inner.jobs.remove(index));
+        // A frame that still waits gives way to this one, which is newer, and leaves it its turn.
+        let replaced = busy.then(|| state.jobs.remove_oldest_frame()).flatten();
         offer.skipped = busy && !starting;
         offer.taken = !busy || replaced.is_some();
-        inner.counters.skipped += u64::from(offer.skipped);
+        state.counters.skipped += u64::from(offer.skipped);
         if offer.taken {
-            inner.started(time.index, picture, revision);
-            let job = Job::Frame {
+            state.pacing.started(time.index, luma, revision);
+            let frame = InputFrame {
                 buffer: buffer.clone(),
                 info,
                 time,
-                epoch: inner.epoch,
+                epoch: state.stream.epoch,
                 place: None,
             };
-            inner.jobs.push_back(job);
-            self.changed.notify_all();
+            state.jobs.push(Job::Infer(frame));
         }
         // Before the replaced frame, which goes back to its pool.
-        drop(inner);
+        drop(state);
+        if !busy && !starting {
+            self.request_turns(1);
+        }
         Ok(offer)
     }
 }

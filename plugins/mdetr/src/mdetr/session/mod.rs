@@ -1,235 +1,123 @@
 //! One run of the element, from READY to READY: the grounder, its workers and the frames they hold.
 //!
-//! All shared state is behind one lock, `Session::inner`. It is never held while inference runs, while
+//! All shared state is behind one lock, `Session::state`. It is never held while inference runs, while
 //! a buffer, event or query is pushed, or while another lock is taken; nor is it taken by who holds the
-//! lock of `turns`. Each inference has a turn among those of all elements in the process.
+//! lock of the scheduler.
+//!
+//! For each job that is queued, the scheduler is asked for a turn among those of all elements in the process.
+//! A worker waits for a turn, and only then takes the job that is first by that time.
 
 mod every_frame;
+mod frames;
+mod jobs;
 mod latency;
 mod live;
+mod pacing;
+mod queue;
+mod stream;
 mod workers;
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use gst_video::VideoInfo;
+use mdetr::Grounder;
 use mdetr::frame::LumaGrid;
-use mdetr::{Grounder, Grounding};
 
 use super::enums::Mode;
-use super::queue::Queue;
+use super::scheduler::Ticket;
 use super::settings::Settings;
 use super::stats::{self, Counters};
 use super::threads::Threads;
-use super::turns::Seat;
 use crate::frame;
-use crate::meta::FrameGrounding;
-pub(super) use every_frame::Settled;
-use latency::Preparation;
-use latency::{Latency, Preparations};
+use frames::{FrameTime, Results};
+use jobs::{Job, Jobs};
+use latency::{Latency, Preparation, Preparations};
+use pacing::Pacing;
+use queue::OrderedQueue;
+use stream::Stream;
+
+pub(super) use frames::OutputFrame;
+pub(super) use queue::Item;
 
 /// How long READY waits for inferences and encodings in progress; nothing can interrupt those.
-const PATIENCE: Duration = Duration::from_millis(500);
+const STOP_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A result and the frame it was made from.
-#[derive(Debug, Clone)]
-pub(super) struct Finished {
-    grounding: Arc<Grounding>,
-    time: FrameTime,
-}
-
-/// When a frame is shown and when it came.
-#[derive(Debug, Clone, Copy)]
-struct FrameTime {
-    index: u64,
-    /// Running time, also outside of the segment.
-    running: Option<gst::Signed<gst::ClockTime>>,
-    arrived: Instant,
-}
-
-impl Finished {
-    /// The result as a frame of another time carries it.
-    fn carried_to(&self, time: FrameTime, element: &Arc<str>) -> FrameGrounding {
-        // Timestamps that fall in the middle of a segment are those of another clock.
-        let by_running_time = time
-            .running
-            .zip(self.time.running)
-            .and_then(|(to, from)| (to - from).positive());
-        let by_arrival = || {
-            let passed = time.arrived.saturating_duration_since(self.time.arrived);
-            gst::ClockTime::from_nseconds(passed.as_nanos().try_into().unwrap_or(u64::MAX - 1))
-        };
-        FrameGrounding {
-            grounding: self.grounding.clone(),
-            age: if time.index == self.time.index {
-                gst::ClockTime::ZERO
-            } else {
-                by_running_time.unwrap_or_else(by_arrival)
-            },
-            element: element.clone(),
-        }
-    }
-}
-
-/// A frame on its way out of mode every-frame.
-#[derive(Debug)]
-pub(super) struct Done {
-    pub buffer: gst::Buffer,
-    info: Arc<VideoInfo>,
-    outcome: Outcome,
-    time: FrameTime,
-}
-
-#[derive(Debug)]
-enum Outcome {
-    /// Inferred.
-    Grounded(Arc<Grounding>),
-    /// Not inferred: carries the result of the last frame that was.
-    Carried,
-    /// No query stands.
-    Unasked,
-    Failed(String),
-}
-
-#[derive(Debug)]
-enum Job {
-    Prepare(u32, u32),
-    Frame {
-        buffer: gst::Buffer,
-        info: Arc<VideoInfo>,
-        time: FrameTime,
-        epoch: u64,
-        /// Place in the queue of mode every-frame.
-        place: Option<u64>,
-    },
-}
-
-/// Whether frames can be answered.
+/// How far a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Start {
+enum Phase {
     /// The model or the first queries are not there yet.
-    Waiting,
+    Starting,
+    /// Frames are answered.
     Ready,
-    /// They cannot be had; the application was told why.
+    /// Frames cannot be answered; the application was told why.
     Failed,
-}
-
-/// What mode live does with a frame.
-#[derive(Debug)]
-pub(super) struct Offer {
-    /// What the frame's own caps say.
-    pub info: Arc<VideoInfo>,
-    /// The newest finished result.
-    pub found: Option<FrameGrounding>,
-    /// A worker holds a reference to the frame now.
-    pub taken: bool,
-    /// All workers were busy, and so this frame or one that waited is not inferred.
-    pub skipped: bool,
+    /// The element goes to READY.
+    Stopping,
 }
 
 #[derive(Debug)]
-struct Inner {
-    start: Start,
-    stopping: bool,
-    flushing: bool,
-    /// What downstream said last.
-    flow: Result<(), gst::FlowError>,
-    /// Rises when frames in flight become void.
-    epoch: u64,
-    info: Option<Arc<VideoInfo>>,
-    segment: gst::FormattedSegment<gst::ClockTime>,
-    jobs: VecDeque<Job>,
-    /// Of `jobs`, how many have a worker that waits for its turn.
-    claimed: usize,
-    busy: usize,
-    queue: Queue<Done, gst::Event>,
-    /// The thread that pushes downstream at this moment.
+struct State {
+    phase: Phase,
+    stream: Stream,
+    pacing: Pacing,
+    jobs: Jobs,
+    results: Results,
+    /// Of mode every-frame.
+    queue: OrderedQueue<OutputFrame, gst::Event>,
+    /// The thread that pushes downstream at this moment, in mode every-frame.
     pushing: Option<ThreadId>,
-    newest: Option<Finished>,
-    failure: Option<String>,
-    arrived: u64,
-    last_started: Option<u64>,
-    /// The picture inferred last and the revision it was asked about.
-    pictured: Option<(LumaGrid, u64)>,
     latency: Latency,
     counters: Counters,
 }
 
-impl Inner {
+impl State {
+    /// Whether nothing may wait for the stream to go on.
+    fn interrupted(&self) -> bool {
+        self.stream.flushing || self.phase == Phase::Stopping
+    }
+
     /// Whether frames are taken.
     fn open(&self) -> Result<(), gst::FlowError> {
-        if self.flushing || self.stopping {
+        if self.interrupted() {
             Err(gst::FlowError::Flushing)
-        } else if self.start == Start::Failed {
+        } else if self.phase == Phase::Failed {
             Err(gst::FlowError::Error)
         } else {
-            self.flow
+            self.stream.flow
         }
     }
 
     /// Forgets the frames in flight and their results; gives the events that were between them.
     fn void_frames(&mut self) -> Vec<gst::Event> {
-        self.epoch += 1;
-        self.jobs.retain(|job| matches!(job, Job::Prepare(..)));
-        self.newest = None;
-        self.last_started = None;
-        self.pictured = None;
+        self.stream.epoch += 1;
+        self.jobs.remove_frames();
+        self.results.newest = None;
+        self.pacing.forget_last();
+        self.pacing.forget_shown();
         self.queue.clear()
     }
 
     fn arrive(&mut self, buffer: &gst::BufferRef) -> FrameTime {
-        let index = self.arrived;
         let now = Instant::now();
-        self.arrived += 1;
         self.counters.arrived(now);
-        FrameTime {
-            index,
-            running: buffer
-                .pts()
-                .and_then(|pts| self.segment.to_running_time_full(pts)),
-            arrived: now,
-        }
-    }
-
-    fn due(&self, buffer: &gst::BufferRef, index: u64, interval: u32) -> bool {
-        let empty = buffer.size() == 0 || buffer.flags().contains(gst::BufferFlags::GAP);
-        let rested = self
-            .last_started
-            .is_none_or(|last| index - last >= u64::from(interval));
-        rested && !empty
-    }
-
-    /// Notes that a frame is inferred from now on.
-    fn started(&mut self, index: u64, picture: Option<LumaGrid>, revision: u64) {
-        self.last_started = Some(index);
-        self.pictured = picture.map(|picture| (picture, revision));
-    }
-
-    /// Whether the picture differs from the one inferred last by no more than `threshold`.
-    fn still(&self, picture: Option<&LumaGrid>, revision: u64, threshold: f32) -> bool {
-        let last = self
-            .pictured
-            .as_ref()
-            .filter(|(_, asked)| *asked == revision);
-        last.zip(picture)
-            .is_some_and(|((last, _), picture)| last.difference(picture) <= threshold)
+        self.stream.arrive(buffer, now)
     }
 }
 
 /// What there is once the model is loaded.
 struct Loaded {
     grounder: Arc<Grounder>,
-    seat: Seat,
+    ticket: Ticket,
     capacity: Capacity,
 }
 
 impl Loaded {
     /// Gives up waiting inferences and texts that are being encoded.
     fn leave(&self) {
-        self.seat.leave();
+        self.ticket.leave();
         self.grounder.give_up();
     }
 }
@@ -258,14 +146,10 @@ pub(super) struct Session {
     /// Name of the element, for its results.
     element: Arc<str>,
     pub mode: Mode,
-    interval: AtomicU32,
-    /// Bits of an `f32`; 0: every picture counts as changed.
-    change_threshold: AtomicU32,
-    /// Whether plans that are being made for this run are to be given up.
-    given_up: Arc<AtomicBool>,
+    cancelled: Arc<AtomicBool>,
     preparations: Preparations,
-    inner: Mutex<Inner>,
-    /// Notified when anything in `inner` changes that a thread may wait for.
+    state: Mutex<State>,
+    /// Notified when anything in `state` changes that a thread of a pad may wait for.
     changed: Condvar,
     /// Workers, and what encodes queries.
     pub threads: Threads,
@@ -279,28 +163,16 @@ impl Session {
             expected: Capacity::of(settings, ""),
             element: element.into(),
             mode: settings.mode,
-            interval: AtomicU32::new(settings.inference_interval),
-            change_threshold: AtomicU32::new(settings.change_threshold.to_bits()),
-            given_up: Arc::default(),
+            cancelled: Arc::default(),
             preparations: Preparations::default(),
-            inner: Mutex::new(Inner {
-                start: Start::Waiting,
-                stopping: false,
-                flushing: false,
-                flow: Ok(()),
-                epoch: 0,
-                info: None,
-                segment: gst::FormattedSegment::new(),
-                jobs: VecDeque::new(),
-                claimed: 0,
-                busy: 0,
-                queue: Queue::default(),
+            state: Mutex::new(State {
+                phase: Phase::Starting,
+                stream: Stream::default(),
+                pacing: Pacing::new(settings),
+                jobs: Jobs::default(),
+                results: Results::default(),
+                queue: OrderedQueue::default(),
                 pushing: None,
-                newest: None,
-                failure: None,
-                arrived: 0,
-                last_started: None,
-                pictured: None,
                 latency: Latency::default(),
                 counters: Counters::default(),
             }),
@@ -314,30 +186,6 @@ impl Session {
         self.loaded.get().map(|loaded| &loaded.grounder)
     }
 
-    /// Takes the model, whose first queries may still be encoded, and starts the workers, which wait for
-    /// [`ready`](Self::ready). Once in a session.
-    pub fn load(
-        self: &Arc<Self>,
-        grounder: Arc<Grounder>,
-        settings: &Settings,
-    ) -> std::io::Result<()> {
-        let capacity = Capacity::of(settings, grounder.engine().name);
-        let loaded = self.loaded.get_or_init(|| Loaded {
-            grounder,
-            seat: Seat::take(capacity.workers),
-            capacity,
-        });
-        if self.stopping() {
-            loaded.leave();
-        }
-        for number in 0..capacity.workers {
-            let worker = self.clone();
-            let name = format!("mdetr-worker-{number}");
-            self.threads.spawn(name, move || worker.work())?;
-        }
-        Ok(())
-    }
-
     fn capacity(&self) -> Capacity {
         let loaded = self.loaded.get();
         loaded.map_or(self.expected, |loaded| loaded.capacity)
@@ -345,20 +193,34 @@ impl Session {
 
     /// Frames can be answered: the first queries stand, if there are any.
     pub fn ready(&self) {
-        let asked = self.asked();
-        let mut inner = self.lock();
-        inner.start = Start::Ready;
-        // A frame that waited is answered by these.
-        if let Some((picture, revision)) = inner.pictured.take().zip(asked) {
-            inner.pictured = Some((picture.0, revision));
+        let revision = self.standing_revision();
+        let mut state = self.lock();
+        if state.phase != Phase::Starting {
+            return;
         }
+        state.phase = Phase::Ready;
+        // A frame that waited is answered by these.
+        state.pacing.set_revision(revision);
+        let jobs = state.jobs.waiting();
+        drop(state);
         self.changed.notify_all();
+        self.request_turns(jobs);
     }
 
     /// Frames will not be answered, as the application knows.
     pub fn fail(&self) {
-        self.lock().start = Start::Failed;
-        self.changed.notify_all();
+        let mut state = self.lock();
+        if state.phase == Phase::Starting {
+            state.phase = Phase::Failed;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Lets workers do so many jobs more, which were queued since the session is ready.
+    fn request_turns(&self, jobs: usize) {
+        if let Some(loaded) = self.loaded.get() {
+            loaded.ticket.request(jobs);
+        }
     }
 
     /// Begins a preparation that inferences may have to wait for.
@@ -366,97 +228,90 @@ impl Session {
         self.preparations.begin()
     }
 
-    /// Set once the session is shut.
-    pub fn given_up(&self) -> Arc<AtomicBool> {
-        self.given_up.clone()
+    /// Set once plans that are being made for this run are to be given up.
+    pub fn cancelled(&self) -> Arc<AtomicBool> {
+        self.cancelled.clone()
     }
 
     /// Whether the element is going to READY.
     pub fn stopping(&self) -> bool {
-        self.lock().stopping
+        self.lock().phase == Phase::Stopping
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it holds the lock; if it did, the state would still be whole.
-        self.inner
+        self.state
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn wait<'a>(&self, guard: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
+    fn wait<'a>(&self, guard: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         self.changed
             .wait(guard)
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Takes no more frames and wakes every thread; frames in flight are dropped.
-    pub fn shut(&self) {
-        self.given_up.store(true, Ordering::Relaxed);
-        let mut inner = self.lock();
-        inner.stopping = true;
-        inner.void_frames();
-        inner.jobs.clear();
+    pub fn shut_down(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+        let mut state = self.lock();
+        state.phase = Phase::Stopping;
+        state.void_frames();
+        state.jobs.clear();
         self.changed.notify_all();
-        drop(inner);
+        drop(state);
         if let Some(loaded) = self.loaded.get() {
             loaded.leave();
         }
     }
 
-    /// Waits a little for what is in progress, once the session is shut; gives how many threads go on.
-    /// Each ends after its frame or its text, and nobody hears of that.
-    pub fn finish(&self) -> usize {
-        self.threads.finish(PATIENCE)
+    /// Waits a little for what is in progress, once the session is shut down; gives how many threads go
+    /// on. Each ends after its frame or its text, whose result is dropped.
+    pub fn join_threads(&self) -> usize {
+        self.threads.join(STOP_TIMEOUT)
     }
 
-    /// Takes over when frames are inferred. Thresholds of the grounder may have changed too: the next
-    /// frame is inferred whatever it shows.
-    fn set_pace(&self, interval: u32, change_threshold: f32) {
-        self.interval.store(interval, Ordering::Relaxed);
-        self.change_threshold
-            .store(change_threshold.to_bits(), Ordering::Relaxed);
-        let mut inner = self.lock();
-        // A frame that waits for the start is answered by these already.
-        if inner.start != Start::Waiting {
-            inner.pictured = None;
-        }
-    }
-
-    /// Takes over what may change while playing, apart from the queries, if the model is loaded.
+    /// Takes over what may change while playing, apart from the queries, if the model is loaded. Then the
+    /// next frame is inferred whatever it shows.
     pub fn set_limits(&self, settings: &Settings) {
-        if let Some(grounder) = self.grounder() {
-            settings.apply_limits(grounder);
-            self.set_pace(settings.inference_interval, settings.change_threshold);
+        let Some(grounder) = self.grounder() else {
+            return;
+        };
+        settings.apply_limits(grounder);
+        let mut state = self.lock();
+        state.pacing.set(settings);
+        // A frame that waits for the start is answered by these already.
+        if state.phase != Phase::Starting {
+            state.pacing.forget_shown();
         }
     }
 
-    fn change_threshold(&self) -> f32 {
-        f32::from_bits(self.change_threshold.load(Ordering::Relaxed))
-    }
-
-    /// What a frame shows, coarsely, if anybody asks. A worker reports what is wrong with a buffer.
-    fn picture(&self, buffer: &gst::BufferRef) -> Option<LumaGrid> {
-        if self.change_threshold() <= 0.0 {
-            return None;
-        }
-        let info = self.info()?;
-        frame::with_frame(buffer, &info, LumaGrid::of).ok()
+    /// What a frame shows, coarsely, if it matters. A worker reports what is wrong with a buffer.
+    fn luma(&self, buffer: &gst::BufferRef) -> Option<LumaGrid> {
+        let state = self.lock();
+        let info = state
+            .stream
+            .info
+            .clone()
+            .filter(|_| state.pacing.compares());
+        drop(state);
+        frame::with_frame(buffer, &*info?, LumaGrid::of).ok()
     }
 
     /// Frames from now on are `info`; a worker prepares for them before it takes the first.
     pub fn set_info(&self, info: VideoInfo) {
-        let mut inner = self.lock();
-        inner
-            .jobs
-            .push_back(Job::Prepare(info.width(), info.height()));
-        inner.info = Some(Arc::new(info));
+        let mut state = self.lock();
+        state.jobs.push(Job::Prepare(info.width(), info.height()));
+        state.stream.info = Some(Arc::new(info));
         if self.mode == Mode::Live {
-            inner.void_frames();
+            state.void_frames();
         }
-        inner.last_started = None;
-        inner.pictured = None;
-        inner.latency.forget();
-        self.changed.notify_all();
+        state.pacing.forget_last();
+        state.pacing.forget_shown();
+        state.latency.forget();
+        let ready = state.phase == Phase::Ready;
+        drop(state);
+        self.request_turns(usize::from(ready));
     }
 
     /// Frames from now on are of this segment.
@@ -466,16 +321,16 @@ impl Session {
             .clone()
             .downcast()
             .unwrap_or_else(|_| gst::FormattedSegment::new());
-        self.lock().segment = segment;
+        self.lock().stream.segment = segment;
     }
 
     pub fn info(&self) -> Option<Arc<VideoInfo>> {
-        self.lock().info.clone()
+        self.lock().stream.info.clone()
     }
 
     /// An error that no frame reported, once.
     pub fn take_failure(&self) -> Option<String> {
-        self.lock().failure.take()
+        self.lock().results.failure.take()
     }
 
     pub fn counters(&self) -> Counters {
@@ -490,26 +345,6 @@ impl Session {
         )
     }
 
-    /// How long a frame may stay in the element.
-    pub fn latency(&self) -> gst::ClockTime {
-        self.update_latency().0
-    }
-
-    /// Whether the latency is another than was last told or asked after.
-    pub fn latency_changed(&self) -> bool {
-        self.update_latency().1
-    }
-
-    fn update_latency(&self) -> (gst::ClockTime, bool) {
-        if self.mode == Mode::Live {
-            return (gst::ClockTime::ZERO, false);
-        }
-        let mut inner = self.lock();
-        let Capacity { workers, in_flight } = self.capacity();
-        let arrival = frame::duration(inner.info.as_deref()) * in_flight as u64;
-        inner.latency.update(arrival, in_flight, workers)
-    }
-
     /// Buffers that are held at once at most.
     pub fn held(&self) -> usize {
         match self.mode {
@@ -519,8 +354,25 @@ impl Session {
     }
 
     /// The revision of the standing queries, if there are any.
-    fn asked(&self) -> Option<u64> {
+    fn standing_revision(&self) -> Option<u64> {
         let standing = self.grounder()?.queries();
         (!standing.queries().is_empty()).then_some(standing.revision())
+    }
+
+    /// Drops the frames in flight and takes no more; gives the events that were between them.
+    pub fn flush_start(&self) -> Vec<gst::Event> {
+        let mut state = self.lock();
+        state.stream.flushing = true;
+        let events = state.void_frames();
+        self.changed.notify_all();
+        events
+    }
+
+    pub fn flush_stop(&self) {
+        let mut state = self.lock();
+        state.stream.flushing = false;
+        state.stream.flow = Ok(());
+        state.void_frames();
+        self.changed.notify_all();
     }
 }

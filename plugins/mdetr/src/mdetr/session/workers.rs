@@ -7,105 +7,105 @@ use gst_video::VideoInfo;
 use mdetr::{Grounder, Grounding};
 
 use super::super::catch_panic::catch_panic;
-use super::{Done, Finished, Job, Loaded, Outcome, Session, Start};
+use super::super::scheduler::Ticket;
+use super::super::settings::Settings;
+use super::frames::{Outcome, OutputFrame, TimedResult};
+use super::jobs::{InputFrame, Job};
+use super::{Capacity, Loaded, Session};
 use crate::frame;
 
 impl Session {
-    pub(super) fn work(&self) {
+    /// Takes the model, whose first queries may still be encoded, and starts the workers, which wait for
+    /// [`ready`](Self::ready). Once in a session.
+    pub fn load(
+        self: &Arc<Self>,
+        grounder: Arc<Grounder>,
+        settings: &Settings,
+    ) -> std::io::Result<()> {
+        let capacity = Capacity::of(settings, grounder.engine().name);
+        let loaded = self.loaded.get_or_init(|| Loaded {
+            grounder,
+            ticket: Ticket::new(capacity.workers),
+            capacity,
+        });
+        if self.stopping() {
+            loaded.leave();
+        }
+        for number in 0..capacity.workers {
+            let session = self.clone();
+            let name = format!("mdetr-worker-{number}");
+            self.threads.spawn(name, move || session.work())?;
+        }
+        Ok(())
+    }
+
+    fn work(&self) {
         // There before any worker starts.
-        let Some(Loaded { grounder, seat, .. }) = self.loaded.get() else {
+        let Some(Loaded {
+            grounder, ticket, ..
+        }) = self.loaded.get()
+        else {
             return;
         };
-        while self.claim_job() {
-            let (begun, quiet) = (Instant::now(), self.preparations.quiet());
-            let Some(_turn) = seat.turn() else {
-                return;
-            };
-            // A flush may have taken the job away.
-            let Some(job) = self.take_job() else { continue };
+        let mut idle_since = Instant::now();
+        while let Some(_turn) = ticket.turn() {
+            let job = self.lock().jobs.begin();
             match job {
-                Job::Prepare(width, height) => {
-                    let _preparation = self.prepare();
-                    if let Err(failure) = catch_panic(|| grounder.prepare(width, height)) {
-                        self.lock().failure.get_or_insert(failure);
-                    }
-                }
-                Job::Frame {
-                    buffer,
-                    info,
-                    time,
-                    epoch,
-                    place,
-                } => {
-                    let result = ground(grounder, &buffer, &info);
-                    if result.is_ok() && self.preparations.quiet_since(&quiet) {
-                        self.lock().latency.took(begun.elapsed());
-                    }
-                    let done = Done {
-                        buffer,
-                        info,
-                        outcome: match result {
-                            Ok(grounding) => Outcome::Grounded(Arc::new(grounding)),
-                            Err(failure) => Outcome::Failed(failure),
-                        },
-                        time,
-                    };
-                    self.finish_frame(done, epoch, place);
-                }
+                Some(Job::Prepare(width, height)) => self.prepare_for(grounder, width, height),
+                Some(Job::Infer(frame)) => self.infer(grounder, frame, idle_since),
+                // A flush has taken the job away.
+                None => continue,
             }
-            self.lock().busy -= 1;
+            self.lock().jobs.end();
+            idle_since = Instant::now();
+        }
+    }
+
+    fn prepare_for(&self, grounder: &Grounder, width: u32, height: u32) {
+        let _preparation = self.prepare();
+        if let Err(failure) = catch_panic(|| grounder.prepare(width, height)) {
+            self.lock().results.fail(failure);
+        }
+    }
+
+    /// Infers a frame on a worker that was idle since a time.
+    fn infer(&self, grounder: &Grounder, input: InputFrame, idle_since: Instant) {
+        let InputFrame {
+            buffer,
+            info,
+            time,
+            epoch,
+            place,
+        } = input;
+        let result = ground(grounder, &buffer, &info);
+        // From when the worker could have begun: it may have waited for its turn.
+        let begun = idle_since.max(time.arrived);
+        let quiet = self.preparations.quiet_since(begun);
+        let mut state = self.lock();
+        if result.is_ok() {
+            state.counters.inferred(time.arrived.elapsed());
+            if quiet {
+                state.latency.took(begun.elapsed());
+            }
+        }
+        let result = result.map(Arc::new);
+        if let Some(place) = place {
+            let frame = OutputFrame {
+                buffer,
+                info,
+                outcome: result.map_or_else(Outcome::Failed, Outcome::Inferred),
+                time,
+            };
+            // The queue was flushed meanwhile if it does not take the frame.
+            let refused = state.queue.finish(place, frame);
             self.changed.notify_all();
-        }
-    }
-
-    /// Waits for a job that no other worker waits to begin; `false` once the session is shut.
-    fn claim_job(&self) -> bool {
-        let mut inner = self.lock();
-        let waits =
-            |inner: &super::Inner| inner.start != Start::Ready || inner.jobs.len() <= inner.claimed;
-        while !inner.stopping && waits(&inner) {
-            inner = self.wait(inner);
-        }
-        inner.claimed += 1;
-        !inner.stopping
-    }
-
-    /// The first job, for a worker that claimed one.
-    fn take_job(&self) -> Option<Job> {
-        let mut inner = self.lock();
-        inner.claimed -= 1;
-        let job = inner.jobs.pop_front();
-        inner.busy += usize::from(job.is_some());
-        job
-    }
-
-    fn finish_frame(&self, done: Done, epoch: u64, place: Option<u64>) {
-        let time = done.time;
-        let mut inner = self.lock();
-        if matches!(done.outcome, Outcome::Grounded(_)) {
-            inner.counters.inferred(time.arrived.elapsed());
-        }
-        match place {
-            Some(place) => {
-                // The queue was flushed meanwhile if it does not take the frame.
-                let _ = inner.queue.finish(place, done);
+            drop(state);
+            drop(refused);
+        } else if state.stream.epoch == epoch {
+            match result {
+                Ok(grounding) => state.results.add(TimedResult { grounding, time }),
+                Err(failure) => state.results.fail(failure),
             }
-            None if inner.epoch != epoch => (),
-            None => match done.outcome {
-                Outcome::Grounded(grounding) => {
-                    let newer = inner
-                        .newest
-                        .as_ref()
-                        .is_none_or(|n| n.time.index < time.index);
-                    if newer {
-                        inner.newest = Some(Finished { grounding, time });
-                    }
-                }
-                Outcome::Failed(failure) => {
-                    inner.failure.get_or_insert(failure);
-                }
-                Outcome::Carried | Outcome::Unasked => (),
-            },
         }
     }
 }

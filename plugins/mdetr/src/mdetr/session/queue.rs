@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 /// An ordered queue whose frames may be finished in any order.
 #[derive(Debug)]
-pub(super) struct Queue<F, E> {
+pub(super) struct OrderedQueue<F, E> {
     entries: VecDeque<Entry<F, E>>,
     /// Number of the first entry; numbers are never used twice.
     first: u64,
@@ -19,14 +19,14 @@ enum Entry<F, E> {
 
 /// What leaves the queue.
 #[derive(Debug, PartialEq)]
-pub(super) enum Item<F, E> {
+pub(in super::super) enum Item<F, E> {
     Frame(F),
     Event(E),
 }
 
-impl<F, E> Default for Queue<F, E> {
+impl<F, E> Default for OrderedQueue<F, E> {
     fn default() -> Self {
-        Queue {
+        OrderedQueue {
             entries: VecDeque::new(),
             first: 0,
             frames: 0,
@@ -34,7 +34,7 @@ impl<F, E> Default for Queue<F, E> {
     }
 }
 
-impl<F, E> Queue<F, E> {
+impl<F, E> OrderedQueue<F, E> {
     /// Frames in the queue, finished or not.
     pub fn frames(&self) -> usize {
         self.frames
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn frames_leave_in_the_order_they_came() {
-        let mut queue = Queue::default();
+        let mut queue = OrderedQueue::default();
         let a = queue.reserve();
         queue.push_event("caps");
         let b = queue.reserve();
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_frame_finished_after_a_flush_goes_nowhere() {
-        let mut queue = Queue::default();
+        let mut queue = OrderedQueue::default();
         let old = queue.reserve();
         queue.push_event("caps");
         assert_eq!(queue.clear(), ["caps"]);
