@@ -6,8 +6,9 @@
 # make test-tensorrt [FULL=1]         the engine TensorRT without a GPU: plans are built and checked; fetches
 #                                      89 MB into target/tensorrt. FULL: of full-size models too
 # make soak [FRAMES=100000]            streams that come and go and queries that change, under the leak tracer
-# make bench [QUICK=1] [FORCE=1]       speed, against PyTorch and ONNX Runtime, into docs/benchmarks.md.
+# make bench [QUICK=1] [FORCE=1]       speed, against PyTorch and ONNX Runtime, into docs/src/benchmarks.md.
 #                                      QUICK: in minutes. FORCE: measure anew what is known
+# make book                            the documentation as web pages, in target/book; installs mdbook into target/tools
 # make fuzz [TARGET=name] [SECS=60]    what parses, each fuzz target for so long; installs cargo-fuzz
 # make eval                            measure the bundled model, and write models/tabletop/README.md
 # make lint                            formatting, clippy, docs, shell syntax; ruff is part of test-models
@@ -19,7 +20,7 @@ PYTHON ?= python3
 VENV := .venv
 MODEL := models/tabletop
 
-.PHONY: setup demo onnxruntime test soak fuzz test-models test-tensorrt bench eval lint python data train export
+.PHONY: setup demo onnxruntime test soak fuzz test-models test-tensorrt bench book eval lint python data train export
 
 setup:
 	tools/setup
@@ -58,8 +59,8 @@ $(VENV)/installed: models/training/pyproject.toml
 	touch $@
 
 test-models: setup python
-	$(VENV)/bin/ruff check --config models/training/pyproject.toml models src tests tools
-	$(VENV)/bin/ruff format --config models/training/pyproject.toml --check models src tests tools
+	$(VENV)/bin/ruff check --config models/training/pyproject.toml models src tests tools examples
+	$(VENV)/bin/ruff format --config models/training/pyproject.toml --check models src tests tools examples
 	cd models/training && ../../$(VENV)/bin/python -m pytest -q
 	$(VENV)/bin/python -m pytest -q tools/bench
 	tools/test-onnxruntime
@@ -74,6 +75,16 @@ test-tensorrt: setup python
 bench: setup python
 	cargo build --release -p mdetr-bench -p gst-plugin-mdetr
 	PYTHONPATH=tools $(VENV)/bin/python -m bench $(if $(QUICK),--quick) $(if $(FORCE),--force)
+
+# Two minutes of processor time for mdbook, once.
+MDBOOK := target/tools/bin/mdbook
+
+$(MDBOOK):
+	cargo install --locked mdbook --version 0.5.4 --no-default-features --root target/tools
+
+book: setup $(MDBOOK)
+	$(MDBOOK) build docs
+	@echo "book: see target/book/index.html"
 
 eval: setup
 	cargo build --release -p mdetr-cli -p gst-plugin-mdetr
