@@ -44,7 +44,7 @@ def changes(lines):
             continue
         if schema != SCHEMA:
             print(
-                f"line {number} is left out: expected schema {SCHEMA}, found {schema}",
+                f"line {number}: expected schema {SCHEMA}, found {schema}",
                 file=sys.stderr,
             )
             continue

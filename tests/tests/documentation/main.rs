@@ -7,11 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use mdetr_tests::TestEnv;
 use serde_json::Value;
+
+mod links;
+mod messages;
 
 const ELEMENTS: [&str; 5] = [
     "mdetr",
@@ -22,11 +25,12 @@ const ELEMENTS: [&str; 5] = [
 ];
 
 /// First words of commands.
-const PROGRAMS: [&str; 13] = [
+const PROGRAMS: [&str; 15] = [
     ".venv/bin/python",
     ".venv/bin/torchrun",
     "cargo",
     "curl",
+    "echo",
     "export",
     "git",
     "gst-inspect-1.0",
@@ -34,17 +38,23 @@ const PROGRAMS: [&str; 13] = [
     "make",
     "mdetr",
     "mkdir",
+    "python3",
     "sudo",
     "target/release/mdetr",
 ];
 
-/// Documents for users.
-const DOCUMENTS: [&str; 4] = [
+/// Documents for users outside the book.
+const DOCUMENTS: [&str; 6] = [
     "README.md",
+    "CONTRIBUTING.md",
     "cross/README.md",
+    "examples/README.md",
     "models/tabletop/README.md",
     "models/training/README.md",
 ];
+
+/// The pages of the book.
+const BOOK: &str = "docs/src";
 
 /// The documentation of the elements.
 const ELEMENTS_DOCUMENT: &str = "plugins/mdetr/src/lib.rs";
@@ -150,6 +160,8 @@ impl Clone {
         link(&root.join("models/tabletop"), "models/tabletop");
         link(&root.join("models/training"), "models/training");
         link(&root.join("models/tabletop"), "models/refcoco-eb3");
+        link(&root.join("models/tabletop"), "models/mdetr-eb3");
+        link(&root.join("examples"), "examples");
         link(&stand_ins.join("mdetr"), "target/release/mdetr");
         let plugin = clone.env.target().join("libgstmdetr.so");
         link(&plugin, "target/release/libgstmdetr.so");
@@ -224,6 +236,42 @@ fn expressions(mut scenes: Value) -> Value {
     scenes
 }
 
+/// The pages of the book, relative to the root.
+fn pages() -> Vec<String> {
+    let root = TestEnv::new().root();
+    let mut pages = markdown_in(&root.join(BOOK));
+    pages.retain(|page| !page.ends_with("SUMMARY.md"));
+    let relative = pages.iter().map(|page| page.strip_prefix(root).unwrap());
+    relative.map(|page| page.display().to_string()).collect()
+}
+
+/// The Markdown files of a directory and of those in it that are part of the repository, sorted.
+fn markdown_in(directory: &Path) -> Vec<PathBuf> {
+    const NOT_OURS: [&str; 5] = ["target", "out", "data", ".venv", ".git"];
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_symlink() || NOT_OURS.contains(&&*name) {
+            continue;
+        }
+        if path.is_dir() {
+            found.extend(markdown_in(&path));
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Documents whose names of properties, options and elements must exist.
+fn documents_of_elements() -> Vec<String> {
+    let others = ["README.md", "models/tabletop/README.md", ELEMENTS_DOCUMENT];
+    let others = others.map(str::to_owned);
+    pages().into_iter().chain(others).collect()
+}
+
 /// A command, or its help if it is only named.
 fn whole(command: &str) -> String {
     let name = |word: &str| word.chars().all(|c| c.is_ascii_lowercase());
@@ -261,6 +309,21 @@ fn commands_of_the_readme_run() {
 }
 
 #[test]
+fn commands_of_the_book_run() {
+    pages().iter().for_each(|page| run_commands(page));
+}
+
+#[test]
+fn commands_for_contributors_run() {
+    run_commands("CONTRIBUTING.md");
+}
+
+#[test]
+fn commands_of_the_examples_run() {
+    run_commands("examples/README.md");
+}
+
+#[test]
 fn commands_for_nvidia_machines_run() {
     run_commands("cross/README.md");
 }
@@ -280,8 +343,7 @@ fn commands_of_the_trainer_run() {
 fn properties_can_be_set_as_documented() {
     let clone = Clone::new();
     let mut values: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    let documents = ["README.md", "models/tabletop/README.md", ELEMENTS_DOCUMENT];
-    let mut spans: Vec<String> = documents
+    let mut spans: Vec<String> = documents_of_elements()
         .iter()
         .flat_map(|document| Document::read(&clone.env, document).spans)
         .collect();
@@ -345,15 +407,21 @@ fn names_in_the_documents_exist() {
         known += &clone.env.inspect(element).success();
     }
     let root = clone.env.root();
-    let trainer = root.join("models/training/mdetr_training/__main__.py");
-    known += &fs::read_to_string(trainer).unwrap();
+    for file in [
+        "examples/read_json.py",
+        "models/training/mdetr_training/__main__.py",
+        "tools/setup",
+        "Cargo.toml",
+    ] {
+        known += &fs::read_to_string(root.join(file)).unwrap();
+    }
     known += &literals(&root.join("plugins/mdetr/src"));
     let known: BTreeSet<&str> = known
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
         .collect();
     let mut checked = 0;
-    for document in ["README.md", "models/tabletop/README.md", ELEMENTS_DOCUMENT] {
-        for span in Document::read(&clone.env, document).spans {
+    for document in documents_of_elements() {
+        for span in Document::read(&clone.env, &document).spans {
             let first = span.split([' ', '=']).next().unwrap_or_default();
             let option = first.starts_with("--");
             let part = |part: &str| {
@@ -418,12 +486,15 @@ fn literals(directory: &Path) -> String {
 #[test]
 fn lines_are_printed_at_once() {
     let clone = Clone::new();
-    let blocks = DOCUMENTS.map(|document| Document::read(&clone.env, document).blocks);
-    let blocks = blocks.concat();
+    let documents = pages().into_iter().chain(DOCUMENTS.map(str::to_owned));
+    let blocks: Vec<String> = documents
+        .flat_map(|document| Document::read(&clone.env, &document).blocks)
+        .collect();
     let prints = |line: &&str| {
-        line.contains("mdetr2json") && (line.contains("fdsink") || line.contains("/dev/stdout"))
+        let ends = line.ends_with("fdsink") || line.contains("/dev/stdout");
+        line.contains("mdetr2json") && ends
     };
-    let pipelines: Vec<&str> = blocks
+    let pipelines: BTreeSet<&str> = blocks
         .iter()
         .flat_map(|b| b.lines())
         .filter(prints)
