@@ -6,7 +6,8 @@ use gst::prelude::MulDiv;
 use gst_video::prelude::*;
 use gst_video::video_frame::IsVideoFrame;
 use gst_video::{VideoCapsBuilder, VideoFormat, VideoFrameRef, VideoInfo, VideoMeta};
-use mdetr::{Colorimetry, Frame, PixelFormat, Plane, YuvMatrix, YuvRange};
+use mdetr::frame::{Colorimetry, YuvMatrix, YuvRange};
+use mdetr::{Frame, PixelFormat, Plane};
 
 /// Formats the library reads.
 const FORMATS: [VideoFormat; 14] = [
@@ -85,7 +86,7 @@ pub(crate) enum BufferError {
     #[error("buffer cannot be mapped for {0}; its memory is not accessible to the CPU")]
     Map(&'static str),
     #[error(transparent)]
-    Frame(#[from] mdetr::FrameError),
+    Frame(#[from] mdetr::frame::FrameError),
 }
 
 fn pixel_format(format: VideoFormat) -> Result<PixelFormat, BufferError> {

@@ -23,7 +23,7 @@ impl BundleCommand {
     pub fn run(self) -> Result<ExitCode> {
         let BundleCommand::Check { dir } = self;
         let bundle = Bundle::open(&dir)?;
-        mdetr::check_bundle(&bundle)?;
+        mdetr::Grounder::check(&bundle)?;
         let manifest = bundle.manifest();
         let bytes: u64 = manifest.files.values().map(|file| file.bytes).sum();
         println!(

@@ -9,7 +9,8 @@ use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use image::RgbImage;
 use indicatif::ProgressBar;
-use mdetr::{Frame, FrameInfo, Grounder, GrounderOptions, Grounding, Packing, Query, report};
+use mdetr::report::FrameInfo;
+use mdetr::{Frame, Grounder, GrounderOptions, Grounding, Packing, Query, report};
 use rayon::prelude::*;
 
 use crate::model::ModelArgs;

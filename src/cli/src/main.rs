@@ -31,7 +31,6 @@ mod scenes;
 mod score;
 mod sheet;
 mod size;
-#[cfg(feature = "eval")]
 mod summary;
 mod warning;
 
@@ -71,11 +70,7 @@ enum Command {
     #[command(subcommand)]
     Plan(plan::PlanCommand),
     /// Sum up a file of mdetr/1 lines, query by query.
-    #[cfg(feature = "eval")]
     Summary(summary::SummaryArgs),
-    #[cfg(not(feature = "eval"))]
-    #[command(hide = true)]
-    Summary(left_out::LeftOut),
     /// Put several pictures on one.
     Sheet(sheet::SheetArgs),
     /// Write what a shell needs to complete commands to standard output.

@@ -8,9 +8,10 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
-use mdetr::plan_cache::{DEFAULT_PLAN_CACHE_BYTES, PlanCache, default_plan_cache_dir};
-use mdetr::{EngineKind, Grounder, GrounderOptions, PlanEvent, PlanWatcher, Precision};
-use mdetr::{TensorRtOptions, TriedPlan, try_plans};
+use mdetr::engine::plan_cache::{DEFAULT_PLAN_CACHE_BYTES, PlanCache, default_plan_cache_dir};
+use mdetr::engine::{PlanEvent, PlanWatcher, Precision};
+use mdetr::engine::{TensorRtOptions, TriedPlan, try_plans};
+use mdetr::{EngineKind, Grounder, GrounderOptions};
 
 use crate::{model, progress, size};
 

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use mdetr_eval::{Damage, JsonLines};
+use mdetr_grounding::lines::{Damage, JsonLines};
 use serde::Deserialize;
 
 use crate::{picture, warning};

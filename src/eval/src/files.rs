@@ -5,14 +5,13 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+use mdetr_grounding::lines::{BYTE_ORDER_MARK, field};
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 
 /// Largest annotation file that is read: 4 GiB, above the largest released one.
 const MAX_BYTES: u64 = 4 << 30;
-/// What some editors and shells write before UTF-8.
-pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Longest side of a picture.
 pub(crate) const MAX_SIDE: u32 = 1 << 14;
 /// Largest coordinate of a box, in pixels, by its absolute value.
@@ -86,14 +85,6 @@ pub(crate) fn parse<T: DeserializeOwned>(
         place: field(error.path()),
         message: error.inner().to_string(),
     })
-}
-
-/// How an error names a field of a JSON value.
-pub(crate) fn field(path: &serde_path_to_error::Path) -> String {
-    match path.to_string().as_str() {
-        "." | "?" => "top level".to_owned(),
-        path => path.to_owned(),
-    }
 }
 
 /// An error about one value of a file.

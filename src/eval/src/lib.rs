@@ -65,7 +65,6 @@ mod ap;
 mod error;
 mod files;
 mod geometry;
-mod lines;
 mod predictions;
 mod raster;
 mod ratio;
@@ -85,7 +84,6 @@ pub mod tracking;
 
 pub use error::Error;
 pub use geometry::Bbox;
-pub use lines::{Damage, JsonLines};
 pub use predictions::{
     Answer, Lines, PhraseScores, Prediction, Predictions, Record, Writer, read_lines,
 };

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::files::{MAX_COORDINATE, is_size, value_error};
 use crate::geometry::Bbox;
-use crate::lines::JsonLines;
 use crate::sample::{Sample, SampleId};
+use mdetr_grounding::lines::JsonLines;
 
 /// Longest line: 64 MiB, above 1203 LVIS categories with 100 boxes each.
 const MAX_LINE: u64 = 64 << 20;

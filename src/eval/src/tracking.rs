@@ -28,8 +28,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::geometry::Bbox;
-use crate::lines::JsonLines;
 use crate::table::{Table, percent};
+use mdetr_grounding::lines::JsonLines;
 
 /// Least overlap of a track with its object.
 pub const IOU_THRESHOLD: f64 = 0.5;

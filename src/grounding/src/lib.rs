@@ -2,9 +2,10 @@
 //!
 //! Whoever asks questions or reads results needs this crate and no more: there is no engine in it, no
 //! video and no file. [`Query`] explains brackets; [`Grounding`] is what was found in a frame;
-//! [`report`] writes it as a line of JSON.
+//! [`report`] writes it as a line of JSON, and [`lines`] reads such lines.
 
 pub mod bbox;
+pub mod lines;
 pub mod query;
 pub mod report;
 pub mod result;

@@ -29,6 +29,9 @@
 //! A [`Frame`] borrows the pixels of a video frame as they lie. A [`Bundle`] is a directory with a
 //! model. [`Query`] explains brackets. A [`Grounder`] holds the standing queries: their texts are
 //! encoded once, when they are set, and the picture is seen once for all of them.
+//!
+//! What is used less lies in modules: [`bundle`] has what a model says about itself, [`engine`] the engines'
+//! options, plans and logs, [`frame`] colours and changes of frames, [`query`] sets of queries, and
 //! [`report`] writes what was found as JSON lines.
 
 pub mod bundle;
@@ -43,20 +46,27 @@ mod grounder;
 mod pack;
 mod text;
 
-pub use bundle::{Bundle, BundleError, Manifest};
-pub use check::check_bundle;
+pub use bundle::Bundle;
 pub use counters::Stats;
 pub use decode::RawOutputs;
 pub use error::Error;
-pub use frame::{Colorimetry, Frame, FrameError, PixelFormat, Plane, YuvMatrix, YuvRange};
-pub use grounder::{Encoded, Grounder, GrounderOptions, Settings, TriedPlan, try_plans};
-pub use mdetr_engine::plan_cache;
-pub use mdetr_engine::{
-    CacheError, EngineError, EngineInfo, EngineKind, EngineLog, EngineMessage, LogLevel,
-    OptionError, PlanEvent, PlanWatcher, Precision, TensorRtOptions, set_engine_log,
-};
+pub use frame::{Frame, PixelFormat, Plane};
+pub use grounder::{Encoded, Grounder, GrounderOptions, Settings};
+#[doc(inline)]
+pub use mdetr_engine::EngineKind;
+#[doc(inline)]
 pub use mdetr_grounding::{
-    Answer, BBox, Detection, FrameInfo, Grounding, Phrase, Query, QueryError, QueryResult,
-    QuerySet, Rle, Span, query, report,
+    Answer, BBox, Detection, Grounding, Phrase, Query, QueryResult, Rle, Span, query, report,
 };
 pub use pack::Packing;
+
+/// What runs a model: options, plans, logs, errors.
+pub mod engine {
+    pub use crate::grounder::{TriedPlan, try_plans};
+    #[doc(inline)]
+    pub use mdetr_engine::{
+        CacheError, EngineError, EngineInfo, EngineKind, EngineLog, EngineMessage, LogLevel,
+        OptionError, PlanEvent, PlanWatcher, Precision, TensorRtOptions, plan_cache,
+        set_engine_log,
+    };
+}

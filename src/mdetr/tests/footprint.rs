@@ -5,7 +5,8 @@ mod common;
 use std::fs;
 
 use common::{picture, sized};
-use mdetr::{Error, Frame, FrameError};
+use mdetr::frame::FrameError;
+use mdetr::{Error, Frame};
 
 /// Most bytes that this process has had in memory so far.
 fn peak() -> u64 {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{bundle, grounder, picture, queries, words};
-use mdetr::{
-    BundleError, CacheError, Error, Frame, Grounder, GrounderOptions, OptionError, PixelFormat,
-    Plane, Query, QueryError, RawOutputs,
-};
+use mdetr::bundle::BundleError;
+use mdetr::engine::{CacheError, OptionError};
+use mdetr::query::QueryError;
+use mdetr::{Error, Frame, Grounder, GrounderOptions, PixelFormat, Plane, Query, RawOutputs};
 
 fn load_with_cache(dir: &Path) -> Grounder {
     let options = GrounderOptions {
@@ -173,8 +173,8 @@ fn every_format_is_grounded_alike() {
                 stride: row + padding,
             })
             .collect();
-        let full = mdetr::Colorimetry {
-            range: mdetr::YuvRange::Full,
+        let full = mdetr::frame::Colorimetry {
+            range: mdetr::frame::YuvRange::Full,
             ..Default::default()
         };
         let frame = Frame::new(format, width, height, &planes)
@@ -478,7 +478,7 @@ fn options_out_of_range_are_refused() {
 #[test]
 fn the_bundle_verifies_and_its_damaged_copy_does_not() {
     let sound = mdetr::Bundle::open(bundle()).unwrap();
-    mdetr::check_bundle(&sound).unwrap();
+    mdetr::Grounder::check(&sound).unwrap();
 
     let copy = tempfile::tempdir().unwrap();
     for name in sound

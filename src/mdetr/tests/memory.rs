@@ -3,7 +3,8 @@
 mod common;
 
 use common::{picture, queries, sized};
-use mdetr::{Error, Frame, FrameError, PixelFormat, Plane};
+use mdetr::frame::FrameError;
+use mdetr::{Error, Frame, PixelFormat, Plane};
 
 /// What a refused frame would have needed, and how that is said.
 fn refused<T: std::fmt::Debug>(result: Result<T, Error>) -> (u64, u64, String) {

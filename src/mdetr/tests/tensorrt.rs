@@ -9,10 +9,10 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mdetr::{
-    EngineError, EngineKind, Error, Grounder, GrounderOptions, PlanEvent, PlanWatcher, Precision,
-    TensorRtOptions, TriedPlan, try_plans,
+use mdetr::engine::{
+    EngineError, PlanEvent, PlanWatcher, Precision, TensorRtOptions, TriedPlan, try_plans,
 };
+use mdetr::{EngineKind, Error, Grounder, GrounderOptions};
 
 /// A GPU that no machine has.
 fn options(engine: EngineKind) -> GrounderOptions {

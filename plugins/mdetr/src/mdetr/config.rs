@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use mdetr::{Query, QueryError};
+use mdetr::Query;
+use mdetr::query::QueryError;
 use serde::Deserialize;
 
 /// Most bytes of a configuration file; thousands of queries fit.

@@ -85,12 +85,12 @@ pub enum Precision {
     Fp16,
 }
 
-impl From<Precision> for mdetr::Precision {
-    fn from(precision: Precision) -> mdetr::Precision {
+impl From<Precision> for mdetr::engine::Precision {
+    fn from(precision: Precision) -> mdetr::engine::Precision {
         match precision {
-            Precision::Auto => mdetr::Precision::Auto,
-            Precision::Fp32 => mdetr::Precision::Fp32,
-            Precision::Fp16 => mdetr::Precision::Fp16,
+            Precision::Auto => mdetr::engine::Precision::Auto,
+            Precision::Fp32 => mdetr::engine::Precision::Fp32,
+            Precision::Fp16 => mdetr::engine::Precision::Fp16,
         }
     }
 }

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Once};
 
 use gst::prelude::*;
-use mdetr::{EngineMessage, Grounder, LogLevel, PlanEvent, set_engine_log};
+use mdetr::Grounder;
+use mdetr::engine::{EngineMessage, LogLevel, PlanEvent, set_engine_log};
 
 use super::messages::{post_progress, post_structure};
 use crate::element::debug_category;

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::thread;
 
 use gst::glib;
+use mdetr::engine::TensorRtOptions;
 use mdetr::engine::plan_cache::default_plan_cache_dir;
-use mdetr::{Grounder, GrounderOptions, Query, QueryError, TensorRtOptions};
+use mdetr::query::QueryError;
+use mdetr::{Grounder, GrounderOptions, Query};
 
 use super::catch_panic::catch_panic;
 use super::config::{self, ConfigError};
@@ -195,7 +197,8 @@ impl Settings {
     /// Encodes the queries and makes them the standing ones; gives their revision.
     pub fn apply_queries(&self, grounder: &Grounder) -> Result<u64, String> {
         let standing = self.standing().map_err(|error| error.to_string())?;
-        grounder.set_packing(self.pack_queries.into());
+        let packing = self.pack_queries.into();
+        grounder.change_settings(|settings| settings.packing = packing);
         catch_panic(|| grounder.set_queries(standing))
     }
 
@@ -203,11 +206,13 @@ impl Settings {
     pub fn apply_limits(&self, grounder: &Grounder) {
         let by_model = grounder.manifest().thresholds;
         let or = |value: f32, default: f32| if value < 0.0 { default } else { value };
-        grounder.set_score_threshold(or(self.score_threshold, by_model.score));
-        grounder.set_phrase_threshold(or(self.phrase_threshold, by_model.phrase));
-        grounder.set_overlap_threshold(or(self.overlap_threshold, by_model.overlap));
-        grounder.set_max_detections(self.max_detections as usize);
-        grounder.set_masks(self.masks);
+        grounder.change_settings(|settings| {
+            settings.score_threshold = or(self.score_threshold, by_model.score);
+            settings.phrase_threshold = or(self.phrase_threshold, by_model.phrase);
+            settings.overlap_threshold = or(self.overlap_threshold, by_model.overlap);
+            settings.max_detections = self.max_detections as usize;
+            settings.masks = self.masks;
+        });
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use mdetr::{EngineInfo, Grounder, Stats};
+use mdetr::engine::EngineInfo;
+use mdetr::{Grounder, Stats};
 
 /// How many of the last inferences the median is taken over.
 const WINDOW: usize = 128;

@@ -8,8 +8,9 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_video::{VideoCapsBuilder, VideoMeta};
+use mdetr::Grounding;
+use mdetr::report::FrameInfo;
 use mdetr::report::{self, Part};
-use mdetr::{FrameInfo, Grounding};
 
 use super::time;
 use crate::element::{self, TYPE_CHECKED};

@@ -11,9 +11,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::Once;
 
-use mdetr::{
-    EngineKind, Error, Frame, Grounder, GrounderOptions, Query, RawOutputs, TensorRtOptions,
-};
+use mdetr::engine::TensorRtOptions;
+use mdetr::{EngineKind, Error, Frame, Grounder, GrounderOptions, Query, RawOutputs};
 use mdetr_tensorrt_standin::StandIn;
 
 /// The stand-in, which is found as TensorRT and as CUDA's driver from now on.

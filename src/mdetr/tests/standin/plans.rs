@@ -2,8 +2,8 @@
 
 use std::sync::Mutex;
 
-use mdetr::plan_cache::PlanCache;
-use mdetr::{EngineMessage, LogLevel, PlanEvent, set_engine_log};
+use mdetr::engine::plan_cache::PlanCache;
+use mdetr::engine::{EngineMessage, LogLevel, PlanEvent, set_engine_log};
 use mdetr_tensorrt_standin::Failure;
 
 use super::*;

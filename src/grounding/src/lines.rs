@@ -6,7 +6,8 @@ use std::io::{self, BufRead, Read};
 
 use serde::de::DeserializeOwned;
 
-use crate::files::{self, BYTE_ORDER_MARK};
+/// What some editors begin a file with.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads JSON lines one by one.
 ///
@@ -143,7 +144,7 @@ impl<R: BufRead> JsonLines<R> {
     }
 
     /// Bytes up to the end of the last line that is whole or blank, and whether it has a line feed.
-    pub(crate) fn whole(&self) -> (u64, bool) {
+    pub fn whole(&self) -> (u64, bool) {
         (self.whole, self.closed)
     }
 
@@ -206,13 +207,21 @@ fn content(line: &[u8]) -> Option<&[u8]> {
 fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, (usize, String, serde_json::Error)> {
     let mut json = serde_json::Deserializer::from_slice(json);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let field = files::field(error.path());
+        let field = field(error.path());
         let error = error.into_inner();
         (error.column(), field, error)
     })?;
     match json.end() {
         Ok(()) => Ok(value),
         Err(error) => Err((error.column(), "after the object".to_owned(), error)),
+    }
+}
+
+/// How an error names a field of a JSON value.
+pub fn field(path: &serde_path_to_error::Path) -> String {
+    match path.to_string().as_str() {
+        "." | "?" => "top level".to_owned(),
+        path => path.to_owned(),
     }
 }
 
