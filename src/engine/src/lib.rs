@@ -4,7 +4,6 @@
 //! ([`Graph::plan`]), and a plan is run with tensors ([`Plan::run`]). TensorRT's plans take long to make, so
 //! they are kept in a directory ([`plan_cache`]) and told of ([`PlanEvent`]).
 
-mod constant;
 pub mod disk;
 mod error;
 mod events;
@@ -29,7 +28,6 @@ mod tract;
 #[cfg(any(feature = "tensorrt", test))]
 mod watchers;
 
-pub use constant::Constant;
 pub use error::{CacheError, EngineError, OpenError, OptionError};
 pub use events::{PlanEvent, PlanWatcher};
 pub use graph::{
@@ -37,8 +35,8 @@ pub use graph::{
     Varying, describe,
 };
 pub use guard::guard;
-pub use log::{EngineLog, EngineMessage, LogLevel, set_engine_log};
-pub use open::{check_precision, open};
+pub use log::{EngineLog, EngineMessage, LogLevel};
+pub use open::{check_precision, open, set_engine_log};
 pub use options::{EngineKind, Precision, TensorRtOptions};
 pub use sync::locked;
-pub use tensor::{Data, Resident, Tensor, View};
+pub use tensor::{Constant, Data, Resident, Tensor, View};

@@ -30,12 +30,3 @@ pub struct EngineMessage<'a> {
 
 /// Hears messages, on whichever thread an engine logs.
 pub type EngineLog = Arc<dyn Fn(&EngineMessage) + Send + Sync>;
-
-/// Lets `log` hear what TensorRT logs in this process, in the place of whoever did before. Without it only
-/// errors are told, by the calls that fail.
-pub fn set_engine_log(log: Option<EngineLog>) {
-    #[cfg(feature = "tensorrt")]
-    crate::tensorrt::set_log(log);
-    #[cfg(not(feature = "tensorrt"))]
-    drop(log);
-}

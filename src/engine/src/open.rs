@@ -2,6 +2,7 @@
 
 use crate::error::{EngineError, OpenError};
 use crate::graph::Engine;
+use crate::log::EngineLog;
 #[cfg(feature = "onnxruntime")]
 use crate::onnxruntime;
 use crate::options::{EngineKind, TensorRtOptions};
@@ -85,6 +86,15 @@ fn unbuilt(kind: EngineKind, remedy: &str) -> EngineError {
         engine: kind.name(),
         message: format!("this build has no such engine; {remedy}"),
     }
+}
+
+/// Lets `log` hear what TensorRT logs in this process, in the place of whoever did before. Without it only
+/// errors are told, by the calls that fail.
+pub fn set_engine_log(log: Option<EngineLog>) {
+    #[cfg(feature = "tensorrt")]
+    crate::tensorrt::set_log(log);
+    #[cfg(not(feature = "tensorrt"))]
+    drop(log);
 }
 
 #[cfg(test)]

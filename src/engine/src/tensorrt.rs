@@ -8,7 +8,6 @@ use mdetr_tensorrt::{
 };
 pub use mdetr_tensorrt::{Element, IoTensor, Library, Range};
 
-use crate::constant::Constant;
 use crate::error::{EngineError, OpenError};
 use crate::events::{PlanEvent, PlanWatcher};
 use crate::graph::{
@@ -18,7 +17,7 @@ use crate::log::{EngineLog, EngineMessage, LogLevel};
 use crate::options::{Precision, TensorRtOptions};
 use crate::plan_cache::{Origin, PlanCache, PlanKey};
 use crate::registry::Registry;
-use crate::tensor::{Data, Resident, Tensor, View};
+use crate::tensor::{Constant, Data, Resident, Tensor, View};
 use crate::watchers::Watchers;
 
 /// The engine's name, as in [`EngineKind`](crate::EngineKind).

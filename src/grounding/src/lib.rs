@@ -10,9 +10,11 @@ pub mod query;
 pub mod report;
 pub mod result;
 pub mod rle;
+pub mod span;
 
 pub use bbox::BBox;
-pub use query::{Query, QueryError, QuerySet, Span};
+pub use query::{Query, QueryError, QuerySet};
 pub use report::FrameInfo;
 pub use result::{Answer, Detection, Grounding, Phrase, QueryResult};
 pub use rle::{CompressedRle, Rle};
+pub use span::Span;

@@ -24,9 +24,9 @@ use jiff::SignedDuration;
 use jiff::civil::date;
 use serde::Serialize;
 
-use crate::query::Span;
 use crate::result::{Answer, Detection, Grounding, QueryResult};
 use crate::rle::{CompressedRle, Rle};
+use crate::span::Span;
 
 /// JSON Schema (draft 2020-12) of what [`to_json_line`] writes.
 pub const SCHEMA: &str = include_str!("../schema/mdetr-1.json");

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::bbox::BBox;
-use crate::query::{Query, Span};
+use crate::query::Query;
 use crate::rle::Rle;
+use crate::span::Span;
 
 /// The part of a query's text that a detection answers to: whole words, also where a tokenizer knows
 /// parts of words only.

@@ -6,7 +6,7 @@ use pathfinding::kuhn_munkres::kuhn_munkres;
 use pathfinding::matrix::Matrix;
 
 use crate::motion::Motion;
-use crate::{TrackIds, TrackOptions};
+use crate::options::{TrackIds, TrackOptions};
 use mdetr_grounding::{BBox, Detection};
 
 /// Weight of an overlap of 1 where overlaps are compared as whole numbers.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::Span;
+use crate::span::Span;
 
 /// The places where a phrase of a text may begin or end: between two words.
 ///

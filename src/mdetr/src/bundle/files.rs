@@ -23,3 +23,6 @@ pub(crate) const PYRAMID: [(&str, usize); 4] = [
     ("pyramid_4", 4),
     ("pyramid_2", 2),
 ];
+
+/// Those that every bundle has, besides the manifest.
+pub(super) const REQUIRED_FILES: [&str; 4] = [TOKENIZER, TEXT_GRAPH, VISION_GRAPH, FUSION_GRAPH];

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::answers::Answers;
 use super::error::BundleError;
+use super::files::REQUIRED_FILES;
 use crate::frame::{InputPolicy, MAX_SIDE};
 
 /// `model.toml`: what a bundle says about itself.
@@ -319,7 +320,7 @@ impl Manifest {
             )?;
         }
         let mask = self.segments().then_some(super::MASK_GRAPH);
-        for name in super::REQUIRED_FILES.into_iter().chain(mask) {
+        for name in REQUIRED_FILES.into_iter().chain(mask) {
             let listed: Vec<&String> = self.files.keys().collect();
             let expected = format!("{name:?} among them");
             need(

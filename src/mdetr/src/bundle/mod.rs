@@ -30,8 +30,6 @@ pub use manifest::{Captions, Case, FileEntry, Input, Manifest, Network, Resize, 
 pub(crate) use onnx::Interface;
 use onnx::OnnxError;
 
-const REQUIRED_FILES: [&str; 4] = [TOKENIZER, TEXT_GRAPH, VISION_GRAPH, FUSION_GRAPH];
-
 const MAX_MANIFEST: u64 = 1 << 20;
 const MAX_TOKENIZER: u64 = 64 << 20;
 const MAX_ANSWERS: u64 = 16 << 20;

@@ -1,5 +1,6 @@
 use std::fs;
 
+use super::files::REQUIRED_FILES;
 use super::interface::ToDimension;
 use super::onnx::tests::encode;
 use super::onnx::{Dimension, ElementType, TensorInfo};

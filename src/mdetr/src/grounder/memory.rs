@@ -48,7 +48,7 @@ impl Footprint {
         objects: usize,
     ) -> Footprint {
         let area = |(width, height): (u32, u32)| u64::from(width) * u64::from(height);
-        let (rows, columns) = super::network::grid(input, sizes.stride);
+        let (rows, columns) = super::positions::grid(input, sizes.stride);
         let tokens = rows as u64 * columns as u64;
         let sequence = tokens + sizes.max_tokens as u64;
         let heads = (sizes.d_model / HEAD_WIDTH).max(1) as u64;

@@ -13,7 +13,7 @@ use mdetr_engine::{
 
 use super::bound::BoundPlans;
 use super::memory::Share;
-use super::positions::sine_positions;
+use super::positions::{grid, sine_positions};
 use crate::bundle::{Bundle, FUSION_GRAPH, MASK_GRAPH, Network as Sizes, VISION_GRAPH};
 use crate::decode::answers::AnswerLogits;
 use crate::error::Error;
@@ -428,12 +428,6 @@ fn rows(tensor: Tensor, count: usize) -> Vec<Tensor> {
             data: Data::Host(values[row * size..(row + 1) * size].to_vec()),
         })
         .collect()
-}
-
-/// Rows and columns of a map with a cell for every `stride` pixels of a picture of width and height.
-pub(crate) fn grid((width, height): (u32, u32), stride: usize) -> (usize, usize) {
-    let cells = |side: u32| (side as usize).div_ceil(stride);
-    (cells(height), cells(width))
 }
 
 fn float<const N: usize>(name: &'static str, shape: [usize; N]) -> InputShape {

@@ -1,5 +1,11 @@
 //! Where in the picture a vision token lies.
 
+/// Rows and columns of a map with a cell for every `stride` pixels of a picture of width and height.
+pub(crate) fn grid((width, height): (u32, u32), stride: usize) -> (usize, usize) {
+    let cells = |side: u32| (side as usize).div_ceil(stride);
+    (cells(height), cells(width))
+}
+
 /// Sine position encoding of an unpadded map of `rows` x `columns` cells: `[rows * columns, d]`.
 ///
 /// As MDETR's: the first half of the channels encodes the row, the second the column,

@@ -53,8 +53,9 @@ mod enabled {
     use crate::bundle::{Bundle, FUSION_GRAPH, Interface, MASK_GRAPH, TEXT_GRAPH, VISION_GRAPH};
     use crate::frame::check_size;
     use crate::grounder::network::{
-        FusionShape, MaskShape, fusion_inputs, grid, mask_inputs, vision_inputs,
+        FusionShape, MaskShape, fusion_inputs, mask_inputs, vision_inputs,
     };
+    use crate::grounder::positions::grid;
     use crate::text::text_inputs;
 
     pub(super) fn try_plans(
