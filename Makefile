@@ -11,7 +11,8 @@
 # make book                            the documentation as web pages, in target/book; installs mdbook into target/tools
 # make fuzz [TARGET=name] [SECS=60]    what parses, each fuzz target for so long; installs cargo-fuzz
 # make eval                            measure the bundled model, and write models/tabletop/README.md
-# make lint                            formatting, clippy, docs, shell syntax; ruff is part of test-models
+# make lint                            formatting, clippy, docs, circles of imports, length of files,
+#                                      shell syntax; ruff is part of test-models
 # make data train export               the bundled model from nothing
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -58,9 +59,12 @@ $(VENV)/installed: models/training/pyproject.toml
 	$(VENV)/bin/pip install -q -e 'models/training[plot,test]'
 	touch $@
 
+# Those without the ending .py by name.
+PYTHON_FILES := models src tests tools examples tools/module-cycles tools/public-api
+
 test-models: setup python
-	$(VENV)/bin/ruff check --config models/training/pyproject.toml models src tests tools examples
-	$(VENV)/bin/ruff format --config models/training/pyproject.toml --check models src tests tools examples
+	$(VENV)/bin/ruff check --config models/training/pyproject.toml $(PYTHON_FILES)
+	$(VENV)/bin/ruff format --config models/training/pyproject.toml --check $(PYTHON_FILES)
 	cd models/training && ../../$(VENV)/bin/python -m pytest -q
 	$(VENV)/bin/python -m pytest -q tools/bench
 	tools/test-onnxruntime
@@ -95,6 +99,8 @@ lint: setup
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	$(PYTHON) tools/module-cycles --self-test
+	$(PYTHON) tools/module-cycles
 	@for script in $$(grep -sl '^#!/usr/bin/env bash' .ci/* tools/* tests/stand-ins/*); do bash -n "$$script" || exit; done
 
 DATA := data
