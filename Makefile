@@ -32,7 +32,8 @@ override QUERY := $(value QUERY)
 export VIDEO QUERY
 
 demo: setup
-	cargo build --release -p mdetr-cli -p gst-plugin-mdetr
+	@test -e target/release/mdetr || echo "demo: compiling some 380 crates, which takes about ten minutes of processor time; cargo counts them"
+	cargo build --release --no-default-features -p mdetr-cli -p gst-plugin-mdetr
 	tools/demo
 
 onnxruntime: setup
@@ -99,6 +100,7 @@ lint: setup
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	tools/public-api
 	$(PYTHON) tools/module-cycles --self-test
 	$(PYTHON) tools/module-cycles
 	@for script in $$(grep -sl '^#!/usr/bin/env bash' .ci/* tools/* tests/stand-ins/*); do bash -n "$$script" || exit; done

@@ -183,3 +183,40 @@ fn failures_are_told_in_plain_words() {
     let said = plain_failure(run(&env, "watch_lines.py", &["nothing.jsonl"]));
     assert!(said.contains("nothing.jsonl: cannot be read"), "{said}");
 }
+
+/// Runs an example of the crate mdetr on the pictures of a rendered video.
+fn rust_example(env: &TestEnv, name: &str, args: &[&str]) -> Output {
+    let program = env.target().join("examples").join(name);
+    let mut command = Command::new(program);
+    env.run(command.args(args).env("MDETR_MODEL", env.model()))
+}
+
+#[test]
+fn rust_finds_sentences_in_a_picture() {
+    let env = TestEnv::new();
+    let picture = env.root().join("src/mdetr/tests/data/parity/06.png");
+    let picture = picture.to_str().unwrap();
+    let said = rust_example(&env, "detect", &[picture, "all cubes", "a cone behind a ball"]);
+    let said = said.success();
+    assert!(said.starts_with("all cubes\n  "), "{said}");
+    assert!(said.contains("\na cone behind a ball\n  "), "{said}");
+    let help = rust_example(&env, "detect", &["--help"]).success();
+    assert!(help.starts_with("Usage: detect PICTURE SENTENCE..."), "{help}");
+    let missing = rust_example(&env, "detect", &["nothing.png", "a cube"]);
+    assert!(missing.failure().contains("nothing.png"));
+}
+
+#[test]
+fn rust_changes_standing_queries() {
+    let env = TestEnv::new();
+    let pictures = env.root().join("src/mdetr/tests/data/parity");
+    let args = [pictures.to_str().unwrap(), "all cubes", "all cones"];
+    let said = rust_example(&env, "standing_queries", &args).success();
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines[0].contains(": revision 1: all cubes: "), "{said}");
+    let last = lines[lines.len() - 2];
+    assert!(last.contains(": revision 2: all cones: "), "{said}");
+    assert!(lines[lines.len() - 1].ends_with("2 texts encoded"), "{said}");
+    let help = rust_example(&env, "standing_queries", &["--help"]).success();
+    assert!(help.starts_with("Usage: standing_queries DIRECTORY"), "{help}");
+}

@@ -7,7 +7,8 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates from the lowest to the highest: each may depend on those before it.
-const LAYERS: [&str; 13] = [
+const LAYERS: [&str; 14] = [
+    "mdetr-features",
     "mdetr-grounding",
     "mdetr-track",
     "mdetr-draw",
@@ -111,6 +112,40 @@ fn who_reads_results_compiles_no_engine() {
         }
     }
     assert!(tree("mdetr").contains("tract"));
+}
+
+/// For each crate that is compiled the sets of features it is compiled with.
+fn features(selected: &[&str], edges: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut args = vec!["tree", "-e", edges, "--prefix", "none", "-f", "{p}|{f}"];
+    args.extend(selected);
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in cargo(&args).lines() {
+        let Some((package, features)) = line.split_once('|') else {
+            continue;
+        };
+        let package = package.split(" (").next().unwrap_or(package);
+        let features = features.trim_end_matches(" (*)");
+        let sets = found.entry(package.to_owned()).or_default();
+        sets.insert(features.to_owned());
+    }
+    found
+}
+
+#[test]
+fn a_crate_built_alone_compiles_only_itself() {
+    let together = features(&["--workspace"], "normal,build,dev");
+    for member in members().keys() {
+        for (package, sets) in features(&["-p", member], "normal,build") {
+            for set in sets.difference(&together[&package]) {
+                assert!(
+                    package.starts_with("mdetr"),
+                    "{package} is compiled again for {member} alone, with the features {set:?}, not \
+                     {:?}: give it those of all in src/features/Cargo.toml",
+                    together[&package]
+                );
+            }
+        }
+    }
 }
 
 #[test]

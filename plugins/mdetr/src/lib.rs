@@ -67,7 +67,7 @@
 //! With `pack-queries=simple` or `all`, standing queries share captions ("a forklift. a ladder. a dog."):
 //! they are fused with the frame once for all, and detections go to the queries whose words they answer
 //! to. [`Packing`](::mdetr::Packing) says which queries, and what their scores are. It costs accuracy:
-//! the README has what was measured.
+//! the book (docs/src/queries.md) has what was measured.
 //!
 //! Of two boxes of a query that overlap by more than `overlap-threshold`, as intersection over union, the
 //! one with the smaller score is dropped if it answers to no other words. Bundles say from where on;
@@ -98,7 +98,7 @@
 //! gst-launch-1.0 tabletopsrc is-live=true num-buffers=20 ! mdetr mode=live query="a cube" ! mdetrtrack min-hits=1 ! mdetroverlay ! fakesink sync=true
 //! ```
 //!
-//! Each query has its own objects ([`mdetr::track`](::mdetr::track)). An object has an id (`track`) once
+//! Each query has its own objects ([`mdetr_track`]). An object has an id (`track`) once
 //! `min-hits` results in a row showed it. On frames that were not inferred, boxes are where the objects
 //! should be by then; the result's age still says how old it is. An object with an id that a result does
 //! not show is reported for `coast` nanoseconds more, so that a presence does not flicker, and keeps its

@@ -9,12 +9,7 @@ fn commands_that_are_left_out_name_the_remedy() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mdetr"));
         command.args(line.split(' ')).output().unwrap()
     };
-    for line in [
-        "eval set --json",
-        "eval rec --help",
-        "scenes show",
-        "summary -",
-    ] {
+    for line in ["eval set --json", "eval rec --help", "scenes show"] {
         let output = mdetr(line);
         assert_eq!(output.status.code(), Some(2), "{line}");
         let errors = String::from_utf8_lossy(&output.stderr);

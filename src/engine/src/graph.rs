@@ -10,7 +10,7 @@ use crate::tensor::{Tensor, View};
 /// Which engine runs, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineInfo {
-    /// Its name, as in [`EngineKind`], in lower case.
+    /// Its name, as in [`EngineKind`](crate::EngineKind), in lower case.
     pub name: &'static str,
     /// Version of its library.
     pub version: String,
