@@ -80,3 +80,56 @@ impl Jobs {
 fn is_frame(job: &Job) -> bool {
     matches!(job, Job::Infer(_))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use gst_video::VideoFormat;
+
+    use super::*;
+
+    fn frame(index: u64) -> Job {
+        let info = VideoInfo::builder(VideoFormat::Rgb, 64, 48).build();
+        Job::Infer(InputFrame {
+            buffer: gst::Buffer::new(),
+            info: Arc::new(info.expect("a valid size")),
+            time: FrameTime {
+                index,
+                running: None,
+                arrived: Instant::now(),
+            },
+            epoch: 0,
+            place: None,
+        })
+    }
+
+    /// The number of a frame.
+    fn index(job: Option<Job>) -> Option<u64> {
+        match job {
+            Some(Job::Infer(frame)) => Some(frame.time.index),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_oldest_frame_is_removed_first_and_preparations_stay() {
+        gst::init().expect("GStreamer is installed");
+        let mut jobs = Jobs::default();
+        jobs.push(Job::Prepare(64, 48));
+        for number in 0..3 {
+            jobs.push(frame(number));
+        }
+        assert_eq!(index(jobs.remove_oldest_frame()), Some(0));
+        assert!(matches!(jobs.begin(), Some(Job::Prepare(64, 48))));
+        assert_eq!(index(jobs.begin()), Some(1));
+        assert_eq!((jobs.waiting(), jobs.unfinished()), (1, 3));
+        jobs.push(Job::Prepare(32, 24));
+        jobs.remove_frames();
+        assert!(!jobs.has_frame());
+        jobs.end();
+        assert_eq!((jobs.waiting(), jobs.unfinished()), (1, 2));
+        assert!(matches!(jobs.begin(), Some(Job::Prepare(32, 24))));
+        assert!(jobs.begin().is_none());
+    }
+}
