@@ -196,12 +196,19 @@ fn rust_finds_sentences_in_a_picture() {
     let env = TestEnv::new();
     let picture = env.root().join("src/mdetr/tests/data/parity/06.png");
     let picture = picture.to_str().unwrap();
-    let said = rust_example(&env, "detect", &[picture, "all cubes", "a cone behind a ball"]);
+    let said = rust_example(
+        &env,
+        "detect",
+        &[picture, "all cubes", "a cone behind a ball"],
+    );
     let said = said.success();
     assert!(said.starts_with("all cubes\n  "), "{said}");
     assert!(said.contains("\na cone behind a ball\n  "), "{said}");
     let help = rust_example(&env, "detect", &["--help"]).success();
-    assert!(help.starts_with("Usage: detect PICTURE SENTENCE..."), "{help}");
+    assert!(
+        help.starts_with("Usage: detect PICTURE SENTENCE..."),
+        "{help}"
+    );
     let missing = rust_example(&env, "detect", &["nothing.png", "a cube"]);
     assert!(missing.failure().contains("nothing.png"));
 }
@@ -216,7 +223,13 @@ fn rust_changes_standing_queries() {
     assert!(lines[0].contains(": revision 1: all cubes: "), "{said}");
     let last = lines[lines.len() - 2];
     assert!(last.contains(": revision 2: all cones: "), "{said}");
-    assert!(lines[lines.len() - 1].ends_with("2 texts encoded"), "{said}");
+    assert!(
+        lines[lines.len() - 1].ends_with("2 texts encoded"),
+        "{said}"
+    );
     let help = rust_example(&env, "standing_queries", &["--help"]).success();
-    assert!(help.starts_with("Usage: standing_queries DIRECTORY"), "{help}");
+    assert!(
+        help.starts_with("Usage: standing_queries DIRECTORY"),
+        "{help}"
+    );
 }

@@ -32,7 +32,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let queries = numbered.map(|(number, sentence)| Query::parse(format!("q{number}"), sentence));
     grounder.set_queries(queries.collect::<Result<_, _>>()?)?;
 
-    let picture = image::open(path).map_err(|error| format!("{path}: {error}"))?.to_rgb8();
+    let picture = image::open(path)
+        .map_err(|error| format!("{path}: {error}"))?
+        .to_rgb8();
     let frame = Frame::rgb(picture.width(), picture.height(), picture.as_raw())?;
     for result in grounder.ground(&frame)?.queries {
         println!("{}", result.query.text());

@@ -59,6 +59,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     let stats = grounder.stats();
-    println!("{} frames, {} texts encoded", stats.frames, stats.text_encoder_runs);
+    println!(
+        "{} frames, {} texts encoded",
+        stats.frames, stats.text_encoder_runs
+    );
     Ok(())
 }
