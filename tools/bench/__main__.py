@@ -289,7 +289,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="rougher, in some minutes")
     parser.add_argument("--force", action="store_true", help="measure anew what is known")
     parser.add_argument("--out", type=Path, default=ROOT / "out/bench", metavar="DIR")
-    parser.add_argument("--page", type=Path, default=ROOT / "docs/src/benchmarks.md", metavar="FILE")
+    parser.add_argument(
+        "--page", type=Path, default=ROOT / "docs/src/benchmarks.md", metavar="FILE"
+    )
     parser.add_argument("--target", type=Path, default=ROOT / "target/release", metavar="DIR")
     args = parser.parse_args()
     begun = time.monotonic()
