@@ -40,6 +40,7 @@ onnxruntime: setup
 	tools/onnxruntime
 
 test: setup
+	cargo test -p mdetr-cli --no-default-features --test left_out
 	cargo build --workspace --all-targets
 	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace; \
 	else cargo test --workspace --lib --bins --tests; fi
@@ -99,6 +100,7 @@ lint: setup
 	cargo fmt --all --check
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy -p mdetr-cli --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	tools/public-api
 	$(PYTHON) tools/module-cycles --self-test

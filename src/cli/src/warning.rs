@@ -6,7 +6,6 @@ pub fn print(text: &str) {
 }
 
 /// Warns of a last line that was cut short, if there is one.
-#[cfg(feature = "eval")]
 pub fn of_cut(path: &std::path::Path, cut: Option<usize>) {
     if let Some(line) = cut {
         let path = path.display();
