@@ -138,7 +138,7 @@ fn a_crate_built_alone_compiles_only_itself() {
         for (package, sets) in features(&["-p", member], "normal,build") {
             for set in sets.difference(&together[&package]) {
                 assert!(
-                    package.starts_with("mdetr"),
+                    package.starts_with(&format!("{member} ")),
                     "{package} is compiled again for {member} alone, with the features {set:?}, not \
                      {:?}: give it those of all in src/features/Cargo.toml",
                     together[&package]
