@@ -32,7 +32,7 @@ override QUERY := $(value QUERY)
 export VIDEO QUERY
 
 demo: setup
-	@test -e target/release/mdetr || echo "demo: compiling some 380 crates, which takes about fourteen minutes of processor time; cargo counts them"
+	@test -e $${CARGO_TARGET_DIR:-target}/release/mdetr || echo "demo: compiling some 380 crates, which takes about fourteen minutes of processor time; cargo counts them"
 	cargo build --release --no-default-features -p mdetr-cli -p gst-plugin-mdetr
 	tools/demo
 

@@ -68,7 +68,7 @@ fn members() -> BTreeMap<String, Vec<String>> {
         .collect()
 }
 
-/// Names of all crates that `package` compiles, with all its features but `tensorrt`, which needs headers.
+/// Names of all crates that `package` compiles, with its default features.
 fn tree(package: &str) -> BTreeSet<String> {
     let listed = cargo(&["tree", "-p", package, "-e", "normal", "--prefix", "none"]);
     let names = listed.lines().filter_map(|line| line.split(' ').next());

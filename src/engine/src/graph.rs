@@ -43,7 +43,6 @@ pub struct InputShape {
 
 /// A dimension that other plans of the graph have another size of, from 1 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(feature = "tensorrt"), allow(dead_code))]
 pub struct Varying {
     /// Which dimension, from 0.
     pub dimension: usize,
@@ -91,7 +90,6 @@ pub(crate) fn not_on_the_host(input: &InputShape) -> String {
 
 /// An ONNX file's bytes, with what messages and lookups need.
 #[derive(Clone)]
-#[cfg_attr(not(feature = "tensorrt"), allow(dead_code))]
 pub struct GraphSource {
     /// Path of the file, for messages.
     pub path: String,

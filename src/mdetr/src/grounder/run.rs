@@ -36,27 +36,33 @@ impl Run<'_> {
         frame: &Frame,
         asked: &Encoded,
     ) -> Result<Vec<(QueryResult, RawOutputs)>, Error> {
+        self.answer(frame, asked, |seen, fused, outputs| {
+            let results = self.results(frame, seen, fused, &outputs)?;
+            let pairs = results.into_iter().zip(outputs);
+            Ok(pairs
+                .map(|(result, (query, raw))| (query, (result, raw)))
+                .collect())
+        })
+    }
+
+    /// The network's outputs for each query.
+    pub(super) fn outputs(&self, frame: &Frame, asked: &Encoded) -> Result<Vec<RawOutputs>, Error> {
+        self.answer(frame, asked, |_, _, outputs| Ok(outputs))
+    }
+
+    /// What `answer` makes of each caption's outputs, in the order of the queries.
+    fn answer<T>(
+        &self,
+        frame: &Frame,
+        asked: &Encoded,
+        answer: impl Fn(&Seen, &Fused, Vec<(usize, RawOutputs)>) -> Result<Vec<(usize, T)>, EngineError>,
+    ) -> Result<Vec<T>, Error> {
         let mut found = Vec::new();
         if let Some(seen) = self.see(frame, asked)? {
             for captions in self.batches(&seen.plan, asked) {
                 for (caption, mut fused) in captions.iter().zip(self.fuse(&seen, captions)?) {
                     let outputs = self.raw_outputs(asked, caption, &mut fused);
-                    let results = self.results(frame, &seen, &fused, &outputs)?;
-                    let pairs = results.into_iter().zip(outputs);
-                    found.extend(pairs.map(|(result, (query, raw))| (query, (result, raw))));
-                }
-            }
-        }
-        Ok(in_order(found))
-    }
-
-    /// The network's outputs for each query.
-    pub(super) fn outputs(&self, frame: &Frame, asked: &Encoded) -> Result<Vec<RawOutputs>, Error> {
-        let mut found = Vec::new();
-        if let Some(seen) = self.see(frame, asked)? {
-            for captions in self.batches(&seen.plan, asked) {
-                for (caption, mut fused) in captions.iter().zip(self.fuse(&seen, captions)?) {
-                    found.extend(self.raw_outputs(asked, caption, &mut fused));
+                    found.extend(answer(&seen, &fused, outputs)?);
                 }
             }
         }
