@@ -1,5 +1,6 @@
 //! Sentences to ground: text, targets, standing sets.
 
+mod entry;
 mod error;
 mod words;
 
@@ -7,6 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::span::Span;
+pub use entry::QueryEntry;
 pub use error::QueryError;
 use words::WordBounds;
 
@@ -60,6 +62,21 @@ impl Query {
         let targets = remove_brackets(&id, source, &mut text)?;
         let (text, targets) = trim(&text, targets);
         Query::new(id, source, text, targets)
+    }
+
+    /// The query that a configuration's table says.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), and for thresholds that are not from 0 to 1.
+    pub fn from_entry(entry: &QueryEntry) -> Result<Query, QueryError> {
+        let mut query = Query::parse(entry.id.as_str(), &entry.text)?;
+        if let Some(threshold) = entry.score_threshold {
+            query = query.with_score_threshold(threshold)?;
+        }
+        if let Some(threshold) = entry.phrase_threshold {
+            query = query.with_phrase_threshold(threshold)?;
+        }
+        Ok(query)
     }
 
     /// A query without targets whose text is `text` as it is, brackets and white space included.

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use mdetr::Query;
-use mdetr::query::QueryError;
+use mdetr::query::{QueryEntry, QueryError};
 use serde::Deserialize;
 
 /// Most bytes of a configuration file; thousands of queries fit.
@@ -30,29 +30,7 @@ pub(super) enum ConfigError {
 #[serde(deny_unknown_fields)]
 struct Document {
     #[serde(default)]
-    query: Vec<Entry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    id: String,
-    text: String,
-    score_threshold: Option<f32>,
-    phrase_threshold: Option<f32>,
-}
-
-impl Entry {
-    fn parse(self) -> Result<Query, QueryError> {
-        let mut query = Query::parse(self.id, &self.text)?;
-        if let Some(threshold) = self.score_threshold {
-            query = query.with_score_threshold(threshold)?;
-        }
-        if let Some(threshold) = self.phrase_threshold {
-            query = query.with_phrase_threshold(threshold)?;
-        }
-        Ok(query)
-    }
+    query: Vec<QueryEntry>,
 }
 
 /// Reads the queries of the file at `path`.
@@ -67,7 +45,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Query>, ConfigError> {
             path: path.to_owned(),
         });
     }
-    let parsed = document.query.into_iter().map(Entry::parse);
+    let parsed = document.query.iter().map(Query::from_entry);
     parsed
         .collect::<Result<_, _>>()
         .map_err(|source| ConfigError::Query {
