@@ -7,10 +7,11 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates from the lowest to the highest: each may depend on those before it.
-const LAYERS: [&str; 14] = [
+const LAYERS: [&str; 16] = [
     "mdetr-features",
     "mdetr-grounding",
     "mdetr-track",
+    "mdetr-rules",
     "mdetr-draw",
     "mdetr-scenes",
     "mdetr-eval",
@@ -20,6 +21,7 @@ const LAYERS: [&str; 14] = [
     "mdetr",
     "mdetr-cli",
     "gst-plugin-mdetr",
+    "mdetr-monitor",
     "mdetr-bench",
     "mdetr-tests",
 ];

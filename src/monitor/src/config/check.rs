@@ -1,0 +1,296 @@
+//! Whether a document can be put in force.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use mdetr_grounding::Query;
+use mdetr_rules::RuleSet;
+use serde::Serialize;
+use url::Url;
+use utoipa::ToSchema;
+
+use super::{Camera, Document, Webhook};
+
+/// Most cameras.
+const MAX_CAMERAS: usize = 256;
+/// Most characters of a name.
+const MAX_NAME: usize = 64;
+
+/// Something that is wrong with a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Fault {
+    /// Where: `camera "gate", rule "night"`.
+    pub place: String,
+    /// What was expected and found, and the remedy.
+    pub message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+struct Faults(Vec<Fault>);
+
+impl Faults {
+    fn add(&mut self, place: impl Into<String>, message: impl fmt::Display) {
+        self.0.push(Fault {
+            place: place.into(),
+            message: message.to_string(),
+        });
+    }
+}
+
+/// All that is wrong with a document, apart from files and hosts that cannot be reached: those are the matter of the
+/// part that needs them.
+pub fn check(document: &Document) -> Vec<Fault> {
+    let mut faults = Faults(Vec::new());
+    if !["auto", "tract", "onnxruntime", "tensorrt"].contains(&document.engine.as_str()) {
+        let found = &document.engine;
+        faults.add(
+            "engine",
+            format!("expected auto, tract, onnxruntime or tensorrt, found {found:?}"),
+        );
+    }
+    if document.cameras.len() > MAX_CAMERAS {
+        let found = document.cameras.len();
+        faults.add(
+            "camera",
+            format!("at most {MAX_CAMERAS} cameras, found {found}"),
+        );
+    }
+    unique(
+        &mut faults,
+        "camera",
+        document.cameras.iter().map(|camera| camera.name.as_str()),
+    );
+    unique(
+        &mut faults,
+        "webhook",
+        document.webhooks.iter().map(|webhook| webhook.id.as_str()),
+    );
+    for camera in &document.cameras {
+        check_camera(&mut faults, camera);
+    }
+    check_http(&mut faults, document);
+    check_receivers(&mut faults, document);
+    faults.0
+}
+
+/// Names become parts of paths and topics.
+fn is_name(name: &str) -> bool {
+    let known = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(known)
+}
+
+fn unique<'a>(faults: &mut Faults, what: &str, names: impl Iterator<Item = &'a str>) {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        let place = format!("{what} {name:?}");
+        if !is_name(name) {
+            let rule = format!("expected a name of 1 to {MAX_NAME} letters, digits, - and _");
+            faults.add(place, rule);
+        } else if !seen.insert(name) {
+            faults.add(
+                place,
+                "there are two of this name: give each a name of its own",
+            );
+        }
+    }
+}
+
+fn check_camera(faults: &mut Faults, camera: &Camera) {
+    let place = format!("camera {:?}", camera.name);
+    check_source(faults, &place, &camera.url);
+    if let Some(url) = &camera.record_url {
+        match scheme(url) {
+            Some("rtsp" | "rtsps") => {}
+            _ => faults.add(
+                format!("{place}, record_url"),
+                "expected rtsp:// or rtsps://",
+            ),
+        }
+    }
+    if !(1..=240).contains(&camera.fps) {
+        faults.add(
+            format!("{place}, fps"),
+            format!("expected 1 to 240, found {}", camera.fps),
+        );
+    }
+    if !(1..=100).contains(&camera.page.quality) {
+        let found = camera.page.quality;
+        faults.add(
+            format!("{place}, page.quality"),
+            format!("expected 1 to 100, found {found}"),
+        );
+    }
+    if !(64..=7680).contains(&camera.page.width) {
+        let found = camera.page.width;
+        faults.add(
+            format!("{place}, page.width"),
+            format!("expected 64 to 7680, found {found}"),
+        );
+    }
+    for (name, found, most) in [
+        ("before", camera.record.before, 120),
+        ("after", camera.record.after, 600),
+        ("longest", camera.record.longest, 3600),
+    ] {
+        if found.is_negative() || found.as_secs() > most {
+            faults.add(
+                format!("{place}, record.{name}"),
+                format!("expected 0s to {most}s, found {found:#}"),
+            );
+        }
+    }
+    let mut ids = Vec::new();
+    for entry in &camera.queries {
+        if ids.contains(&entry.id.as_str()) {
+            let place = format!("{place}, query {:?}", entry.id);
+            faults.add(
+                place,
+                "there are two with this id: give each an id of its own",
+            );
+        }
+        ids.push(entry.id.as_str());
+        if let Err(error) = Query::from_entry(entry) {
+            faults.add(format!("{place}, query {:?}", entry.id), error);
+        }
+    }
+    for fault in camera.rule_set().check(&ids) {
+        faults.add(format!("{place}, {}", fault.place), fault.message);
+    }
+}
+
+fn scheme(url: &str) -> Option<&str> {
+    url.split_once(':').map(|(scheme, _)| scheme)
+}
+
+fn check_source(faults: &mut Faults, place: &str, url: &str) {
+    let known = ["rtsp", "rtsps", "http", "https", "file", "v4l2", "tabletop"];
+    let place = format!("{place}, url");
+    match Url::parse(url) {
+        Ok(found) if known.contains(&found.scheme()) => {}
+        Ok(found) => {
+            let scheme = found.scheme();
+            faults.add(
+                place,
+                format!(
+                    "expected one of {}, found {scheme}",
+                    known.join("://, ") + "://"
+                ),
+            );
+        }
+        Err(error) => faults.add(
+            place,
+            format!("{error}; expected a URL such as rtsp://camera/stream"),
+        ),
+    }
+}
+
+fn check_http(faults: &mut Faults, document: &Document) {
+    let http = &document.http;
+    if !http.listen.ip().is_loopback() && http.tokens.is_empty() {
+        let found = http.listen;
+        let remedy = "it can be reached from other machines, so it needs a [[http.token]]: make one with `mdetr-monitor token NAME`";
+        faults.add("http.listen", format!("{found}: {remedy}"));
+    }
+    for token in &http.tokens {
+        let hash = &token.sha256;
+        if hash.len() != 64 || !hash.chars().all(|c| c.is_ascii_hexdigit()) {
+            let place = format!("http.token {:?}", token.name);
+            faults.add(
+                place,
+                "sha256: expected 64 hexadecimal digits: make one with `mdetr-monitor token NAME`",
+            );
+        }
+    }
+    for origin in &http.origins {
+        let sound =
+            Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
+        if !sound {
+            let message =
+                format!("expected an origin such as https://home.example, found {origin:?}");
+            faults.add("http.origins", message);
+        }
+    }
+}
+
+fn check_receivers(faults: &mut Faults, document: &Document) {
+    if let Some(broker) = &document.mqtt {
+        if !matches!(scheme(&broker.url), Some("mqtt" | "mqtts"))
+            || Url::parse(&broker.url).is_err()
+        {
+            faults.add("mqtt.url", "expected mqtt://host:1883 or mqtts://host:8883");
+        }
+        let mut prefixes = vec![("mqtt.topic_prefix", &broker.topic_prefix)];
+        prefixes.extend(
+            broker
+                .home_assistant
+                .as_ref()
+                .map(|prefix| ("mqtt.home_assistant", prefix)),
+        );
+        prefixes.extend(
+            broker
+                .onvif
+                .as_ref()
+                .map(|onvif| ("mqtt.onvif.topic_prefix", &onvif.topic_prefix)),
+        );
+        for (place, prefix) in prefixes {
+            if prefix.is_empty() || prefix.len() > 256 || prefix.contains(['+', '#', '\0', '$']) {
+                faults.add(
+                    place,
+                    format!("expected a topic without + # and $, found {prefix:?}"),
+                );
+            }
+        }
+    }
+    let rules: BTreeSet<&str> = document
+        .cameras
+        .iter()
+        .flat_map(|camera| camera.rules.iter().map(|rule| rule.id.as_str()))
+        .collect();
+    let unknown = |faults: &mut Faults, place: &str, names: &[String]| {
+        for name in names.iter().filter(|name| !rules.contains(name.as_str())) {
+            faults.add(place, format!("no camera has a rule {name:?}"));
+        }
+    };
+    for webhook in &document.webhooks {
+        let place = format!("webhook {:?}", webhook.id);
+        unknown(faults, &place, &webhook.rules);
+        check_webhook(faults, &place, webhook);
+    }
+    if let Some(email) = &document.email {
+        unknown(faults, "email", &email.rules);
+        if email.to.is_empty() {
+            faults.add("email.to", "nobody; add an address");
+        }
+        if !matches!(scheme(&email.smtp.url), Some("smtp" | "smtps")) {
+            faults.add("email.smtp.url", "expected smtp://host or smtps://host");
+        }
+    }
+}
+
+fn check_webhook(faults: &mut Faults, place: &str, webhook: &Webhook) {
+    if !matches!(scheme(&webhook.url), Some("http" | "https")) || Url::parse(&webhook.url).is_err()
+    {
+        faults.add(format!("{place}, url"), "expected http:// or https://");
+    }
+    if let Some(template) = &webhook.template
+        && let Err(error) = minijinja::Environment::new().template_from_str(template)
+    {
+        faults.add(format!("{place}, template"), error);
+    }
+}
+
+impl Camera {
+    /// Its zones, lines and rules.
+    pub fn rule_set(&self) -> RuleSet {
+        RuleSet {
+            zones: self.zones.clone(),
+            lines: self.lines.clone(),
+            rules: self.rules.clone(),
+        }
+    }
+}

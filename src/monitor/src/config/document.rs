@@ -1,0 +1,375 @@
+//! What a configuration may say.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use jiff::SignedDuration;
+use mdetr_grounding::query::QueryEntry;
+use mdetr_rules::document::{Line, Rule, Zone};
+use serde::{Deserialize, Serialize};
+
+use super::Secret;
+
+/// The whole configuration, as `configs/monitor.toml` has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// Directory of the model's bundle; the bundled model, if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<PathBuf>,
+    /// What runs it: `auto`, `tract`, `onnxruntime` or `tensorrt`.
+    #[serde(default = "auto")]
+    pub engine: String,
+    /// Directory of the database and of pictures and clips.
+    pub data: PathBuf,
+    /// The page and the interface for programs.
+    #[serde(default)]
+    pub http: Http,
+    /// A broker that is told of everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mqtt: Option<Broker>,
+    /// Addresses that are told of events.
+    #[serde(default, rename = "webhook", skip_serializing_if = "Vec::is_empty")]
+    pub webhooks: Vec<Webhook>,
+    /// Mail that is sent of events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<Email>,
+    /// What is kept, and how long.
+    #[serde(default)]
+    pub store: Store,
+    /// Cameras.
+    #[serde(default, rename = "camera", skip_serializing_if = "Vec::is_empty")]
+    pub cameras: Vec<Camera>,
+}
+
+fn auto() -> String {
+    "auto".to_owned()
+}
+
+/// A source of frames, with what is watched for in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Camera {
+    /// Its name, unique: letters, digits, `-` and `_`.
+    pub name: String,
+    /// Where its frames come from: `rtsp://`, `rtsps://`, `http://` and `https://` (MJPEG), `file:///path`,
+    /// `v4l2:///dev/video0`, or `tabletop://?seed=7` (the tabletop world).
+    pub url: String,
+    /// Name of the user it asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Password of that user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    /// How RTSP sends pictures.
+    #[serde(default)]
+    pub transport: Transport,
+    /// A second, larger stream of the same camera, for clips.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_url: Option<String>,
+    /// Most frames a second that are looked at.
+    #[serde(default = "default_fps")]
+    pub fps: u32,
+    /// Whether a file begins anew at its end.
+    #[serde(default, rename = "loop")]
+    pub repeat: bool,
+    /// Whether it is watched.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Clips of events.
+    #[serde(default)]
+    pub record: Recording,
+    /// Pictures for the page.
+    #[serde(default)]
+    pub page: Quality,
+    /// Standing queries.
+    #[serde(default, rename = "query", skip_serializing_if = "Vec::is_empty")]
+    pub queries: Vec<QueryEntry>,
+    /// Zones.
+    #[serde(default, rename = "zone", skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<Zone>,
+    /// Lines.
+    #[serde(default, rename = "line", skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<Line>,
+    /// Rules.
+    #[serde(default, rename = "rule", skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
+}
+
+fn default_fps() -> u32 {
+    15
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// How RTSP sends pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Over the connection itself: nothing is lost on the way.
+    #[default]
+    Tcp,
+    /// In packets of their own.
+    Udp,
+}
+
+/// Clips of events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recording {
+    /// Whether clips are made.
+    pub clips: bool,
+    /// How much before an event is kept.
+    pub before: SignedDuration,
+    /// How much behind it.
+    pub after: SignedDuration,
+    /// Longest clip; what goes on for longer is cut there.
+    pub longest: SignedDuration,
+}
+
+impl Default for Recording {
+    fn default() -> Recording {
+        Recording {
+            clips: true,
+            before: SignedDuration::from_secs(5),
+            after: SignedDuration::from_secs(5),
+            longest: SignedDuration::from_mins(5),
+        }
+    }
+}
+
+/// Pictures for the page.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quality {
+    /// Widest picture in pixels; larger ones are scaled down.
+    pub width: u32,
+    /// Quality of JPEG, 1 to 100.
+    pub quality: u8,
+}
+
+impl Default for Quality {
+    fn default() -> Quality {
+        Quality {
+            width: 960,
+            quality: 75,
+        }
+    }
+}
+
+/// The page and the interface for programs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Address and port. All but loopback addresses need tokens.
+    pub listen: SocketAddr,
+    /// Certificate and key; plain HTTP without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// Who may use it.
+    #[serde(rename = "token", skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<Token>,
+    /// Origins of other pages that may use it, such as `https://home.example`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<String>,
+}
+
+impl Default for Http {
+    fn default() -> Http {
+        Http {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8710)),
+            tls: None,
+            tokens: Vec::new(),
+            origins: Vec::new(),
+        }
+    }
+}
+
+/// A certificate with its key, both in PEM.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Path of the certificate chain.
+    pub certificate: PathBuf,
+    /// Path of the private key.
+    pub key: PathBuf,
+}
+
+/// Who may use the page. `mdetr-monitor token` makes one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// Whose it is.
+    pub name: String,
+    /// What it allows.
+    pub role: Role,
+    /// SHA-256 of the token in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// What a token allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// To look.
+    Viewer,
+    /// To change.
+    Admin,
+}
+
+/// An MQTT broker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Broker {
+    /// `mqtt://host:1883` or `mqtts://host:8883`.
+    pub url: String,
+    /// Name of the client; must be unique at the broker.
+    #[serde(default = "default_client")]
+    pub client_id: String,
+    /// Name of the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Password of that user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    /// Certificates to trust, in PEM; the system's, if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// What topics begin with.
+    #[serde(default = "default_prefix")]
+    pub topic_prefix: String,
+    /// Prefix of Home Assistant's discovery; none without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home_assistant: Option<String>,
+    /// Whether events are wrapped in CloudEvents 1.0.
+    #[serde(default)]
+    pub cloudevents: bool,
+    /// ONVIF's topics beside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onvif: Option<Onvif>,
+}
+
+fn default_client() -> String {
+    "mdetr-monitor".to_owned()
+}
+
+fn default_prefix() -> String {
+    "mdetr".to_owned()
+}
+
+/// Topics of ONVIF (`onvif-ej`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Onvif {
+    /// What its topics begin with.
+    pub topic_prefix: String,
+}
+
+/// An address that is told of events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Its name, unique.
+    pub id: String,
+    /// Where events are posted.
+    pub url: String,
+    /// Key of the signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Secret>,
+    /// Rules whose events are sent; all, if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
+    /// Steps that are sent; `new` and `end`, if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<mdetr_rules::EventKind>,
+    /// Body as a template (Jinja's language) with the fields of the event; its JSON without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Content type of the body.
+    #[serde(default = "json")]
+    pub content_type: String,
+    /// Further headers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+}
+
+fn json() -> String {
+    "application/json".to_owned()
+}
+
+/// Mail that is sent of events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Email {
+    /// The server.
+    pub smtp: Smtp,
+    /// Sender.
+    pub from: String,
+    /// Receivers.
+    pub to: Vec<String>,
+    /// Rules whose events are sent; all, if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
+    /// Whether the picture is attached.
+    #[serde(default = "yes")]
+    pub picture: bool,
+}
+
+/// A mail server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Smtp {
+    /// `smtps://host`, `smtp://host?tls=required`, or `smtp://127.0.0.1:25`.
+    pub url: String,
+    /// Name of the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Password of that user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+}
+
+/// What is kept, and how long.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// Days for which events, pictures and clips are kept.
+    pub days: u32,
+    /// Most bytes of pictures and clips.
+    pub bytes: u64,
+    /// Bytes that are left free on the disk.
+    pub free_bytes: u64,
+    /// Other times for events of some rules.
+    #[serde(rename = "keep", skip_serializing_if = "Vec::is_empty")]
+    pub keeps: Vec<Keep>,
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        Store {
+            days: 14,
+            bytes: 10 << 30,
+            free_bytes: 1 << 30,
+            keeps: Vec::new(),
+        }
+    }
+}
+
+/// How long events of a rule are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keep {
+    /// The rule; `*` for all.
+    pub rule: String,
+    /// The camera; all, if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camera: Option<String>,
+    /// Days for which its events, pictures and clips are kept.
+    pub days: u32,
+    /// Most bytes of its pictures and clips.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}

@@ -1,0 +1,101 @@
+//! Documents without passwords, for everyone to read.
+
+use url::Url;
+
+use super::Document;
+
+/// What is shown in place of a password.
+const HIDDEN: &str = "***";
+
+/// The document with `***` for passwords in URLs.
+pub fn redacted(document: &Document) -> Document {
+    let mut shown = document.clone();
+    for url in urls(&mut shown) {
+        *url = redacted_url(url);
+    }
+    shown
+}
+
+/// A URL with `***` for its password.
+pub fn redacted_url(text: &str) -> String {
+    match Url::parse(text) {
+        Ok(mut url) if url.password().is_some() => {
+            let changed = url.set_password(Some(HIDDEN)).is_ok();
+            debug_assert!(changed, "a URL with a password takes another one");
+            url.into()
+        }
+        Ok(_) => text.to_owned(),
+        // What is no URL may have a password nevertheless.
+        Err(_) => match (text.find("://"), text.rfind('@')) {
+            (Some(scheme), Some(at)) if scheme < at => {
+                format!("{}://{HIDDEN}{}", &text[..scheme], &text[at..])
+            }
+            _ => text.to_owned(),
+        },
+    }
+}
+
+/// A document as it was shown and changed, with the passwords of `known` where it has `***` in the same place.
+pub fn restored(shown: &Document, known: &Document) -> Document {
+    let mut document = shown.clone();
+    let mut known = known.clone();
+    let known: Vec<String> = urls(&mut known)
+        .into_iter()
+        .map(|url| url.clone())
+        .collect();
+    for url in urls(&mut document) {
+        let hidden = known
+            .iter()
+            .find(|known| redacted_url(known) == *url && *known != url);
+        if let Some(known) = hidden {
+            url.clone_from(known);
+        }
+    }
+    document
+}
+
+/// All URLs that may have a password in them.
+fn urls(document: &mut Document) -> Vec<&mut String> {
+    let mut urls: Vec<&mut String> = Vec::new();
+    for camera in &mut document.cameras {
+        urls.push(&mut camera.url);
+        urls.extend(camera.record_url.as_mut());
+    }
+    urls.extend(document.mqtt.as_mut().map(|broker| &mut broker.url));
+    urls.extend(document.webhooks.iter_mut().map(|webhook| &mut webhook.url));
+    urls.extend(document.email.as_mut().map(|email| &mut email.smtp.url));
+    urls
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse_toml;
+
+    #[test]
+    fn passwords_are_hidden_and_found_again() {
+        let text = "data = \"x\"\n[[camera]]\nname = \"a\"\nurl = \"rtsp://me:secret@cam/1\"\n\
+                    [[camera]]\nname = \"b\"\nurl = \"rtsp://cam/2\"\n[mqtt]\nurl = \"mqtt://me:hush@broker\"\n";
+        let document = parse_toml(text).unwrap();
+        let mut shown = redacted(&document);
+        let json = serde_json::to_string(&shown).unwrap();
+        assert!(!json.contains("secret") && !json.contains("hush"), "{json}");
+        assert_eq!(restored(&shown, &document), document);
+        // Another host does not get the password of this one.
+        shown.cameras[0].url = "rtsp://me:***@elsewhere/1".to_owned();
+        assert_eq!(
+            restored(&shown, &document).cameras[0].url,
+            "rtsp://me:***@elsewhere/1"
+        );
+    }
+
+    #[test]
+    fn what_is_no_url_is_hidden_too() {
+        assert_eq!(
+            redacted_url("rtsp://me:p[a]ss@ho st/1"),
+            "rtsp://***@ho st/1"
+        );
+        assert_eq!(redacted_url("rtsp://cam/1"), "rtsp://cam/1");
+        assert_eq!(redacted_url("a@b"), "a@b");
+    }
+}
