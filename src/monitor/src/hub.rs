@@ -81,7 +81,7 @@ pub struct Clip {
 #[derive(Debug, Clone)]
 pub enum Delivery {
     /// A step of an event.
-    Step(Step),
+    Step(Box<Step>),
     /// A clip of an event.
     Clip(Clip),
 }
