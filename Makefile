@@ -1,6 +1,9 @@
 # make demo [VIDEO=file QUERY="..."]   render a clip (or take yours), ground three queries in it
+# make monitor [CONFIG=file.toml]      watch three cameras that show rendered clips (or yours), with a page at
+#                                      http://127.0.0.1:8710
 # make onnxruntime                     fetch ONNX Runtime, a faster engine, 28 MB: make demo then uses it
 # make test                            everything that needs no PyTorch
+# make test-monitor                    the monitor with real brokers, cameras and browsers, which it installs
 # make test-models [FULL=1]            the Python part; installs PyTorch into .venv. FULL: the
 #                                      released structures at full size too, some minutes and 6 GB
 # make test-tensorrt [FULL=1]         the engine TensorRT without a GPU: plans are built and checked; fetches
@@ -21,7 +24,7 @@ PYTHON ?= python3
 VENV := .venv
 MODEL := models/tabletop
 
-.PHONY: setup demo onnxruntime test soak fuzz test-models test-tensorrt bench book eval lint python data train export
+.PHONY: setup demo monitor onnxruntime test soak fuzz test-models test-monitor test-tensorrt bench book eval lint python data train export
 
 setup:
 	tools/setup
@@ -29,12 +32,17 @@ setup:
 # The user's words reach the scripts as they were typed: neither make nor a shell reads them again.
 override VIDEO := $(value VIDEO)
 override QUERY := $(value QUERY)
-export VIDEO QUERY
+override CONFIG := $(value CONFIG)
+export VIDEO QUERY CONFIG
 
 demo: setup
 	@test -e $${CARGO_TARGET_DIR:-target}/release/mdetr || echo "demo: compiling some 380 crates, which takes about fourteen minutes of processor time; cargo counts them"
 	cargo build --release --no-default-features -p mdetr-cli -p gst-plugin-mdetr
 	tools/demo
+
+monitor: setup
+	cargo build --release -p mdetr-monitor -p gst-plugin-mdetr
+	tools/monitor
 
 onnxruntime: setup
 	tools/onnxruntime

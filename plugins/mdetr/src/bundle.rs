@@ -37,6 +37,11 @@ pub(crate) fn open(
         .map_err(|error| gst::error_msg!(gst::ResourceError::NotFound, ("{error}. {remedy}")))
 }
 
+/// The bundle that is used when none is named, in a program whose file is `program`.
+pub fn default_model(program: Option<&Path>) -> PathBuf {
+    default(program).dir
+}
+
 /// `$MDETR_MODEL`, else the bundled model near the plugin's file, else `models/tabletop` in the working directory.
 fn default(plugin: Option<&Path>) -> DefaultBundle {
     if let Some(dir) = env::var_os(VARIABLE).filter(|dir| !dir.is_empty()) {

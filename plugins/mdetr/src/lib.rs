@@ -149,6 +149,8 @@ mod mdetroverlay;
 mod mdetrtrack;
 mod tabletopsrc;
 
+pub use bundle::default_model;
+
 use gst::glib;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {

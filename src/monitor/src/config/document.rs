@@ -53,8 +53,8 @@ fn auto() -> String {
 pub struct Camera {
     /// Its name, unique: letters, digits, `-` and `_`.
     pub name: String,
-    /// Where its frames come from: `rtsp://`, `rtsps://`, `http://` and `https://` (MJPEG), `file:///path`,
-    /// `v4l2:///dev/video0`, or `tabletop://?seed=7` (the tabletop world).
+    /// Where its frames come from: `rtsp://`, `rtsps://`, `http://` and `https://` (MJPEG), `file:///path` or
+    /// `file:path` beside the configuration, `v4l2:///dev/video0`, or `tabletop://?seed=7` (the tabletop world).
     pub url: String,
     /// Name of the user it asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

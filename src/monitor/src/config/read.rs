@@ -107,6 +107,13 @@ impl Document {
         if let Some(model) = &mut self.model {
             resolve(model);
         }
+        for camera in &mut self.cameras {
+            if let Some(path) = camera.url.strip_prefix("file:").filter(|path| !path.starts_with('/')) {
+                let path = std::path::absolute(directory.join(path));
+                let url = path.ok().and_then(|path| url::Url::from_file_path(path).ok());
+                camera.url = url.map_or_else(|| camera.url.clone(), Into::into);
+            }
+        }
         if let Some(tls) = &mut self.http.tls {
             resolve(&mut tls.certificate);
             resolve(&mut tls.key);
@@ -131,6 +138,11 @@ mod tests {
         let found = read(&path).unwrap();
         assert_eq!(found.document.data, directory.path().join("watched"));
         assert_eq!(found.document.cameras[0].fps, 15);
+
+        std::fs::write(&path, SMALL.replace("tabletop://", "file:clips/a b.webm")).unwrap();
+        let url = read(&path).unwrap().document.cameras[0].url.clone();
+        let clip = directory.path().join("clips/a b.webm");
+        assert_eq!(url::Url::parse(&url).unwrap().to_file_path().unwrap(), clip);
         assert_eq!(found.sha256.len(), 64);
     }
 

@@ -1,0 +1,380 @@
+//! What a camera's frames show: reports for listeners, events by its rules.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use gst_video::VideoInfo;
+use gstmdetr::meta;
+use jiff::Timestamp;
+use mdetr_grounding::query::QueryEntry;
+use mdetr_grounding::report::{self, FrameInfo};
+use mdetr_grounding::Grounding;
+use mdetr_rules::event::EndReason;
+use mdetr_rules::{Event, Fault, Moment, Observation, RuleSet, Watch};
+
+use super::pictures::Painter;
+use super::queries;
+use super::rates::Rate;
+use super::recorder::Recorder;
+use crate::hub::{Delivery, Hub, Notice, Report, Step};
+use crate::metrics::Metrics;
+
+/// Reports that are kept for pictures that come later: more than any encoder holds back.
+const RECENT: usize = 64;
+/// Frames that wait to become pictures of events.
+const WAITING_FRAMES: usize = 4;
+
+/// What is watched for: queries and rules that belong together.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Task {
+    /// Revision of the configuration they are of.
+    pub(super) revision: u64,
+    /// Standing queries.
+    pub(super) queries: Vec<QueryEntry>,
+    /// Zones, lines and rules.
+    pub(super) rules: RuleSet,
+}
+
+/// A frame on its way to the page and the rules.
+#[derive(Debug)]
+pub(super) struct Frame<'a> {
+    /// The frame with its results.
+    pub(super) buffer: &'a gst::BufferRef,
+    /// Its format and size.
+    pub(super) info: &'a VideoInfo,
+    /// Its running time.
+    pub(super) running: gst::ClockTime,
+    /// When it was taken.
+    pub(super) utc: SystemTime,
+}
+
+/// How fast frames come and are inferred.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Speed {
+    pub(super) fps: f64,
+    pub(super) inferred_fps: f64,
+}
+
+/// The frames of one camera, over all its connections.
+#[derive(Debug)]
+pub(super) struct Analysis {
+    camera: Arc<str>,
+    hub: Arc<Hub>,
+    metrics: Arc<Metrics>,
+    recorder: Arc<Recorder>,
+    jobs: Sender<Job>,
+    /// Frames that wait for the painter.
+    waiting: Arc<AtomicUsize>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    watch: Watch,
+    /// In force.
+    task: Task,
+    /// To be in force from the frame on that answers its queries.
+    next: Option<Task>,
+    /// Added to running time, so that time grows over connections too.
+    offset: Duration,
+    /// Of the last frame.
+    now: Moment,
+    frame: u64,
+    last_frame: Option<Instant>,
+    size: Option<[u32; 2]>,
+    /// Running time of the frame that was inferred last.
+    inferred_at: Option<gst::ClockTime>,
+    recent: VecDeque<(gst::ClockTime, Arc<Report>)>,
+    frames: Rate,
+    inferred: Rate,
+}
+
+/// Steps of events and the frame they are of.
+#[derive(Debug)]
+struct Job {
+    steps: Vec<Event>,
+    /// The frame, its format, its number, and what was found in it.
+    frame: Option<(gst::Buffer, VideoInfo, u64, Option<Arc<Grounding>>)>,
+}
+
+impl Analysis {
+    /// Of a camera that has not given any frame.
+    ///
+    /// # Errors
+    /// The rules cannot be used.
+    pub(super) fn new(
+        camera: &str,
+        task: Task,
+        hub: Arc<Hub>,
+        metrics: Arc<Metrics>,
+        recorder: Arc<Recorder>,
+    ) -> Result<Arc<Analysis>, Vec<Fault>> {
+        let watch = Watch::new(camera, task.rules.clone())?;
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let jobs = start_painter(hub.clone(), waiting.clone());
+        let state = State {
+            watch,
+            task,
+            next: None,
+            offset: Duration::ZERO,
+            now: moment(Duration::ZERO, SystemTime::now()),
+            frame: 0,
+            last_frame: None,
+            size: None,
+            inferred_at: None,
+            recent: VecDeque::new(),
+            frames: Rate::default(),
+            inferred: Rate::default(),
+        };
+        Ok(Arc::new(Analysis {
+            camera: camera.into(),
+            hub,
+            metrics,
+            recorder,
+            jobs,
+            waiting,
+            state: Mutex::new(state),
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no code panics with the lock")
+    }
+
+    /// Watches for something else, from the first frame on whose result answers its queries.
+    pub(super) fn set_task(&self, task: Task) {
+        let mut state = self.state();
+        if task.queries == state.task.queries && task.rules == state.task.rules {
+            state.task.revision = task.revision;
+            state.next = None;
+        } else {
+            state.next = Some(task);
+        }
+    }
+
+    /// Revision of the configuration that results answer.
+    pub(super) fn revision(&self) -> u64 {
+        self.state().task.revision
+    }
+
+    /// When the last frame came.
+    pub(super) fn last_frame(&self) -> Option<Instant> {
+        self.state().last_frame
+    }
+
+    /// Width and height of the last frame.
+    pub(super) fn size(&self) -> Option<[u32; 2]> {
+        self.state().size
+    }
+
+    /// Frames a second.
+    pub(super) fn speed(&self) -> Speed {
+        let now = Instant::now();
+        let mut state = self.state();
+        Speed {
+            fps: state.frames.per_second(now),
+            inferred_fps: state.inferred.per_second(now),
+        }
+    }
+
+    /// The report of the frame with this presentation time.
+    pub(super) fn report(&self, pts: gst::ClockTime) -> Option<Arc<Report>> {
+        let state = self.state();
+        let found = state.recent.iter().rev().find(|(time, _)| *time == pts);
+        found.map(|(_, report)| report.clone())
+    }
+
+    /// A new connection begins: its running time starts at 0.
+    pub(super) fn connected(&self) {
+        let mut state = self.state();
+        state.offset = state.now.time + Duration::from_millis(1);
+        state.recent.clear();
+        state.inferred_at = None;
+    }
+
+    /// The frames stop, and with them all events.
+    pub(super) fn end_events(&self, reason: EndReason) {
+        let mut state = self.state();
+        let since = state.last_frame.map_or(Duration::ZERO, |last| last.elapsed());
+        let at = moment(state.now.time + since, SystemTime::now());
+        let steps = state.watch.end_all(reason, at);
+        self.send(steps, None);
+    }
+
+    /// Takes a frame in.
+    pub(super) fn frame(&self, frame: &Frame) {
+        let found = meta::read(frame.buffer).into_iter().next();
+        let (width, height) = (frame.info.width(), frame.info.height());
+        let mut state = self.state();
+        let time = state.offset + Duration::from_nanos(frame.running.nseconds());
+        let at = moment(time.max(state.now.time), frame.utc);
+        let now = Instant::now();
+        state.now = at;
+        state.last_frame = Some(now);
+        state.size = Some([width, height]);
+        state.frames.count(now);
+        self.metrics.frame(&self.camera);
+        let grounding = found.as_ref().map(|found| Arc::new(found.scaled(width, height)));
+        let mut steps = self.change_task(&mut state, grounding.as_deref());
+        if let (Some(found), Some(grounding)) = (&found, &grounding) {
+            let age = Duration::from_nanos(found.age.nseconds());
+            let made = frame.running.saturating_sub(found.age);
+            if state.inferred_at.replace(made) != Some(made) {
+                state.inferred.count(now);
+                self.metrics.inference(&self.camera);
+            }
+            self.metrics.age(&self.camera, age.as_secs_f64());
+            let observation = Observation {
+                moment: at,
+                frame: state.frame,
+                pts_ns: frame.buffer.pts().map(gst::ClockTime::nseconds),
+                age,
+                grounding,
+            };
+            steps.extend(state.watch.observe(&observation));
+        }
+        let report = self.reported(&state, frame, found.map(|found| found.age), grounding.clone());
+        if let Some(pts) = frame.buffer.pts() {
+            state.recent.push_back((pts, report.clone()));
+            if state.recent.len() > RECENT {
+                state.recent.pop_front();
+            }
+        }
+        let shown = steps.iter().any(|step| step.best.frame == state.frame);
+        let picture = shown.then_some((frame.buffer, frame.info, state.frame, grounding));
+        state.frame += 1;
+        self.send(steps, picture);
+        drop(state);
+        self.hub.tell(Notice::Report(report));
+    }
+
+    /// Puts the next task in force if this result answers its queries.
+    fn change_task(&self, state: &mut State, grounding: Option<&Grounding>) -> Vec<Event> {
+        let answered = state.next.as_ref().is_some_and(|next| match grounding {
+            Some(grounding) => queries::are_answered(&next.queries, grounding),
+            None => next.queries.is_empty(),
+        });
+        let Some(next) = state.next.take_if(|_| answered) else {
+            return Vec::new();
+        };
+        match state.watch.replace(next.rules.clone(), state.now) {
+            Ok(steps) => {
+                state.task = next;
+                steps
+            }
+            Err(faults) => {
+                // The whole document was checked before.
+                tracing::error!(camera = &*self.camera, ?faults, "rules refused");
+                Vec::new()
+            }
+        }
+    }
+
+    fn reported(
+        &self,
+        state: &State,
+        frame: &Frame,
+        age: Option<gst::ClockTime>,
+        grounding: Option<Arc<Grounding>>,
+    ) -> Arc<Report> {
+        let age_ms = age.map_or(0.0, |age| age.nseconds() as f64 / 1e6);
+        let info = FrameInfo {
+            source: self.camera.to_string(),
+            frame: state.frame,
+            pts_ns: frame.buffer.pts().map(gst::ClockTime::nseconds),
+            utc: Some(frame.utc),
+            age_ms: age.map(|_| age_ms),
+        };
+        let nothing = || Grounding {
+            revision: 0,
+            width: frame.info.width(),
+            height: frame.info.height(),
+            queries: Vec::new(),
+        };
+        let json = match &grounding {
+            Some(grounding) => report::to_json_line(&info, grounding),
+            None => report::to_json_line(&info, &nothing()),
+        };
+        Arc::new(Report {
+            camera: self.camera.clone(),
+            frame: state.frame,
+            utc: timestamp(frame.utc),
+            age_ms,
+            grounding,
+            json: json.into(),
+        })
+    }
+
+    /// Gives steps to the painter's thread, in order, with the frame if it is to be a picture of one of them.
+    fn send(
+        &self,
+        steps: Vec<Event>,
+        frame: Option<(&gst::BufferRef, &VideoInfo, u64, Option<Arc<Grounding>>)>,
+    ) {
+        if steps.is_empty() {
+            return;
+        }
+        for step in &steps {
+            self.metrics.event(step);
+            self.recorder.step(step);
+        }
+        // Copied, since decoders wait for the frames that they lent.
+        let free = self.waiting.load(Ordering::Relaxed) < WAITING_FRAMES;
+        let frame = frame.filter(|_| free).and_then(|(buffer, info, number, found)| {
+            let buffer = buffer.copy_deep().ok()?;
+            Some((buffer, info.clone(), number, found))
+        });
+        if frame.is_some() {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+        }
+        // The thread ends when this is dropped, not before.
+        let _ = self.jobs.send(Job { steps, frame });
+    }
+}
+
+/// Starts the thread that makes pictures and delivers steps.
+fn start_painter(hub: Arc<Hub>, waiting: Arc<AtomicUsize>) -> Sender<Job> {
+    let (jobs, received) = mpsc::channel::<Job>();
+    let work = move || {
+        let mut painter: Option<Painter> = None;
+        for job in received {
+            let shown = job.frame.as_ref().map(|(_, _, number, _)| *number);
+            let pictures = job.frame.and_then(|(buffer, info, _, found)| {
+                waiting.fetch_sub(1, Ordering::Relaxed);
+                if !painter.as_ref().is_some_and(|painter| painter.takes(&info)) {
+                    painter = Painter::new(&info);
+                }
+                painter.as_ref()?.paint(&buffer, found.as_deref())
+            });
+            for event in job.steps {
+                let is_shown = Some(event.best.frame) == shown;
+                let (plain, drawn) = pictures.clone().filter(|_| is_shown).unzip();
+                let step = Step { event, plain, drawn };
+                hub.deliver(Delivery::Step(Box::new(step)));
+            }
+        }
+    };
+    let thread = thread::Builder::new().name("painter".to_owned());
+    thread.spawn(work).expect("the system gives a thread");
+    jobs
+}
+
+fn moment(time: Duration, utc: SystemTime) -> Moment {
+    Moment {
+        time,
+        utc: timestamp(utc),
+    }
+}
+
+/// Times outside the years -9999 to 9999 become the nearest of them.
+fn timestamp(time: SystemTime) -> Timestamp {
+    let limit = || match time < SystemTime::UNIX_EPOCH {
+        true => Timestamp::MIN,
+        false => Timestamp::MAX,
+    };
+    Timestamp::try_from(time).unwrap_or_else(|_| limit())
+}

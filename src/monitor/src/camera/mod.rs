@@ -1,0 +1,15 @@
+//! Cameras: a pipeline for each, connected again when it fails, and what its frames show.
+
+mod analysis;
+mod backoff;
+mod clip;
+mod pictures;
+mod pipeline;
+mod queries;
+mod rates;
+mod recorder;
+mod run;
+mod source;
+mod supervise;
+
+pub use supervise::{Cameras, Context};

@@ -1,0 +1,367 @@
+//! The pipeline of one connection to a camera.
+//!
+//! ```text
+//! source -> parsebin -> tee -> decodebin -> videorate -> mdetr -> mdetrtrack -> (frames) -> valve -> scale -> jpegenc -> (pictures)
+//!                          \-> (coded pictures for clips)
+//! ```
+//!
+//! What gives pixels has no parser; its pictures for clips are coded as JPEG.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use gst::prelude::*;
+use gst_app::{AppSink, AppSinkCallbacks};
+use gst_video::VideoInfo;
+use jiff::Timestamp;
+
+use super::analysis::{Analysis, Frame, Task};
+use super::queries;
+use super::recorder::{Recorder, Unit};
+use super::source::{self, Output, Source};
+use crate::config::Camera;
+use crate::hub::{Hub, Picture};
+
+/// Quality of JPEG in the ring of what gives pixels.
+const RING_QUALITY: i32 = 85;
+
+/// What runs the network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// Directory of the bundle.
+    pub bundle: PathBuf,
+    /// Engine by name.
+    pub engine: String,
+    /// Directory of encoded queries.
+    pub text_cache: PathBuf,
+}
+
+/// A connection to a camera, or the attempt at one.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) pipeline: gst::Pipeline,
+    mdetr: gst::Element,
+    valve: gst::Element,
+    /// Further pipelines that fill the ring.
+    recording: Option<gst::Pipeline>,
+}
+
+/// What a connection gives its frames to.
+#[derive(Debug, Clone)]
+pub(super) struct Outlets {
+    pub(super) hub: Arc<Hub>,
+    pub(super) analysis: Arc<Analysis>,
+    pub(super) recorder: Arc<Recorder>,
+}
+
+fn element(name: &str) -> Result<gst::ElementBuilder<'_>, String> {
+    match gst::ElementFactory::find(name) {
+        Some(_) => Ok(gst::ElementFactory::make(name)),
+        None => Err(format!("GStreamer's element {name} is missing: install the packages gstreamer1.0-plugins-base and -good")),
+    }
+}
+
+fn build(builder: gst::ElementBuilder) -> Result<gst::Element, String> {
+    builder.build().map_err(|error| error.to_string())
+}
+
+fn plain(name: &str) -> Result<gst::Element, String> {
+    build(element(name)?)
+}
+
+/// A queue that drops what is old before it delays what is new.
+fn leaky_queue(buffers: u32) -> Result<gst::Element, String> {
+    build(
+        element("queue")?
+            .property("max-size-buffers", buffers)
+            .property("max-size-bytes", 0u32)
+            .property("max-size-time", 0u64)
+            .property_from_str("leaky", "downstream"),
+    )
+}
+
+fn words(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+impl Connection {
+    /// Makes the pipeline; nothing is read yet.
+    ///
+    /// # Errors
+    /// In words, without passwords.
+    pub(super) fn new(
+        camera: &Camera,
+        password: Option<&str>,
+        model: &Model,
+        task: &Task,
+        outlets: &Outlets,
+    ) -> Result<Connection, String> {
+        let pipeline = gst::Pipeline::with_name(&camera.name);
+        let source = source::open(camera, &camera.url, password)?;
+        let (head, mdetr, valve) = watching(&pipeline, camera, model, task, source.live, outlets)?;
+        let rings = camera.record.clips && camera.record_url.is_none();
+        let ring = match rings {
+            true => Some(ring(&pipeline, source.output, outlets)?),
+            false => None,
+        };
+        connect(&pipeline, source, &head, ring.as_ref())?;
+        let recording = match camera.record_url.as_deref().filter(|_| camera.record.clips) {
+            Some(url) => Some(recording(camera, url, password, outlets)?),
+            None => None,
+        };
+        Ok(Connection {
+            pipeline,
+            mdetr,
+            valve,
+            recording,
+        })
+    }
+
+    /// Begins.
+    pub(super) fn start(&self) -> Result<(), String> {
+        if let Some(recording) = &self.recording {
+            // Its faults cost clips, not events.
+            let _ = recording.set_state(gst::State::Playing);
+        }
+        // The message on the bus has the cause.
+        let started = self.pipeline.set_state(gst::State::Playing);
+        started.map(drop).map_err(|_| "it does not start".to_owned())
+    }
+
+    /// Asks for other queries.
+    pub(super) fn set_queries(&self, task: &Task) {
+        self.mdetr.set_property("queries", queries::to_array(&task.queries));
+    }
+
+    /// Whether pictures are made for the page.
+    pub(super) fn set_watched(&self, watched: bool) {
+        self.valve.set_property("drop", !watched);
+    }
+
+    /// Ends; may take as long as the camera's host takes to answer.
+    pub(super) fn stop(&self) {
+        for pipeline in self.recording.iter().chain([&self.pipeline]) {
+            let _ = pipeline.set_state(gst::State::Null);
+        }
+    }
+}
+
+/// From decoded frames to pictures for the page: the first element, `mdetr`, and the valve before the pictures.
+fn watching(
+    pipeline: &gst::Pipeline,
+    camera: &Camera,
+    model: &Model,
+    task: &Task,
+    live: bool,
+    outlets: &Outlets,
+) -> Result<(gst::Element, gst::Element, gst::Element), String> {
+    let mut chain = vec![leaky_queue(2)?];
+    if !live {
+        // Frames of a file wait for their time, and none is dropped before.
+        chain = vec![plain("queue")?, build(element("clocksync")?.property("sync", true))?];
+    }
+    chain.push(build(
+        element("videorate")?
+            .property("drop-only", true)
+            .property("max-rate", i32::try_from(camera.fps).unwrap_or(i32::MAX)),
+    )?);
+    let mdetr = build(
+        element("mdetr")?
+            .property_from_str("mode", "live")
+            .property_from_str("engine", &model.engine)
+            .property("model", &model.bundle)
+            .property("text-cache-dir", &model.text_cache)
+            .property("workers", 1u32)
+            .property("queries", queries::to_array(&task.queries)),
+    )?;
+    let track = plain("mdetrtrack")?;
+    let valve = build(element("valve")?.property("drop", true))?;
+    let width = i32::try_from(camera.page.width).unwrap_or(i32::MAX);
+    let small = gst::Caps::builder("video/x-raw")
+        .field("width", gst::IntRange::new(1, width))
+        .field("height", gst::IntRange::new(1, i32::from(u16::MAX)))
+        .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
+        .build();
+    let quality = i32::from(camera.page.quality);
+    chain.extend([
+        mdetr.clone(),
+        track.clone(),
+        valve.clone(),
+        leaky_queue(1)?,
+        plain("videoscale")?,
+        build(element("capsfilter")?.property("caps", small))?,
+        plain("videoconvert")?,
+        build(element("jpegenc")?.property("quality", quality))?,
+        pictures(outlets).upcast(),
+    ]);
+    pipeline.add_many(&chain).map_err(words)?;
+    gst::Element::link_many(&chain).map_err(words)?;
+    let pad = track.static_pad("src").ok_or("mdetrtrack has no source pad")?;
+    let analysis = outlets.analysis.clone();
+    let element = track.downgrade();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        if let (Some(element), Some(buffer)) = (element.upgrade(), info.buffer()) {
+            watch(pad, &element, buffer, &analysis);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    let first = chain.swap_remove(0);
+    Ok((first, mdetr, valve))
+}
+
+/// Gives a frame to the analysis.
+fn watch(pad: &gst::Pad, element: &gst::Element, buffer: &gst::BufferRef, analysis: &Analysis) {
+    let Some(info) = pad.current_caps().and_then(|caps| VideoInfo::from_caps(&caps).ok()) else {
+        return;
+    };
+    let running = running_time(pad, buffer.pts()).or_else(|| element.current_running_time());
+    let running = running.unwrap_or(gst::ClockTime::ZERO);
+    analysis.frame(&Frame {
+        buffer,
+        info: &info,
+        running,
+        utc: gstmdetr::time::utc(buffer, element, running),
+    });
+}
+
+fn running_time(pad: &gst::Pad, pts: Option<gst::ClockTime>) -> Option<gst::ClockTime> {
+    let event = pad.sticky_event::<gst::event::Segment>(0)?;
+    event.segment().downcast_ref::<gst::ClockTime>()?.to_running_time(pts)
+}
+
+/// Takes pictures for the page.
+fn pictures(outlets: &Outlets) -> AppSink {
+    let (hub, analysis) = (outlets.hub.clone(), outlets.analysis.clone());
+    let take = move |sink: &AppSink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        let Some(buffer) = sample.buffer() else {
+            return Ok(gst::FlowSuccess::Ok);
+        };
+        let report = buffer.pts().and_then(|pts| analysis.report(pts));
+        if let (Some(report), Ok(map)) = (report, buffer.map_readable()) {
+            let jpeg = map.as_slice().into();
+            hub.show(Picture { report, jpeg });
+        }
+        Ok(gst::FlowSuccess::Ok)
+    };
+    let sink = AppSink::builder()
+        .name("pictures")
+        .sync(false)
+        .max_buffers(1)
+        .drop(true)
+        .callbacks(AppSinkCallbacks::builder().new_sample(take).build())
+        .build();
+    // With the valve shut nothing comes, and the pipeline shall play nevertheless.
+    sink.set_property("async", false);
+    sink
+}
+
+/// Takes coded pictures into the ring: the first element of the way there.
+fn ring(pipeline: &gst::Pipeline, output: Output, outlets: &Outlets) -> Result<gst::Element, String> {
+    let mut chain = vec![leaky_queue(64)?];
+    if output == Output::Raw {
+        chain.push(plain("videoconvert")?);
+        chain.push(build(element("jpegenc")?.property("quality", RING_QUALITY))?);
+    }
+    chain.push(coded(outlets)?.upcast());
+    pipeline.add_many(&chain).map_err(words)?;
+    gst::Element::link_many(&chain).map_err(words)?;
+    Ok(chain.swap_remove(0))
+}
+
+fn coded(outlets: &Outlets) -> Result<AppSink, String> {
+    let recorder = outlets.recorder.clone();
+    let take = move |sink: &AppSink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        if let (Some(caps), Some(buffer)) = (sample.caps(), sample.buffer_owned()) {
+            let utc = taken(sink, &sample);
+            let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+            recorder.push(&caps.to_owned(), Unit { buffer, utc, key });
+        }
+        Ok(gst::FlowSuccess::Ok)
+    };
+    let sink = AppSink::builder()
+        .name("coded")
+        .sync(false)
+        .max_buffers(64)
+        .callbacks(AppSinkCallbacks::builder().new_sample(take).build())
+        .build();
+    sink.set_property("async", false);
+    Ok(sink)
+}
+
+/// When a coded picture was taken.
+fn taken(sink: &AppSink, sample: &gst::Sample) -> Timestamp {
+    let segment = sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>().cloned());
+    let pts = sample.buffer().and_then(|buffer| buffer.pts());
+    let running = segment.and_then(|segment| segment.to_running_time(pts));
+    let time = running.zip(sample.buffer()).map(|(running, buffer)| gstmdetr::time::utc(buffer, sink, running));
+    let time = time.unwrap_or_else(SystemTime::now);
+    Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// Connects a source with what its frames go to, as its pads come.
+fn connect(
+    pipeline: &gst::Pipeline,
+    source: Source,
+    head: &gst::Element,
+    ring: Option<&gst::Element>,
+) -> Result<(), String> {
+    let decode = plain("decodebin")?;
+    let tee = build(element("tee")?.property("allow-not-linked", true))?;
+    pipeline.add_many([&source.element, &decode, &tee]).map_err(words)?;
+    match source.output {
+        Output::Coded => {
+            let parse = plain("parsebin")?;
+            pipeline.add(&parse).map_err(words)?;
+            link_later(&source.element, &parse)?;
+            link_later(&parse, &tee)?;
+            let queue = plain("queue")?;
+            pipeline.add(&queue).map_err(words)?;
+            gst::Element::link_many([&tee, &queue, &decode]).map_err(words)?;
+            link_later(&decode, head)?;
+        }
+        Output::Raw => {
+            gst::Element::link(&source.element, &decode).map_err(words)?;
+            link_later(&decode, &tee)?;
+            gst::Element::link(&tee, head).map_err(words)?;
+        }
+    }
+    if let Some(ring) = ring {
+        gst::Element::link(&tee, ring).map_err(words)?;
+    }
+    Ok(())
+}
+
+/// Links the first video pad of `from`, which may come later, with `to`.
+fn link_later(from: &gst::Element, to: &gst::Element) -> Result<(), String> {
+    let target = to.static_pad("sink").ok_or_else(|| format!("{} has no pad sink", to.name()))?;
+    if from.static_pad("src").is_some() {
+        return gst::Element::link(from, to).map_err(words);
+    }
+    from.connect_pad_added(move |_, pad| {
+        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+        let is_video = caps.structure(0).is_none_or(|structure| {
+            let name = structure.name();
+            let media = structure.get::<&str>("media").ok();
+            name.starts_with("video/") || name.starts_with("image/") || name == "application/x-rtp" && media == Some("video")
+        });
+        if is_video && !target.is_linked() && let Err(error) = pad.link(&target) {
+            tracing::debug!(pad = %pad.name(), ?error, "not linked");
+        }
+    });
+    Ok(())
+}
+
+/// The pipeline of a second stream that is for clips only.
+fn recording(camera: &Camera, url: &str, password: Option<&str>, outlets: &Outlets) -> Result<gst::Pipeline, String> {
+    let pipeline = gst::Pipeline::with_name(&format!("{}-record", camera.name));
+    let source = source::open(camera, url, password)?;
+    let parse = plain("parsebin")?;
+    let sink = coded(outlets)?;
+    pipeline.add_many([&source.element, &parse, sink.upcast_ref()]).map_err(words)?;
+    link_later(&source.element, &parse)?;
+    link_later(&parse, sink.upcast_ref())?;
+    Ok(pipeline)
+}

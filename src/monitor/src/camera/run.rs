@@ -1,0 +1,306 @@
+//! One camera: connected, watched over, and connected again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use gst::prelude::*;
+use jiff::Timestamp;
+use mdetr_rules::event::EndReason;
+use tokio::sync::watch;
+use tokio::time::{self, MissedTickBehavior};
+
+use super::backoff::Backoff;
+use super::pipeline::{Connection, Model, Outlets};
+use super::analysis::Task;
+use crate::config::Camera;
+use crate::hub::{CameraState, CameraStatus};
+use crate::metrics::Metrics;
+
+/// Longest time from the attempt to the first frame.
+const CONNECT: Duration = Duration::from_secs(20);
+/// Longest time without a frame before a camera counts as stalled.
+const STALL: Duration = Duration::from_secs(5);
+/// Longest time without a frame before it is connected anew.
+const GIVE_UP: Duration = Duration::from_secs(15);
+/// How often all this is looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// How often the state is told when nothing but the rates changed.
+const TELL: Duration = Duration::from_secs(2);
+/// Longest time in which a pipeline is brought to its end; then it is left alone.
+const STOP: Duration = Duration::from_millis(1500);
+
+/// What is asked of a running camera.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Order {
+    /// What is watched for.
+    pub(super) task: Task,
+    /// Whether it goes on, or why not.
+    pub(super) stop: Option<EndReason>,
+}
+
+/// Why a connection ended.
+enum End {
+    /// The stream is over and begins anew.
+    Again,
+    /// The stream is over.
+    Over,
+    /// It failed, in words.
+    Failed(String),
+    /// It shall stop.
+    Stopped(EndReason),
+}
+
+/// A camera that runs.
+pub(super) struct Runner {
+    pub(super) camera: Camera,
+    pub(super) model: Model,
+    pub(super) outlets: Outlets,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) orders: watch::Receiver<Order>,
+    state: CameraState,
+    since: Timestamp,
+    message: Option<String>,
+    reconnects: u64,
+    told: Option<Instant>,
+}
+
+impl Runner {
+    pub(super) fn new(
+        camera: Camera,
+        model: Model,
+        outlets: Outlets,
+        metrics: Arc<Metrics>,
+        orders: watch::Receiver<Order>,
+    ) -> Runner {
+        Runner {
+            camera,
+            model,
+            outlets,
+            metrics,
+            orders,
+            state: CameraState::Connecting,
+            since: Timestamp::now(),
+            message: None,
+            reconnects: 0,
+            told: None,
+        }
+    }
+
+    /// Runs until it is told to stop.
+    pub(super) async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        self.tell();
+        loop {
+            let end = self.connect(&mut backoff).await;
+            self.outlets.recorder.disconnected();
+            let message = match end {
+                End::Stopped(reason) => {
+                    self.outlets.analysis.end_events(reason);
+                    return;
+                }
+                End::Again => {
+                    self.outlets.analysis.end_events(EndReason::StreamRestarted);
+                    continue;
+                }
+                End::Over => {
+                    self.outlets.analysis.end_events(EndReason::CameraLost);
+                    self.set_state(CameraState::Offline, Some("the file is at its end".to_owned()));
+                    let reason = self.stopped().await;
+                    self.outlets.analysis.end_events(reason);
+                    return;
+                }
+                End::Failed(message) => message,
+            };
+            self.outlets.analysis.end_events(EndReason::CameraLost);
+            let wait = backoff.next();
+            let name = &self.camera.name;
+            tracing::warn!(camera = name, message, "lost; connected again in {:.1} s", wait.as_secs_f64());
+            self.set_state(CameraState::Offline, Some(message));
+            tokio::select! {
+                () = time::sleep(wait) => {}
+                reason = self.stopped() => {
+                    self.outlets.analysis.end_events(reason);
+                    return;
+                }
+            }
+            self.reconnects += 1;
+            self.metrics.reconnect(&self.camera.name);
+        }
+    }
+
+    /// Waits until it shall stop.
+    async fn stopped(&mut self) -> EndReason {
+        loop {
+            if let Some(reason) = self.orders.borrow().stop {
+                return reason;
+            }
+            if self.orders.changed().await.is_err() {
+                return EndReason::Stopped;
+            }
+            let task = self.orders.borrow_and_update().task.clone();
+            self.outlets.analysis.set_task(task);
+        }
+    }
+
+    /// One connection, from its beginning to its end.
+    async fn connect(&mut self, backoff: &mut Backoff) -> End {
+        let order = self.orders.borrow_and_update().clone();
+        if let Some(reason) = order.stop {
+            return End::Stopped(reason);
+        }
+        self.outlets.analysis.set_task(order.task.clone());
+        self.outlets.analysis.connected();
+        let password = match self.camera.password.as_ref().map(|secret| secret.read()).transpose() {
+            Ok(password) => password,
+            Err(error) => return End::Failed(format!("password: {error}")),
+        };
+        let made = Connection::new(&self.camera, password.as_deref(), &self.model, &order.task, &self.outlets);
+        let connection = match made {
+            Ok(connection) => Arc::new(connection),
+            Err(message) => return End::Failed(message),
+        };
+        let end = self.watch(&connection, order.task, backoff).await;
+        let stopping = tokio::task::spawn_blocking(move || connection.stop());
+        // A host that does not answer must not hold the program up.
+        let _ = time::timeout(STOP, stopping).await;
+        end
+    }
+
+    async fn watch(&mut self, connection: &Arc<Connection>, mut task: Task, backoff: &mut Backoff) -> End {
+        let Some(bus) = connection.pipeline.bus() else {
+            return End::Failed("a pipeline without a bus".to_owned());
+        };
+        let mut messages = bus.stream();
+        let started = Instant::now();
+        let starting = connection.clone();
+        let mut start = tokio::task::spawn_blocking(move || starting.start());
+        let mut running = false;
+        let mut ticks = time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                outcome = &mut start, if !running => {
+                    running = true;
+                    if let Ok(Err(message)) = outcome {
+                        return End::Failed(first_error(&bus).unwrap_or(message));
+                    }
+                }
+                Some(message) = messages.next() => {
+                    if let Some(end) = self.heard(&message) {
+                        return end;
+                    }
+                }
+                changed = self.orders.changed() => {
+                    if changed.is_err() {
+                        return End::Stopped(EndReason::Stopped);
+                    }
+                    let order = self.orders.borrow_and_update().clone();
+                    if let Some(reason) = order.stop {
+                        return End::Stopped(reason);
+                    }
+                    self.outlets.analysis.set_task(order.task.clone());
+                    if order.task.queries != task.queries {
+                        connection.set_queries(&order.task);
+                    }
+                    task = order.task;
+                }
+                _ = ticks.tick() => {
+                    connection.set_watched(self.outlets.hub.is_watched(&self.camera.name));
+                    if let Some(end) = self.look(started, backoff) {
+                        return end;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether frames come.
+    fn look(&mut self, started: Instant, backoff: &mut Backoff) -> Option<End> {
+        let last = self.outlets.analysis.last_frame().filter(|last| *last >= started);
+        let silent = last.unwrap_or(started).elapsed();
+        match last {
+            None if silent > CONNECT => {
+                return Some(End::Failed(format!("no frame in {} s", CONNECT.as_secs())));
+            }
+            None => {}
+            Some(_) if silent > GIVE_UP => {
+                return Some(End::Failed(format!("no frame for {} s", GIVE_UP.as_secs())));
+            }
+            Some(_) if silent > STALL => {
+                if self.state != CameraState::Stalled {
+                    self.outlets.analysis.end_events(EndReason::CameraLost);
+                    let message = format!("no frame for {} s", STALL.as_secs());
+                    self.set_state(CameraState::Stalled, Some(message));
+                }
+            }
+            Some(_) => {
+                backoff.reset();
+                if self.state != CameraState::Online {
+                    tracing::info!(camera = self.camera.name, "online");
+                    self.set_state(CameraState::Online, None);
+                }
+            }
+        }
+        if self.told.is_none_or(|told| told.elapsed() > TELL) {
+            self.tell();
+        }
+        None
+    }
+
+    /// What a message of the pipeline says.
+    fn heard(&mut self, message: &gst::Message) -> Option<End> {
+        match message.view() {
+            gst::MessageView::Error(error) => {
+                let source = error.src().map(|source| source.name().to_string());
+                tracing::debug!(camera = self.camera.name, source, debug = ?error.debug(), "{}", error.error());
+                Some(End::Failed(error.error().to_string()))
+            }
+            gst::MessageView::Eos(_) if self.camera.repeat => Some(End::Again),
+            gst::MessageView::Eos(_) if self.camera.url.starts_with("file:") => Some(End::Over),
+            gst::MessageView::Eos(_) => Some(End::Failed("the camera ended the stream".to_owned())),
+            gst::MessageView::Warning(warning) => {
+                tracing::warn!(camera = self.camera.name, "{}", warning.error());
+                self.message = Some(warning.error().to_string());
+                self.tell();
+                None
+            }
+            gst::MessageView::Latency(_) => None,
+            _ => None,
+        }
+    }
+
+    fn set_state(&mut self, state: CameraState, message: Option<String>) {
+        if self.state != state {
+            self.state = state;
+            self.since = Timestamp::now();
+        }
+        self.message = message;
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        self.told = Some(Instant::now());
+        let speed = self.outlets.analysis.speed();
+        self.outlets.hub.set_camera(CameraStatus {
+            name: self.camera.name.clone(),
+            state: self.state,
+            since: self.since,
+            message: self.message.clone(),
+            size: self.outlets.analysis.size(),
+            fps: speed.fps,
+            inferred_fps: speed.inferred_fps,
+            reconnects: self.reconnects,
+            revision: self.outlets.analysis.revision(),
+        });
+    }
+}
+
+/// The error that is on a bus already.
+fn first_error(bus: &gst::Bus) -> Option<String> {
+    let message = bus.pop_filtered(&[gst::MessageType::Error])?;
+    match message.view() {
+        gst::MessageView::Error(error) => Some(error.error().to_string()),
+        _ => None,
+    }
+}

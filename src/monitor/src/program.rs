@@ -1,0 +1,162 @@
+//! The program from its start to its end.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{self, Instant};
+
+use crate::camera::{Cameras, Context};
+use crate::config::ConfigFile;
+use crate::control::{self, ApplyError, Control};
+use crate::hub::{Hub, StoreStatus};
+use crate::metrics::Metrics;
+use crate::store::{Store, StoreError};
+use crate::{http, mqtt, notify, receivers, store};
+
+/// Longest time from being told to stop to the end; the cameras' pipelines have most of it.
+const STOP: Duration = Duration::from_millis(1900);
+
+/// Why the program ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Refused(ApplyError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The system does not give what is needed.
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+    /// GStreamer cannot be used.
+    #[error("GStreamer: {0}")]
+    GStreamer(#[from] glib::Error),
+    /// The plugin cannot be used.
+    #[error("the elements of mdetr: {0}")]
+    Plugin(#[from] glib::BoolError),
+    /// The page cannot be served.
+    #[error("{0:#}")]
+    Http(anyhow::Error),
+}
+
+/// Watches as the configuration says, which was read from `path`, until a signal ends it.
+///
+/// # Errors
+/// It cannot begin. Once it has begun, it goes on.
+pub fn run(path: &Path, file: ConfigFile) -> Result<(), RunError> {
+    gst::init()?;
+    gstmdetr::plugin_register_static()?;
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .unwrap_or_else(|_| tracing::debug!("another provider of cryptography is installed"));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(watch_cameras(path, file));
+    // A pipeline or a host that hangs must not hold the end up.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    outcome
+}
+
+async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
+    let store = Store::open(&file.document.data, &file.document.store).await?;
+    let current = control::first(&file, &store).await.map_err(RunError::Refused)?;
+    let ended = store.end_interrupted(|event| receivers::of(&current, event)).await?;
+    if !ended.is_empty() {
+        tracing::warn!(events = ended.len(), "ended: the program was interrupted while they went on");
+    }
+    let (hub, deliveries) = Hub::new(current);
+    hub.set_store(StoreStatus {
+        writable: true,
+        ..StoreStatus::default()
+    });
+    let control = Arc::new(Control::new(hub.clone(), store.clone(), &file));
+    let metrics = Arc::new(Metrics::default());
+    let (stop_cameras, cameras_stop) = watch::channel(false);
+    let (stop_rest, rest_stop) = watch::channel(false);
+
+    let served = http::serve(
+        http::HttpState::new(hub.clone(), store.clone(), control.clone(), metrics.clone()),
+        rest_stop.clone(),
+    );
+    let mut served = tokio::spawn(served);
+    let written = tokio::spawn(store::worker::run(
+        store.clone(),
+        hub.clone(),
+        deliveries,
+        receivers::of,
+        rest_stop.clone(),
+    ));
+    let rest: Vec<JoinHandle<()>> = vec![
+        tokio::spawn(mqtt::run(hub.clone(), store.clone(), control.clone(), rest_stop.clone())),
+        tokio::spawn(notify::run(hub.clone(), store.clone(), rest_stop)),
+    ];
+    let context = Context {
+        hub,
+        metrics,
+        bundled_model: bundled_model(),
+        parts: store.parts(),
+    };
+    let cameras = tokio::spawn(Cameras::run(context, cameras_stop));
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+
+    let outcome = tokio::select! {
+        outcome = signals(path, &control) => outcome.map_err(RunError::from),
+        served = &mut served => match served {
+            Ok(Err(error)) => Err(RunError::Http(error)),
+            _ => Ok(()),
+        },
+    };
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    let deadline = Instant::now() + STOP;
+    // Cameras end their events before the store and what sends them ends.
+    stop_cameras.send_replace(true);
+    let _ = time::timeout_at(deadline - Duration::from_millis(700), cameras).await;
+    stop_rest.send_replace(true);
+    for task in rest.into_iter().chain([written]) {
+        let _ = time::timeout_at(deadline, task).await;
+    }
+    let _ = time::timeout_at(deadline, served).await;
+    outcome
+}
+
+/// Answers signals until one of them ends the program.
+async fn signals(path: &Path, control: &Control) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut reload = signal(SignalKind::hangup())?;
+    let every = watchdog();
+    let mut alive = time::interval(every.unwrap_or(Duration::from_secs(3600)));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = reload.recv() => {
+                let _ = sd_notify::notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now()?]);
+                match control.reload(path).await {
+                    Ok(revision) => tracing::info!(revision, "{} was read again", path.display()),
+                    Err(error) => tracing::error!("{} was not taken, the configuration in force stays: {error}", path.display()),
+                }
+                let _ = sd_notify::notify(&[NotifyState::Ready]);
+            }
+            _ = alive.tick(), if every.is_some() => {
+                let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+            }
+        }
+    }
+}
+
+/// How often systemd wants to hear that the program lives.
+fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(|limit| limit / 3)
+}
+
+fn bundled_model() -> PathBuf {
+    gstmdetr::default_model(std::env::current_exe().ok().as_deref())
+}
