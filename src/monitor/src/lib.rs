@@ -2,5 +2,7 @@
 
 pub mod config;
 pub mod control;
+pub mod http;
 pub mod hub;
+pub mod metrics;
 pub mod store;

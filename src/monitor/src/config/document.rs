@@ -8,20 +8,23 @@ use jiff::SignedDuration;
 use mdetr_grounding::query::QueryEntry;
 use mdetr_rules::document::{Line, Rule, Zone};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::Secret;
+use super::{Secret, schema};
 
 /// The whole configuration, as `configs/monitor.toml` has it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Document {
     /// Directory of the model's bundle; the bundled model, if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub model: Option<PathBuf>,
     /// What runs it: `auto`, `tract`, `onnxruntime` or `tensorrt`.
     #[serde(default = "auto")]
     pub engine: String,
     /// Directory of the database and of pictures and clips.
+    #[schema(value_type = String)]
     pub data: PathBuf,
     /// The page and the interface for programs.
     #[serde(default)]
@@ -48,7 +51,7 @@ fn auto() -> String {
 }
 
 /// A source of frames, with what is watched for in it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Camera {
     /// Its name, unique: letters, digits, `-` and `_`.
@@ -61,6 +64,7 @@ pub struct Camera {
     pub username: Option<String>,
     /// Password of that user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Secret>)]
     pub password: Option<Secret>,
     /// How RTSP sends pictures.
     #[serde(default)]
@@ -85,15 +89,19 @@ pub struct Camera {
     pub page: Quality,
     /// Standing queries.
     #[serde(default, rename = "query", skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<schema::QueryEntry>)]
     pub queries: Vec<QueryEntry>,
     /// Zones.
     #[serde(default, rename = "zone", skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<schema::Zone>)]
     pub zones: Vec<Zone>,
     /// Lines.
     #[serde(default, rename = "line", skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<schema::Line>)]
     pub lines: Vec<Line>,
     /// Rules.
     #[serde(default, rename = "rule", skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<schema::Rule>)]
     pub rules: Vec<Rule>,
 }
 
@@ -106,7 +114,7 @@ fn yes() -> bool {
 }
 
 /// How RTSP sends pictures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// Over the connection itself: nothing is lost on the way.
@@ -117,16 +125,19 @@ pub enum Transport {
 }
 
 /// Clips of events.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Recording {
     /// Whether clips are made.
     pub clips: bool,
     /// How much before an event is kept.
+    #[schema(value_type = String)]
     pub before: SignedDuration,
     /// How much behind it.
+    #[schema(value_type = String)]
     pub after: SignedDuration,
     /// Longest clip; what goes on for longer is cut there.
+    #[schema(value_type = String)]
     pub longest: SignedDuration,
 }
 
@@ -142,7 +153,7 @@ impl Default for Recording {
 }
 
 /// Pictures for the page.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quality {
     /// Widest picture in pixels; larger ones are scaled down.
@@ -161,10 +172,11 @@ impl Default for Quality {
 }
 
 /// The page and the interface for programs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
     /// Address and port. All but loopback addresses need tokens.
+    #[schema(value_type = String)]
     pub listen: SocketAddr,
     /// Certificate and key; plain HTTP without.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -189,17 +201,19 @@ impl Default for Http {
 }
 
 /// A certificate with its key, both in PEM.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
     /// Path of the certificate chain.
+    #[schema(value_type = String)]
     pub certificate: PathBuf,
     /// Path of the private key.
+    #[schema(value_type = String)]
     pub key: PathBuf,
 }
 
 /// Who may use the page. `mdetr-monitor token` makes one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Token {
     /// Whose it is.
@@ -211,7 +225,7 @@ pub struct Token {
 }
 
 /// What a token allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// To look.
@@ -221,7 +235,7 @@ pub enum Role {
 }
 
 /// An MQTT broker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Broker {
     /// `mqtt://host:1883` or `mqtts://host:8883`.
@@ -234,9 +248,11 @@ pub struct Broker {
     pub username: Option<String>,
     /// Password of that user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Secret>)]
     pub password: Option<Secret>,
     /// Certificates to trust, in PEM; the system's, if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub ca: Option<PathBuf>,
     /// What topics begin with.
     #[serde(default = "default_prefix")]
@@ -261,7 +277,7 @@ fn default_prefix() -> String {
 }
 
 /// Topics of ONVIF (`onvif-ej`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Onvif {
     /// What its topics begin with.
@@ -269,7 +285,7 @@ pub struct Onvif {
 }
 
 /// An address that is told of events.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
     /// Its name, unique.
@@ -278,12 +294,14 @@ pub struct Webhook {
     pub url: String,
     /// Key of the signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Secret>)]
     pub secret: Option<Secret>,
     /// Rules whose events are sent; all, if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<String>,
     /// Steps that are sent; `new` and `end`, if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<schema::EventKind>)]
     pub kinds: Vec<mdetr_rules::EventKind>,
     /// Body as a template (Jinja's language) with the fields of the event; its JSON without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -301,7 +319,7 @@ fn json() -> String {
 }
 
 /// Mail that is sent of events.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Email {
     /// The server.
@@ -319,7 +337,7 @@ pub struct Email {
 }
 
 /// A mail server.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Smtp {
     /// `smtps://host`, `smtp://host?tls=required`, or `smtp://127.0.0.1:25`.
@@ -329,11 +347,12 @@ pub struct Smtp {
     pub username: Option<String>,
     /// Password of that user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Secret>)]
     pub password: Option<Secret>,
 }
 
 /// What is kept, and how long.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
     /// Days for which events, pictures and clips are kept.
@@ -359,7 +378,7 @@ impl Default for Store {
 }
 
 /// How long events of a rule are kept.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Keep {
     /// The rule; `*` for all.

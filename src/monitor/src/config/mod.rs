@@ -4,6 +4,7 @@ mod check;
 mod document;
 mod read;
 mod redact;
+pub mod schema;
 mod secret;
 
 pub use check::{Fault, check};

@@ -1,0 +1,170 @@
+//! The document of the interface.
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use utoipa::OpenApi;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Content, HeaderBuilder, Ref, RefOr, Response as Answer, ResponseBuilder};
+
+use super::error::ErrorBody;
+
+/// What the document begins with.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "mdetr-monitor",
+        version = "1",
+        description = "Cameras that are watched for what sentences describe: what they show, what was found, and what \
+                       is watched for. Times are RFC 3339; durations are such as `2s` or `1m 30s`; places on a picture are \
+                       fractions of its width and height from the top left corner.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    components(schemas(ErrorBody)),
+    security(("token" = []), ("session" = []), ()),
+    tags(
+        (name = "state", description = "How the program does"),
+        (name = "access", description = "Tokens and sessions"),
+        (name = "configuration", description = "The configuration as a whole"),
+        (name = "cameras", description = "Cameras, and what is watched for in them"),
+        (name = "pictures", description = "What cameras show"),
+        (name = "events", description = "What rules found"),
+        (name = "live", description = "What happens, as it happens"),
+        (name = "page", description = "The page"),
+    )
+)]
+struct Head;
+
+/// The OpenAPI 3.1 document of the interface as JSON, with a line feed at its end.
+///
+/// # Panics
+/// Never: the document does not depend on anything.
+pub fn document() -> String {
+    let mut document = Head::openapi();
+    document.merge(super::routes().get_openapi().clone());
+    let components = document.components.get_or_insert_default();
+    let token = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("A token of `mdetr-monitor token`"));
+    components.add_security_scheme("token", SecurityScheme::Http(token.build()));
+    let session = ApiKeyValue::with_description("mdetr_session", "Of POST /api/login");
+    components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
+    for (path, item) in &mut document.paths.paths {
+        for operation in [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.delete,
+        ] {
+            if let Some(operation) = operation {
+                complete(path, operation);
+            }
+        }
+    }
+    let mut text = serde_json::to_string_pretty(&document).expect("the document is JSON");
+    text.push('\n');
+    text
+}
+
+/// Adds the answers that all operations have.
+fn complete(path: &str, operation: &mut Operation) {
+    let has_body = operation.request_body.is_some();
+    let is_public = operation.security.is_some();
+    let takes_anything = operation.parameters.as_ref().is_some_and(|p| !p.is_empty());
+    let mut add = |status: &str, description: &str, header: Option<(&str, &str)>| {
+        let known = &mut operation.responses.responses;
+        known
+            .entry(status.to_owned())
+            .or_insert_with(|| RefOr::T(refusal(description, header)));
+    };
+    if !is_public {
+        let header = Some(("www-authenticate", "`Bearer`"));
+        add("401", "A token is needed, or is not known", header);
+    }
+    add(
+        "403",
+        "The token allows to look only, or a page of another origin or host asks",
+        None,
+    );
+    let header = Some(("retry-after", "Seconds to wait"));
+    add("429", "Too much at once", header);
+    if takes_anything || has_body {
+        add("400", "A parameter or the body is wrong", None);
+    }
+    if has_body {
+        add("408", "The body took too long", None);
+        add("413", "The body is too large", None);
+        add("415", "The body is not `application/json`", None);
+    }
+    if path.starts_with("/api/events") || path == "/api/config/history" || path == "/metrics" {
+        add("503", "The store does not answer", None);
+    } else if !is_public && has_body && path != "/api/config/check" {
+        add("503", "The configuration cannot be kept", None);
+    }
+}
+
+fn refusal(description: &str, header: Option<(&str, &str)>) -> Answer {
+    let content = Content::new(Some(Ref::from_schema_name("ErrorBody")));
+    let mut answer = ResponseBuilder::new()
+        .description(description)
+        .content("application/json", content);
+    if let Some((name, description)) = header {
+        let header = HeaderBuilder::new().description(Some(description)).build();
+        answer = answer.header(name, header);
+    }
+    answer.build()
+}
+
+/// This document
+#[utoipa::path(
+    get,
+    path = "/api/openapi.json",
+    tag = "state",
+    security(()),
+    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object))
+)]
+pub(super) async fn openapi() -> Response {
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (kind, document()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_book_has_the_document() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/openapi.json");
+        let document = document();
+        if std::env::var_os("MDETR_WRITE_OPENAPI").is_some() {
+            std::fs::write(path, &document).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            committed == document,
+            "docs/src/openapi.json is another one: write it with MDETR_WRITE_OPENAPI=1 and this test"
+        );
+    }
+
+    #[test]
+    fn references_have_targets() {
+        let document: serde_json::Value = serde_json::from_str(&document()).unwrap();
+        let mut todo = vec![&document];
+        let mut count = 0;
+        while let Some(value) = todo.pop() {
+            match value {
+                serde_json::Value::Object(object) => {
+                    if let Some(serde_json::Value::String(target)) = object.get("$ref") {
+                        let pointer = target.strip_prefix('#').unwrap();
+                        assert!(document.pointer(pointer).is_some(), "{target}");
+                        count += 1;
+                    }
+                    todo.extend(object.values());
+                }
+                serde_json::Value::Array(items) => todo.extend(items),
+                _ => {}
+            }
+        }
+        assert!(count > 50, "{count}");
+    }
+}
