@@ -1,0 +1,191 @@
+//! Questions about events.
+
+use std::path::PathBuf;
+
+use mdetr_rules::document::Severity;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite};
+
+use super::base::Store;
+use super::error::StoreError;
+use super::media::{DRAWN, PICTURE, check_name};
+use super::types::{EventFilter, StoredEvent};
+use super::words::words;
+
+/// Events in a list, if nothing else is said, and at most.
+const USUAL_LIMIT: u32 = 100;
+const MAX_LIMIT: u32 = 1000;
+/// Most words that are looked for at once.
+const MAX_WORDS: usize = 32;
+
+impl Store {
+    /// Events, newest first.
+    ///
+    /// # Errors
+    /// The limit, the words or the event behind which they are cannot be, or the database cannot be read.
+    pub async fn events(&self, filter: &EventFilter) -> Result<Vec<StoredEvent>, StoreError> {
+        let limit = filter.limit.unwrap_or(USUAL_LIMIT);
+        if !(1..=MAX_LIMIT).contains(&limit) {
+            return Err(StoreError::Refused {
+                place: "limit",
+                expected: "1 to 1000",
+                found: limit.to_string(),
+            });
+        }
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "SELECT event, picture_bytes, clip_bytes, kept FROM events WHERE removed = 0",
+        );
+        if let Some(from) = filter.from {
+            query.push(" AND (end_us IS NULL OR end_us >= ");
+            query.push_bind(from.as_microsecond()).push(")");
+        }
+        if let Some(to) = filter.to {
+            query
+                .push(" AND start_us < ")
+                .push_bind(to.as_microsecond());
+        }
+        if let Some(camera) = &filter.camera {
+            query.push(" AND camera = ").push_bind(camera);
+        }
+        if let Some(rule) = &filter.rule {
+            query.push(" AND rule = ").push_bind(rule);
+        }
+        if let Some(severity) = filter.severity {
+            query.push(" AND severity = ").push_bind(name(severity));
+        }
+        match filter.open {
+            Some(true) => drop(query.push(" AND end_us IS NULL")),
+            Some(false) => drop(query.push(" AND end_us IS NOT NULL")),
+            None => {}
+        }
+        self.push_words(&mut query, filter)?;
+        if let Some(after) = &filter.after {
+            let start = self.start_of(after).await?;
+            query.push(" AND (start_us < ").push_bind(start);
+            query.push(" OR (start_us = ").push_bind(start);
+            query.push(" AND id < ").push_bind(after).push("))");
+        }
+        query.push(" ORDER BY start_us DESC, id DESC LIMIT ");
+        query.push_bind(limit);
+        let rows = query.build().fetch_all(self.inner.database.read()).await?;
+        rows.iter().map(stored).collect()
+    }
+
+    fn push_words<'a>(
+        &self,
+        query: &mut QueryBuilder<Sqlite>,
+        filter: &'a EventFilter,
+    ) -> Result<(), StoreError> {
+        let text = filter.words.as_deref().unwrap_or_default();
+        let words = words(text);
+        if words.len() > MAX_WORDS {
+            return Err(StoreError::Refused {
+                place: "words",
+                expected: "at most 32 words",
+                found: text.chars().take(100).collect(),
+            });
+        }
+        for word in words {
+            query.push(" AND EXISTS (SELECT 1 FROM words WHERE words.event = events.number AND words.word = ");
+            query.push_bind(word).push(")");
+        }
+        Ok(())
+    }
+
+    async fn start_of(&self, id: &str) -> Result<i64, StoreError> {
+        let start = sqlx::query_scalar("SELECT start_us FROM events WHERE id = ?")
+            .bind(id)
+            .fetch_optional(self.inner.database.read())
+            .await?;
+        start.ok_or_else(|| StoreError::Refused {
+            place: "after",
+            expected: "the id of an event that is there",
+            found: id.chars().take(100).collect(),
+        })
+    }
+
+    /// One event.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn event(&self, id: &str) -> Result<Option<StoredEvent>, StoreError> {
+        let row = sqlx::query(
+            "SELECT event, picture_bytes, clip_bytes, kept FROM events WHERE id = ? AND removed = 0",
+        )
+        .bind(id)
+        .fetch_optional(self.inner.database.read())
+        .await?;
+        row.as_ref().map(stored).transpose()
+    }
+
+    /// Path of the picture of an event's best view, plain or with boxes and words drawn.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn picture(&self, id: &str, drawn: bool) -> Result<Option<PathBuf>, StoreError> {
+        let Some(row) = self.files(id).await? else {
+            return Ok(None);
+        };
+        let (column, ending) = match drawn {
+            true => ("drawn_bytes", DRAWN),
+            false => ("picture_bytes", PICTURE),
+        };
+        match row.try_get::<Option<i64>, _>(column)? {
+            Some(_) => self.path_of(&row, id, ending).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Path of the clip of an event.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn clip(&self, id: &str) -> Result<Option<PathBuf>, StoreError> {
+        let Some(row) = self.files(id).await? else {
+            return Ok(None);
+        };
+        match row.try_get::<Option<String>, _>("clip_extension")? {
+            Some(extension) => self.path_of(&row, id, &extension).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn files(&self, id: &str) -> Result<Option<SqliteRow>, StoreError> {
+        let row = sqlx::query(
+            "SELECT day, camera, picture_bytes, drawn_bytes, clip_extension FROM events \
+             WHERE id = ? AND removed = 0",
+        )
+        .bind(id)
+        .fetch_optional(self.inner.database.read())
+        .await?;
+        Ok(row)
+    }
+
+    fn path_of(&self, row: &SqliteRow, id: &str, ending: &str) -> Result<PathBuf, StoreError> {
+        let (day, camera): (&str, &str) = (row.try_get("day")?, row.try_get("camera")?);
+        // Checked when they came; the database may have been changed by hand since.
+        for (place, name) in [("day", day), ("camera", camera), ("id", id)] {
+            check_name(place, name)?;
+        }
+        Ok(self.inner.media.path(day, camera, id, ending))
+    }
+}
+
+/// As the column has it.
+pub(super) fn name(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Alert => "alert",
+        Severity::Detection => "detection",
+    }
+}
+
+fn stored(row: &SqliteRow) -> Result<StoredEvent, StoreError> {
+    let event: &str = row.try_get("event")?;
+    Ok(StoredEvent {
+        // A step is read back before it is kept.
+        event: serde_json::from_str(event).map_err(|error| sqlx::Error::Decode(error.into()))?,
+        has_picture: row.try_get::<Option<i64>, _>("picture_bytes")?.is_some(),
+        has_clip: row.try_get::<Option<i64>, _>("clip_bytes")?.is_some(),
+        kept: row.try_get::<i64, _>("kept")? != 0,
+    })
+}
