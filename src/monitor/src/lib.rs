@@ -5,4 +5,8 @@ pub mod control;
 pub mod http;
 pub mod hub;
 pub mod metrics;
+pub mod mqtt;
+pub mod notify;
+mod retry;
 pub mod store;
+mod tls;

@@ -266,6 +266,13 @@ fn check_receivers(faults: &mut Faults, document: &Document) {
         if email.to.is_empty() {
             faults.add("email.to", "nobody; add an address");
         }
+        if email.every.is_negative() || email.every.as_hours() > 24 {
+            let found = email.every;
+            faults.add(
+                "email.every",
+                format!("expected 0s to 24h, found {found:#}"),
+            );
+        }
         if !matches!(scheme(&email.smtp.url), Some("smtp" | "smtps")) {
             faults.add("email.smtp.url", "expected smtp://host or smtps://host");
         }

@@ -334,6 +334,13 @@ pub struct Email {
     /// Whether the picture is attached.
     #[serde(default = "yes")]
     pub picture: bool,
+    /// Least time between two messages of the same rule of a camera; the next says how many were left out.
+    #[serde(default = "minute")]
+    pub every: SignedDuration,
+}
+
+fn minute() -> SignedDuration {
+    SignedDuration::from_mins(1)
 }
 
 /// A mail server.

@@ -1,0 +1,317 @@
+//! What a broker is told, and what it may tell us.
+//!
+//! States (cameras, queries, rules) are retained and published at quality 0: after each new connection all of them are
+//! published again, so that none is missed. Steps of events are published at quality 1, in order, and stay in the store
+//! until the broker has acknowledged them.
+
+mod board;
+pub mod commands;
+mod discovery;
+mod envelope;
+mod link;
+mod onvif;
+mod options;
+mod outbox;
+mod session;
+mod states;
+mod topics;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use self::board::Board;
+use self::commands::{Commands, Desk};
+use self::discovery::Discovery;
+use self::link::{Link, Rumqttc};
+use self::outbox::Outbox;
+use self::session::Session;
+use self::states::States;
+use self::topics::Topics;
+use crate::config::Broker;
+use crate::hub::{BrokerStatus, Current, Hub, Notice};
+use crate::retry::Backoff;
+use crate::store::{EventFilter, Store};
+
+pub use self::envelope::step_id;
+pub use self::outbox::RECEIVER;
+
+/// First wait before the next try to connect.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// Longest wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// A connection that lasted that long was a good one.
+const GOOD: Duration = Duration::from_secs(10);
+/// How often what queries found is published, if it changed.
+const PUBLISH: Duration = Duration::from_millis(500);
+/// How often numbers of the program are published.
+const STATS: Duration = Duration::from_secs(60);
+/// How often waiting events are counted.
+const COUNT: Duration = Duration::from_secs(2);
+/// Devices of Home Assistant, kept by the broker, that wait to be looked at.
+const FOUND: usize = 64;
+
+/// Tells the broker of the configuration in force, if there is one, until `stop` says so.
+pub async fn run<C: Commands>(
+    hub: Arc<Hub>,
+    store: Store,
+    commands: Arc<C>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut config = hub.watch_config();
+    loop {
+        let broker = config.borrow_and_update().document.mqtt.clone();
+        let Some(broker) = broker else {
+            hub.set_broker(None);
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                changed = config.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+            }
+        };
+        let teller = Teller::new(&hub, &store, commands.clone(), broker);
+        if teller.run::<Rumqttc>(stop.clone()).await == Ended::Stopped {
+            return;
+        }
+    }
+}
+
+/// Why telling a broker has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// The program stops.
+    Stopped,
+    /// The configuration has another broker, or none.
+    Changed,
+}
+
+/// All that is needed to tell one broker.
+struct Teller<'a> {
+    hub: &'a Arc<Hub>,
+    store: &'a Store,
+    broker: Broker,
+    topics: Topics,
+    board: Arc<Board>,
+    outbox: Outbox,
+    desk: Desk,
+}
+
+impl<'a> Teller<'a> {
+    fn new<C: Commands>(
+        hub: &'a Arc<Hub>,
+        store: &'a Store,
+        commands: Arc<C>,
+        broker: Broker,
+    ) -> Teller<'a> {
+        let topics = Topics::new(&broker.topic_prefix);
+        let board = Arc::new(Board::default());
+        Teller {
+            hub,
+            store,
+            topics: topics.clone(),
+            board: board.clone(),
+            outbox: Outbox::new(store.clone()),
+            desk: Desk::open(topics, board, commands),
+            broker,
+        }
+    }
+
+    fn discovery(&self) -> Option<Discovery> {
+        let prefix = self.broker.home_assistant.as_ref()?;
+        Some(Discovery::new(prefix, &self.broker.client_id))
+    }
+
+    async fn run<L: Link>(&self, stop: watch::Receiver<bool>) -> Ended {
+        let (found, devices) = mpsc::channel(FOUND);
+        let mut stopping = stop.clone();
+        let connections = self.connections::<L>(found, stop);
+        let followed = self.follow(devices);
+        let filed = self.outbox.file();
+        let changed = self.changed();
+        let stopped = async {
+            // The sender is gone only when the program is.
+            let _ = stopping.wait_for(|stop| *stop).await;
+            // A clean end takes a moment; a broker that does not answer gets no more.
+            sleep(session::GOODBYE * 2).await;
+        };
+        tokio::select! {
+            () = connections => Ended::Stopped,
+            () = stopped => Ended::Stopped,
+            () = changed => Ended::Changed,
+            () = followed => Ended::Stopped,
+            never = filed => match never {},
+        }
+    }
+
+    /// Waits until the configuration has another broker.
+    async fn changed(&self) {
+        let mut config = self.hub.watch_config();
+        let same = |current: &Arc<Current>| current.document.mqtt.as_ref() == Some(&self.broker);
+        // The hub is there as long as we are.
+        let _ = config.wait_for(|current| !same(current)).await;
+    }
+
+    /// Connects again and again, until the program stops.
+    async fn connections<L: Link>(
+        &self,
+        found: mpsc::Sender<(String, Vec<u8>)>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        loop {
+            let begun = Instant::now();
+            let connected = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                connected = self.connect::<L>() => connected,
+            };
+            let error = match connected {
+                Ok((link, incoming)) => {
+                    self.told(true, None).await;
+                    let session = Session {
+                        link: &link,
+                        topics: &self.topics,
+                        broker: &self.broker,
+                        hub: self.hub,
+                        store: self.store,
+                        board: &self.board,
+                        outbox: &self.outbox,
+                        desk: &self.desk,
+                        discovery: self.discovery(),
+                        found: found.clone(),
+                    };
+                    match session.run(incoming, &mut stop).await {
+                        Ok(incoming) => {
+                            link.close(incoming).await;
+                            return;
+                        }
+                        Err(error) => error.to_string(),
+                    }
+                }
+                Err(error) => error,
+            };
+            if begun.elapsed() > GOOD {
+                backoff.reset();
+            }
+            let wait = backoff.next();
+            tracing::warn!(
+                error,
+                wait_s = wait.as_secs_f32(),
+                "no connection to the broker"
+            );
+            self.told(false, Some(error)).await;
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn connect<L: Link>(&self) -> Result<(L, L::Incoming), String> {
+        let options = options::options(&self.broker)?;
+        let connected = L::connect(&options).await;
+        connected.map_err(|error| error.to_string())
+    }
+
+    /// Tells how the broker does.
+    async fn told(&self, connected: bool, message: Option<String>) {
+        let waiting = self.outbox.waiting().await;
+        self.hub.set_broker(Some(BrokerStatus {
+            connected,
+            message,
+            waiting,
+        }));
+    }
+
+    /// Follows what happens, connected or not.
+    async fn follow(&self, mut devices: mpsc::Receiver<(String, Vec<u8>)>) {
+        let mut notices = self.hub.listen();
+        let mut states = States::new(self.topics.clone(), self.board.clone(), self.discovery());
+        states.configure(&self.hub.config(), &self.hub.cameras());
+        self.look_again(&mut states).await;
+        let mut publish = interval(PUBLISH);
+        publish.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stats = interval(STATS);
+        let mut count = interval(COUNT);
+        loop {
+            tokio::select! {
+                notice = notices.recv() => match notice {
+                    Ok(notice) => self.hear(&mut states, notice),
+                    Err(RecvError::Lagged(missed)) => {
+                        tracing::debug!(missed, "MQTT has missed notices");
+                        states.configure(&self.hub.config(), &self.hub.cameras());
+                        self.look_again(&mut states).await;
+                    }
+                    Err(RecvError::Closed) => return,
+                },
+                Some((topic, payload)) = devices.recv() => {
+                    states.found_device(&topic, &payload, &self.hub.config().document);
+                }
+                _ = publish.tick() => states.publish(),
+                _ = stats.tick() => self.board.say(self.topics.own("stats"), self.stats()),
+                _ = count.tick() => self.count().await,
+            }
+        }
+    }
+
+    fn hear(&self, states: &mut States, notice: Notice) {
+        match notice {
+            Notice::Report(report) => states.report(&report),
+            Notice::Event(event) => {
+                self.outbox.wake();
+                states.event(&event, &self.hub.config().document);
+            }
+            Notice::Camera(status) => states.camera(&status, &self.hub.config().document),
+            Notice::Config(_) => states.configure(&self.hub.config(), &self.hub.cameras()),
+            Notice::Clip(_) | Notice::Broker(_) | Notice::Store(_) => {}
+        }
+    }
+
+    /// Reads which events go on: no notice told of them.
+    async fn look_again(&self, states: &mut States) {
+        let filter = EventFilter {
+            open: Some(true),
+            limit: Some(1000),
+            ..EventFilter::default()
+        };
+        match self.store.events(&filter).await {
+            Ok(events) => {
+                let events: Vec<_> = events.into_iter().map(|stored| stored.event).collect();
+                states.open_events(&events, &self.hub.config().document);
+            }
+            Err(error) => tracing::warn!(%error, "open events cannot be read"),
+        }
+        self.outbox.wake();
+    }
+
+    async fn count(&self) {
+        if let Some(status) = self.hub.broker() {
+            let waiting = self.outbox.waiting().await;
+            // It may have changed while we counted.
+            let status = self.hub.broker().unwrap_or(status);
+            self.hub.set_broker(Some(BrokerStatus {
+                waiting,
+                ..BrokerStatus::clone(&status)
+            }));
+        }
+    }
+
+    fn stats(&self) -> String {
+        let cameras = self.hub.cameras();
+        let cameras: Vec<_> = cameras.iter().map(|status| &**status).collect();
+        let stats = serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "revision": self.hub.config().revision,
+            "cameras": cameras,
+            "store": &*self.hub.store(),
+            "waiting": self.hub.broker().map(|broker| broker.waiting),
+        });
+        stats.to_string()
+    }
+}

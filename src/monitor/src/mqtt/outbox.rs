@@ -1,0 +1,225 @@
+//! Steps of events on their way from the store to the broker: in order, and gone from the store only once the broker
+//! has acknowledged them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use mdetr_rules::{Event, EventKind};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+use crate::store::{Letter, Store};
+
+/// Name of the receiver in the store.
+pub const RECEIVER: &str = "mqtt";
+/// Most letters that are sent and not acknowledged.
+const IN_FLIGHT: usize = 100;
+/// Letters that are read from the store at once.
+const BATCH: u32 = 2 * IN_FLIGHT as u32;
+/// How often the store is asked although nobody said that there is something new.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long to wait before the store is asked again after it failed.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Most events whose last step is remembered.
+const REMEMBERED: usize = 4096;
+
+/// A step and the one before it.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Place of the step in the order of all steps.
+    pub sequence: i64,
+    /// The step before, if it is known: it is not for the first, and not after a start of the program.
+    pub before: Option<Arc<Event>>,
+    /// The step.
+    pub after: Arc<Event>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ready: VecDeque<Letter>,
+    /// The last that was read from the store.
+    last: i64,
+    /// Sent and not acknowledged.
+    sent: Vec<i64>,
+    /// Acknowledged, and not yet gone from the store.
+    acknowledged: VecDeque<i64>,
+    /// Steps of events that go on, by id: the last that is acknowledged and what was sent after it.
+    steps: BTreeMap<String, Vec<(i64, Arc<Event>)>>,
+}
+
+/// Letters to the broker.
+#[derive(Debug)]
+pub struct Outbox {
+    store: Store,
+    state: Mutex<State>,
+    /// There may be something to send.
+    filled: Notify,
+    /// Something was acknowledged.
+    emptied: Notify,
+}
+
+impl Outbox {
+    /// Of a store.
+    pub fn new(store: Store) -> Outbox {
+        Outbox {
+            store,
+            state: Mutex::default(),
+            filled: Notify::new(),
+            emptied: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no code panics with the lock")
+    }
+
+    /// The store has new letters.
+    pub fn wake(&self) {
+        self.filled.notify_one();
+    }
+
+    /// A connection begins: what is not acknowledged is sent again.
+    pub fn restart(&self) {
+        let mut state = self.state();
+        state.ready.clear();
+        state.sent.clear();
+        state.last = 0;
+        drop(state);
+        self.wake();
+    }
+
+    /// Waits for the next step to send. Nothing is lost when the wait is given up.
+    pub async fn next(&self) -> Change {
+        loop {
+            let room = {
+                let mut state = self.state();
+                let room = state.sent.len() + state.acknowledged.len() < IN_FLIGHT;
+                if room && let Some(letter) = state.ready.pop_front() {
+                    return state.send(letter);
+                }
+                room
+            };
+            if room {
+                match self.store.letters(RECEIVER, BATCH).await {
+                    Ok(letters) => {
+                        if self.state().take(letters) {
+                            continue;
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "letters to the broker cannot be read");
+                        sleep(PAUSE).await;
+                    }
+                }
+            }
+            // Ending of the wait without a word is the rule where nothing happens.
+            let _ = timeout(LOOK, self.filled.notified()).await;
+        }
+    }
+
+    /// The broker has acknowledged a step.
+    pub fn acknowledge(&self, sequence: i64) {
+        let mut state = self.state();
+        state.sent.retain(|&sent| sent != sequence);
+        state.acknowledged.push_back(sequence);
+        state.remember(sequence);
+        drop(state);
+        self.emptied.notify_one();
+    }
+
+    /// Removes from the store what is acknowledged. Goes on for ever.
+    pub async fn file(&self) -> Infallible {
+        loop {
+            let next = self.state().acknowledged.front().copied();
+            let Some(sequence) = next else {
+                self.emptied.notified().await;
+                continue;
+            };
+            match self.store.delivered(RECEIVER, sequence).await {
+                Ok(()) => {
+                    self.state().acknowledged.pop_front();
+                    self.filled.notify_one();
+                }
+                Err(error) => {
+                    tracing::warn!(%error, sequence, "a delivery to the broker cannot be noted");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// How many letters wait.
+    pub async fn waiting(&self) -> u64 {
+        self.store.waiting(RECEIVER).await.unwrap_or_default()
+    }
+
+    /// Waits until no letter waits.
+    pub async fn drained(&self) {
+        while self.waiting().await > 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Notes that sending a step failed.
+    pub async fn failed(&self, sequence: i64) {
+        if let Err(error) = self.store.failed(RECEIVER, sequence).await {
+            tracing::warn!(%error, sequence, "a failure cannot be noted");
+        }
+    }
+}
+
+impl State {
+    /// Takes letters from the store, without those that it has had. Whether there are any.
+    fn take(&mut self, letters: Vec<Letter>) -> bool {
+        for letter in letters {
+            let known =
+                letter.sequence <= self.last || self.acknowledged.contains(&letter.sequence);
+            if !known {
+                self.last = letter.sequence;
+                self.ready.push_back(letter);
+            }
+        }
+        !self.ready.is_empty()
+    }
+
+    fn send(&mut self, letter: Letter) -> Change {
+        let Letter {
+            sequence, event, ..
+        } = letter;
+        self.sent.push(sequence);
+        let after = Arc::new(event);
+        if self.steps.len() >= REMEMBERED && !self.steps.contains_key(&after.id) {
+            // The oldest: ids begin with the time.
+            self.steps.pop_first();
+        }
+        let steps = self.steps.entry(after.id.clone()).or_default();
+        steps.retain(|(known, _)| *known < sequence);
+        let before = steps.last().map(|(_, event)| event.clone());
+        steps.push((sequence, after.clone()));
+        Change {
+            sequence,
+            before,
+            after,
+        }
+    }
+
+    /// Forgets steps before one that is acknowledged, and the event if it was its last.
+    fn remember(&mut self, sequence: i64) {
+        let of = |(_, steps): &(&String, &Vec<(i64, Arc<Event>)>)| {
+            steps.iter().any(|(known, _)| *known == sequence)
+        };
+        let Some((id, _)) = self.steps.iter().find(of) else {
+            return;
+        };
+        let id = id.clone();
+        let steps = self.steps.get_mut(&id).expect("it was found");
+        steps.retain(|(known, _)| *known >= sequence);
+        if let [(_, last)] = &steps[..]
+            && last.kind == EventKind::End
+        {
+            self.steps.remove(&id);
+        }
+    }
+}
