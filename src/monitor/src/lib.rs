@@ -1,5 +1,6 @@
 //! Watches cameras for what sentences describe.
 
+pub mod camera;
 pub mod config;
 pub mod control;
 pub mod http;
@@ -7,6 +8,7 @@ pub mod hub;
 pub mod metrics;
 pub mod mqtt;
 pub mod notify;
+pub mod program;
 mod retry;
 pub mod store;
 mod tls;

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use mdetr::Bundle;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -11,12 +13,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{self, Instant};
 
 use crate::camera::{Cameras, Context};
-use crate::config::ConfigFile;
+use crate::config::{ConfigFile, Document};
 use crate::control::{self, ApplyError, Control};
 use crate::hub::{Hub, StoreStatus};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
-use crate::{http, mqtt, notify, receivers, store};
+use crate::{http, mqtt, notify, store};
 
 /// Longest time from being told to stop to the end; the cameras' pipelines have most of it.
 const STOP: Duration = Duration::from_millis(1900);
@@ -33,6 +35,9 @@ pub enum RunError {
     /// The system does not give what is needed.
     #[error("{0}")]
     System(#[from] std::io::Error),
+    /// The model cannot be used.
+    #[error(transparent)]
+    Model(#[from] mdetr::Error),
     /// GStreamer cannot be used.
     #[error("GStreamer: {0}")]
     GStreamer(#[from] glib::Error),
@@ -67,7 +72,9 @@ pub fn run(path: &Path, file: ConfigFile) -> Result<(), RunError> {
 async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
     let store = Store::open(&file.document.data, &file.document.store).await?;
     let current = control::first(&file, &store).await.map_err(RunError::Refused)?;
-    let ended = store.end_interrupted(|event| receivers::of(&current, event)).await?;
+    let ended = store
+        .end_interrupted_for(|event| notify::receivers(&current, event))
+        .await?;
     if !ended.is_empty() {
         tracing::warn!(events = ended.len(), "ended: the program was interrupted while they went on");
     }
@@ -81,26 +88,33 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
     let (stop_cameras, cameras_stop) = watch::channel(false);
     let (stop_rest, rest_stop) = watch::channel(false);
 
-    let served = http::serve(
-        http::HttpState::new(hub.clone(), store.clone(), control.clone(), metrics.clone()),
-        rest_stop.clone(),
-    );
+    let bundled = bundled_model();
+    let state = http::HttpState {
+        hub: hub.clone(),
+        control: control.clone(),
+        store: store.clone(),
+        metrics: metrics.clone(),
+        about: about(&hub.config().document, &bundled)?,
+        limits: http::Limits::default(),
+    };
+    let server = http::Server::bind(state).map_err(RunError::Http)?;
+    let served = server.run(rest_stop.clone());
     let mut served = tokio::spawn(served);
     let written = tokio::spawn(store::worker::run(
         store.clone(),
         hub.clone(),
         deliveries,
-        receivers::of,
+        notify::receivers,
         rest_stop.clone(),
     ));
     let rest: Vec<JoinHandle<()>> = vec![
         tokio::spawn(mqtt::run(hub.clone(), store.clone(), control.clone(), rest_stop.clone())),
-        tokio::spawn(notify::run(hub.clone(), store.clone(), rest_stop)),
+        tokio::spawn(notify::run(hub.clone(), store.clone(), Arc::default(), rest_stop)),
     ];
     let context = Context {
         hub,
         metrics,
-        bundled_model: bundled_model(),
+        bundled_model: bundled,
         parts: store.parts(),
     };
     let cameras = tokio::spawn(Cameras::run(context, cameras_stop));
@@ -155,6 +169,16 @@ async fn signals(path: &Path, control: &Control) -> std::io::Result<()> {
 /// How often systemd wants to hear that the program lives.
 fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 3)
+}
+
+/// What is told of the program; opens the bundle to see that it is one.
+fn about(document: &Document, bundled: &Path) -> Result<http::About, RunError> {
+    let bundle = Bundle::open(document.model.as_deref().unwrap_or(bundled))?;
+    Ok(http::About {
+        started: Timestamp::now(),
+        model: bundle.name().to_owned(),
+        engine: document.engine.clone(),
+    })
 }
 
 fn bundled_model() -> PathBuf {

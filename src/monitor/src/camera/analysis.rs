@@ -225,7 +225,7 @@ impl Analysis {
             let made = frame.running.saturating_sub(found.age);
             if state.inferred_at.replace(made) != Some(made) {
                 state.inferred.count(now);
-                self.metrics.inference(&self.camera);
+                self.metrics.inference(&self.camera, age.as_secs_f64());
             }
             self.metrics.age(&self.camera, age.as_secs_f64());
             let observation = Observation {
