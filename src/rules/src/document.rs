@@ -171,30 +171,29 @@ pub enum Anchor {
 }
 
 /// Where objects are looked for.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Place {
     /// Zone; the whole picture without.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
     /// What must be in the zone.
-    #[serde(default)]
     pub anchor: Anchor,
     /// With the anchor `share`, the least part, above 0 to 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub share: Option<f32>,
 }
 
 /// Bounds of a number; at least one of them is given.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Bounds {
     /// Greater than.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub over: Option<f64>,
     /// Less than.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub under: Option<f64>,
     /// Exactly.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub equals: Option<f64>,
 }
 
@@ -212,7 +211,7 @@ pub enum Direction {
 }
 
 /// What is watched for. `query` is the id of a standing query; what counts are its targets.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "is", rename_all = "lowercase")]
 #[expect(missing_docs, reason = "query, zone and the rest are explained above")]
 pub enum Condition {
@@ -261,9 +260,7 @@ pub enum Condition {
     Crosses {
         query: String,
         line: String,
-        #[serde(default)]
         direction: Direction,
-        #[serde(default)]
         anchor: Anchor,
     },
     /// An object has not moved for longer than `longer_than`.
