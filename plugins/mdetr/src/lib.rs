@@ -138,6 +138,7 @@
 
 pub mod meta;
 pub mod regions;
+pub mod time;
 
 mod allocation;
 mod bundle;

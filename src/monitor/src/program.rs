@@ -37,7 +37,7 @@ pub enum RunError {
     System(#[from] std::io::Error),
     /// The model cannot be used.
     #[error(transparent)]
-    Model(#[from] mdetr::Error),
+    Model(#[from] mdetr::bundle::BundleError),
     /// GStreamer cannot be used.
     #[error("GStreamer: {0}")]
     GStreamer(#[from] glib::Error),
@@ -176,7 +176,7 @@ fn about(document: &Document, bundled: &Path) -> Result<http::About, RunError> {
     let bundle = Bundle::open(document.model.as_deref().unwrap_or(bundled))?;
     Ok(http::About {
         started: Timestamp::now(),
-        model: bundle.name().to_owned(),
+        model: bundle.manifest().name.clone(),
         engine: document.engine.clone(),
     })
 }

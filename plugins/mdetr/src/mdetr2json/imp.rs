@@ -12,10 +12,9 @@ use mdetr::Grounding;
 use mdetr::report::FrameInfo;
 use mdetr::report::{self, Part};
 
-use super::time;
 use crate::element::{self, TYPE_CHECKED};
 use crate::meta::{self, FrameGrounding};
-use crate::regions;
+use crate::{regions, time};
 
 static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| element::debug_category("mdetr2json", "Detections as JSON"));

@@ -55,14 +55,14 @@ pub(super) struct Outlets {
     pub(super) recorder: Arc<Recorder>,
 }
 
-fn element(name: &str) -> Result<gst::ElementBuilder<'_>, String> {
+fn element(name: &str) -> Result<gst::element_factory::ElementBuilder<'_>, String> {
     match gst::ElementFactory::find(name) {
         Some(_) => Ok(gst::ElementFactory::make(name)),
         None => Err(format!("GStreamer's element {name} is missing: install the packages gstreamer1.0-plugins-base and -good")),
     }
 }
 
-fn build(builder: gst::ElementBuilder) -> Result<gst::Element, String> {
+fn build(builder: gst::element_factory::ElementBuilder) -> Result<gst::Element, String> {
     builder.build().map_err(|error| error.to_string())
 }
 

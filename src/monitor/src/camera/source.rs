@@ -64,14 +64,14 @@ fn percent_decoded(text: &str) -> String {
     decoded.map_or_else(String::new, |(_, value)| value.into_owned())
 }
 
-fn make<'a>(name: &'a str, package: &str) -> Result<gst::ElementBuilder<'a>, String> {
+fn make<'a>(name: &'a str, package: &str) -> Result<gst::element_factory::ElementBuilder<'a>, String> {
     match gst::ElementFactory::find(name) {
         Some(_) => Ok(gst::ElementFactory::make(name)),
         None => Err(format!("GStreamer's element {name} is missing: install {package}")),
     }
 }
 
-fn built(builder: gst::ElementBuilder) -> Result<gst::Element, String> {
+fn built(builder: gst::element_factory::ElementBuilder) -> Result<gst::Element, String> {
     builder.build().map_err(|error| error.to_string())
 }
 

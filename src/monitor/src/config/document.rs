@@ -336,6 +336,7 @@ pub struct Email {
     pub picture: bool,
     /// Least time between two messages of the same rule of a camera; the next says how many were left out.
     #[serde(default = "minute")]
+    #[schema(value_type = String)]
     pub every: SignedDuration,
 }
 
