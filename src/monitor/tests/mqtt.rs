@@ -12,7 +12,7 @@ use mdetr_monitor::control::{Control, first};
 use mdetr_monitor::hub::{CameraState, CameraStatus, Notice};
 use mdetr_monitor::mqtt;
 use mdetr_rules::EventKind;
-use peers::{Listener, Mosquitto, Program, begun, later, report, until};
+use peers::{Listener, Mosquitto, Program, Proxy, begun, later, report, until};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -424,4 +424,313 @@ async fn a_broker_that_holds_still_goes_on_where_it_was() {
     telling.stop().await;
     broker.resume();
     listener.wait("mdetr/available", "stopped").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mosquitto"]
+async fn a_connection_that_breaks_loses_nothing() {
+    let broker = Mosquitto::start();
+    let listener = Listener::connect(&broker).await;
+    let proxy = Proxy::start(broker.port, None).await;
+    let url = format!("[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n", proxy.port);
+    let telling = Telling::start(&url).await;
+    telling.connected().await;
+    let mut expected = Vec::new();
+    for round in 0..6 {
+        for number in 0..50 {
+            let event = begun(&format!("{round}-{number:02}"), time());
+            expected.push((event.id.clone(), "new".to_owned()));
+            telling.program.record(&event, None).await;
+        }
+        proxy.cut();
+    }
+    until("all came", async || {
+        without_repetitions(listener.steps()).len() == expected.len()
+    })
+    .await;
+    assert_eq!(without_repetitions(listener.steps()), expected);
+    until("no letter waits", async || {
+        telling.program.store.waiting("mqtt").await.unwrap() == 0
+    })
+    .await;
+    listener.wait("mdetr/available", "online").await;
+    let words: BTreeSet<_> = listener
+        .on("mdetr/available")
+        .iter()
+        .map(|m| m.text().to_owned())
+        .collect();
+    assert!(words.contains("offline"), "the will said it: {words:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mosquitto"]
+async fn a_slow_connection_gets_all_events_and_the_newest_picture() {
+    let broker = Mosquitto::start();
+    let listener = Listener::connect(&broker).await;
+    let proxy = Proxy::start(broker.port, Some(300_000)).await;
+    let url = format!("[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n", proxy.port);
+    let telling = Telling::start(&url).await;
+    telling.connected().await;
+    let mut expected = Vec::new();
+    for number in 0..40 {
+        let event = begun(&format!("{number:02}"), time());
+        expected.push((event.id.clone(), "new".to_owned()));
+        let picture = vec![number; 200_000];
+        telling.program.record(&event, Some(&picture)).await;
+    }
+    until("all came", async || {
+        listener.steps().len() == expected.len()
+    })
+    .await;
+    assert_eq!(listener.steps(), expected);
+    let pictures = || listener.on("mdetr/gate/helmet/snapshot");
+    until("the newest picture came", async || {
+        pictures()
+            .last()
+            .is_some_and(|picture| picture.payload == vec![39; 200_000])
+    })
+    .await;
+    let count = pictures().len();
+    assert!(
+        count < 30,
+        "{count} pictures of 40 were sent, although only the newest counts"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mosquitto"]
+async fn a_wrong_password_is_told_and_can_be_mended() {
+    let directory = tempfile::tempdir().unwrap();
+    let users = directory.path().join("users");
+    let made = std::process::Command::new("mosquitto_passwd")
+        .args(["-b", "-c"])
+        .arg(&users)
+        .args(["monitor", "open sesame"])
+        .status();
+    assert!(made.unwrap().success());
+    let broker = Mosquitto::start_with(&format!("password_file {}\n", users.display()));
+    let password = directory.path().join("password");
+    std::fs::write(&password, "open barley\n").unwrap();
+    let user = format!(
+        "username = \"monitor\"\npassword = {{ file = \"{}\" }}",
+        password.display()
+    );
+    let telling = Telling::start(&settings(&broker, &user)).await;
+    let message = telling.refused().await;
+    assert!(message.contains("check username and password"), "{message}");
+    assert!(!message.contains("barley"), "{message}");
+    telling.program.record(&begun("1", time()), None).await;
+    std::fs::remove_file(&password).unwrap();
+    until("the missing file is told", async || {
+        telling.refused().await.contains("mqtt.password")
+    })
+    .await;
+    std::fs::write(&password, "open sesame\n").unwrap();
+    telling.connected().await;
+    until("the event is sent", async || {
+        telling.program.store.waiting("mqtt").await.unwrap() == 0
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mosquitto"]
+async fn tls_connects_only_to_whom_it_trusts() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let certificate = write("certificate.pem", &made.cert.pem());
+    let key = write("key.pem", &made.signing_key.serialize_pem());
+    let other = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let ca = write("ca.pem", &other.cert.pem());
+    let broker = Mosquitto::start_with(&format!(
+        "allow_anonymous true\ncertfile {}\nkeyfile {}\n",
+        certificate.display(),
+        key.display()
+    ));
+    let text = format!(
+        "[mqtt]\nurl = \"mqtts://127.0.0.1:{}\"\nca = \"{}\"\n",
+        broker.port,
+        ca.display()
+    );
+    let telling = Telling::start(&text).await;
+    let message = telling.refused().await;
+    assert!(message.contains("certificate"), "{message}");
+    std::fs::copy(&certificate, &ca).unwrap();
+    telling.connected().await;
+    telling.program.record(&begun("1", time()), None).await;
+    until("the event is sent", async || {
+        telling.program.store.waiting("mqtt").await.unwrap() == 0
+    })
+    .await;
+    std::fs::write(&ca, "no certificate").unwrap();
+    telling
+        .program
+        .change(|document| document.mqtt.as_mut().unwrap().client_id = "other".into());
+    let message = telling.refused().await;
+    assert!(
+        message.contains("ca.pem") && message.contains("no certificate"),
+        "{message}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mosquitto"]
+async fn what_is_gone_is_gone_at_the_broker_and_in_home_assistant() {
+    let broker = Mosquitto::start();
+    let listener = Listener::connect(&broker).await;
+    let more = settings(&broker, "home_assistant = \"homeassistant\"");
+    let telling = Telling::start(&more).await;
+    telling.connected().await;
+    let gate = "homeassistant/device/mdetr-monitor_gate/config";
+    let dock = "homeassistant/device/mdetr-monitor_dock/config";
+    until("the devices came", async || {
+        !listener.on(dock).is_empty() && !listener.on(gate).is_empty()
+    })
+    .await;
+    let device = || listener.on(gate).pop().unwrap().json();
+    assert_eq!(
+        device()["cmps"]["query_helmet_text"]["command_topic"],
+        "mdetr/gate/helmet/text/set"
+    );
+    // Home Assistant starts: it is told again.
+    let before = listener.on(gate).len();
+    listener.say("homeassistant/status", "online", false).await;
+    until("the device came again", async || {
+        listener.on(gate).len() > before
+    })
+    .await;
+
+    telling.program.change(|document| {
+        document.cameras[0]
+            .queries
+            .retain(|query| query.id != "helmet");
+        document.cameras[0].rules.clear();
+        document.cameras.retain(|camera| camera.name == "gate");
+    });
+    let gone = [
+        "mdetr/dock/status",
+        "mdetr/dock/forklift/text",
+        "mdetr/gate/helmet/text",
+        "mdetr/gate/rule/no-helmet/enabled",
+        dock,
+    ];
+    for topic in gone {
+        listener.wait(topic, "").await;
+    }
+    until("the component is removed", async || {
+        device()["cmps"]["query_helmet_state"] == serde_json::json!({ "p": "binary_sensor" })
+    })
+    .await;
+    assert_eq!(
+        device()["cmps"]["rule_no-helmet_enabled"],
+        serde_json::json!({ "p": "switch" })
+    );
+
+    // The next run says nothing of it any more.
+    let program = telling.stop().await;
+    let telling = Telling::of(program).await;
+    telling.connected().await;
+    until("the component is forgotten", async || {
+        device()["cmps"]["query_helmet_state"].is_null()
+    })
+    .await;
+    // Other programs' devices are left alone, and what changed while we were away is removed.
+    let theirs = "homeassistant/device/other_gate/config";
+    listener
+        .say(
+            theirs,
+            "{\"o\":{\"name\":\"mdetr-monitor\"},\"cmps\":{}}",
+            true,
+        )
+        .await;
+    let program = telling.stop().await;
+    program.change(|document| {
+        document.cameras[0].queries[0].id = "cones".into();
+        document.cameras[0].name = "gate2".into();
+    });
+    let before = listener.on(theirs).len();
+    let telling = Telling::of(program).await;
+    telling.connected().await;
+    listener.wait(gate, "").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(listener.on(theirs).len(), before);
+    // Another prefix begins anew.
+    telling
+        .program
+        .change(|document| document.mqtt.as_mut().unwrap().topic_prefix = "site/two".into());
+    listener.wait("site/two/available", "online").await;
+    listener
+        .wait("site/two/gate2/cones/text", "how many cones are there?")
+        .await;
+    listener.wait("mdetr/available", "offline").await;
+    telling.program.change(|document| document.mqtt = None);
+    listener.wait("site/two/available", "offline").await;
+    until("there is no broker", async || {
+        telling.program.hub.broker().is_none()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mosquitto"]
+async fn events_come_as_cloudevents_and_as_onvif_wants_them() {
+    let broker = Mosquitto::start();
+    let listener = Listener::connect(&broker).await;
+    let more = "cloudevents = true\n[mqtt.onvif]\ntopic_prefix = \"site/cam\"";
+    let telling = Telling::start(&settings(&broker, more)).await;
+    telling.connected().await;
+    let new = begun("1.000-gate-no-helmet-1", time());
+    telling.program.record(&new, None).await;
+    telling
+        .program
+        .record(&later(&new, EventKind::End, 2), None)
+        .await;
+    until("both came", async || listener.on("mdetr/events").len() == 2).await;
+    let wrapped = listener.on("mdetr/events")[1].json();
+    assert_eq!(wrapped["specversion"], "1.0");
+    assert_eq!(wrapped["type"], "mdetr.event.end");
+    assert_eq!(
+        wrapped["id"],
+        "1.000-gate-no-helmet-1/end/2026-01-05T10:15:05Z"
+    );
+    assert_eq!(wrapped["data"]["before"]["kind"], "new");
+    let onvif = listener
+        .on("site/cam/onvif-ej/RuleEngine/FieldDetector/ObjectsInside/&gate/mdetr/no-helmet");
+    let inside: Vec<_> = onvif
+        .iter()
+        .map(|m| m.json()["Data"]["IsInside"].clone())
+        .collect();
+    assert_eq!(inside, [true, false]);
+    // The content type stands in the message's properties.
+    let hears = std::process::Command::new("mosquitto_sub")
+        .args([
+            "-V",
+            "5",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &broker.port.to_string(),
+            "-t",
+            "mdetr/events",
+        ])
+        .args(["-C", "1", "-W", "30"])
+        .args(["-F", "%C"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    telling.program.record(&begun("2", time()), None).await;
+    let heard = tokio::task::spawn_blocking(|| hears.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&heard.stdout).trim(),
+        "application/cloudevents+json"
+    );
 }

@@ -449,3 +449,74 @@ pub fn report(frame: u64, boxes: &[f32], answer: Option<&str>) -> Report {
         json: "{}".into(),
     }
 }
+
+/// Stands between the program and the broker: breaks connections, or slows them down.
+pub struct Proxy {
+    pub port: u16,
+    connections: Arc<Mutex<Vec<tokio::task::JoinHandle<()>>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.cut();
+    }
+}
+
+impl Proxy {
+    /// To a port of this machine, with so many bytes a second to it at most.
+    pub async fn start(target: u16, bytes_per_second: Option<usize>) -> Proxy {
+        let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let connections: Arc<Mutex<Vec<_>>> = Arc::default();
+        let list = connections.clone();
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = socket.accept().await {
+                let carried = tokio::spawn(async move {
+                    let Ok(server) = tokio::net::TcpStream::connect(("127.0.0.1", target)).await
+                    else {
+                        return;
+                    };
+                    let (mut from_client, mut to_client) = client.into_split();
+                    let (mut from_server, to_server) = server.into_split();
+                    let back = tokio::io::copy(&mut from_server, &mut to_client);
+                    tokio::select! {
+                        _ = back => {}
+                        () = slowly(&mut from_client, to_server, bytes_per_second) => {}
+                    }
+                });
+                list.lock().unwrap().push(carried);
+            }
+        });
+        Proxy {
+            port,
+            connections,
+            task,
+        }
+    }
+
+    /// Breaks all connections.
+    pub fn cut(&self) {
+        for connection in self.connections.lock().unwrap().drain(..) {
+            connection.abort();
+        }
+    }
+}
+
+async fn slowly(
+    from: &mut tokio::net::tcp::OwnedReadHalf,
+    mut to: tokio::net::tcp::OwnedWriteHalf,
+    bytes_per_second: Option<usize>,
+) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        if to.write_all(&buffer[..count]).await.is_err() {
+            break;
+        }
+        if let Some(rate) = bytes_per_second {
+            tokio::time::sleep(Duration::from_secs_f64(count as f64 / rate as f64)).await;
+        }
+    }
+}
