@@ -118,7 +118,11 @@ impl Discovery {
         let components = kept["cmps"].as_object()?;
         let known = self.known.entry(camera.name.clone()).or_default();
         let platform = |value: &Value| Some(value["p"].as_str()?.to_owned());
-        for (key, value) in components {
+        // What has its platform only was removed by the run before.
+        let there = components
+            .iter()
+            .filter(|(_, value)| value.as_object().is_some_and(|value| value.len() > 1));
+        for (key, value) in there {
             if !known.present.contains_key(key)
                 && let Some(platform) = platform(value)
             {
@@ -259,5 +263,88 @@ impl Parts<'_> {
         self.add(all, &format!("rule_{id}_state"), json!({ "p": "binary_sensor", "name": format!("Event {id}"),
             "device_class": "problem", "state_topic": topic("state"), "payload_on": "ON", "payload_off": "OFF",
             "availability": self.available(), "availability_mode": "all" }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse_toml;
+
+    /// Devices as tests against Home Assistant's own schemas read them.
+    const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/home-assistant.json");
+
+    fn document(queries: &str) -> Document {
+        let text = format!(
+            "data = \"data\"\n[[camera]]\nname = \"gate\"\nurl = \"rtsp://camera/1\"\n{queries}\n\
+             [[camera.rule]]\nid = \"no-helmet\"\nwhen = {{ is = \"present\", query = \"helmet\" }}\n"
+        );
+        parse_toml(&text).unwrap()
+    }
+
+    fn example() -> Document {
+        document(
+            "[[camera.query]]\nid = \"helmet\"\ntext = \"[a person] without a helmet\"\n\
+             [[camera.query]]\nid = \"how many / cones?\"\ntext = \"how many cones are there?\"\n",
+        )
+    }
+
+    #[test]
+    fn the_example_is_what_is_published() {
+        let mut discovery = Discovery::new("homeassistant", "mdetr-monitor");
+        let topics = Topics::new("mdetr");
+        discovery.devices(&example(), &topics);
+        // One query is gone, so that its removal stands in the example as well.
+        let mut changed = example();
+        let mut gone = changed.cameras[0].queries[0].clone();
+        gone.id = "bicycle".to_owned();
+        changed.cameras[0].queries.push(gone);
+        discovery.devices(&changed, &topics);
+        let devices = discovery.devices(&example(), &topics);
+        let devices: BTreeMap<_, _> = devices.into_iter().collect();
+        let text = serde_json::to_string_pretty(&devices).unwrap() + "\n";
+        if std::env::var_os("MDETR_UPDATE_SNAPSHOTS").is_some() {
+            std::fs::write(EXAMPLE, &text).unwrap();
+        }
+        let known = std::fs::read_to_string(EXAMPLE).unwrap();
+        assert!(
+            known == text,
+            "{EXAMPLE} is another: run this test with MDETR_UPDATE_SNAPSHOTS=1"
+        );
+    }
+
+    #[test]
+    fn no_sentence_is_in_a_topic_and_all_ids_are_unique() {
+        let topics = Topics::new("mdetr");
+        let mut discovery = Discovery::new("homeassistant", "my monitor/1");
+        let (topic, device) = discovery.devices(&example(), &topics).remove(0);
+        assert_eq!(topic, "homeassistant/device/my-monitor-1_gate/config");
+        let components = device["cmps"].as_object().unwrap();
+        let ids: std::collections::BTreeSet<_> = components
+            .values()
+            .map(|component| component["unique_id"].as_str())
+            .collect();
+        assert_eq!(ids.len(), components.len());
+        for component in components.values() {
+            for (key, value) in component.as_object().unwrap() {
+                if key.ends_with("topic") {
+                    let topic = value.as_str().unwrap();
+                    assert!(topic.starts_with("mdetr/gate/"), "{topic}");
+                    assert!(!topic.contains("person") && !topic.contains(' '), "{topic}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn removed_components_do_not_pile_up() {
+        let topics = Topics::new("mdetr");
+        let mut discovery = Discovery::new("homeassistant", "m");
+        for round in 0..200 {
+            let queries = format!("[[camera.query]]\nid = \"q{round}\"\ntext = \"a dog\"\n");
+            discovery.devices(&document(&queries), &topics);
+        }
+        let (_, device) = discovery.devices(&example(), &topics).remove(0);
+        assert!(device["cmps"].as_object().unwrap().len() < MAX_REMOVED + 32);
     }
 }

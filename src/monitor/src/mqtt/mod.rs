@@ -43,7 +43,7 @@ pub use self::outbox::RECEIVER;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// Longest wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// A connection that lasted that long was a good one.
+/// A connection that lasted that long was a good one, as is one that an event went through.
 const GOOD: Duration = Duration::from_secs(10);
 /// How often what queries found is published, if it changed.
 const PUBLISH: Duration = Duration::from_millis(500);
@@ -166,7 +166,7 @@ impl<'a> Teller<'a> {
     ) {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
-            let begun = Instant::now();
+            let (begun, acknowledged) = (Instant::now(), self.outbox.acknowledged());
             let connected = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 connected = self.connect::<L>() => connected,
@@ -196,7 +196,7 @@ impl<'a> Teller<'a> {
                 }
                 Err(error) => error,
             };
-            if begun.elapsed() > GOOD {
+            if begun.elapsed() > GOOD || self.outbox.acknowledged() > acknowledged {
                 backoff.reset();
             }
             let wait = backoff.next();

@@ -113,3 +113,126 @@ pub fn message(prefix: &str, condition: &Condition, event: &Event) -> Option<Onv
         retain,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use mdetr_rules::RuleSet;
+
+    use super::*;
+
+    fn event(kind: &str) -> Event {
+        let json = json!({
+            "kind": kind, "id": "e1", "camera": "gate", "rule": "r", "severity": "alert", "query": "helmet",
+            "text": "a person without a helmet", "revision": 1, "start": "2026-01-05T10:15:03Z",
+            "time": "2026-01-05T10:15:04Z", "score": 0.9, "tracks": [15], "phrases": [], "zones": [],
+            "best": { "frame": 1, "utc": "2026-01-05T10:15:03Z", "size": [640, 480],
+                "boxes": [[1.0, 2.0, 3.0, 4.0]], "score": 0.9 },
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn condition(toml: &str) -> Condition {
+        let text = format!("[[rule]]\nid = \"r\"\nwhen = {{ {toml} }}\n");
+        let rules: RuleSet = toml::from_str(&text).unwrap();
+        rules.rules[0].when.clone()
+    }
+
+    /// Topic without its ends, data without our own items, and whether it is retained.
+    fn said(condition: &Condition, event: &Event) -> Option<(String, Value, bool)> {
+        let message = message("site/cam/", condition, event)?;
+        let topic = message
+            .topic
+            .strip_prefix("site/cam/onvif-ej/RuleEngine/")?;
+        let topic = topic.strip_suffix("/&gate/mdetr/r")?.to_owned();
+        if message.payload.is_empty() {
+            return Some((topic, Value::Null, message.retain));
+        }
+        let mut payload: Value = serde_json::from_slice(&message.payload).unwrap();
+        assert_eq!(payload["UtcTime"], "2026-01-05T10:15:04Z");
+        let source =
+            json!({ "VideoSource": "gate", "AnalyticsConfiguration": "mdetr", "Rule": "r" });
+        assert_eq!(payload["Source"], source);
+        let data = payload["Data"].as_object_mut().unwrap();
+        assert_eq!(
+            data.remove("mdetr:Query").unwrap(),
+            "a person without a helmet"
+        );
+        assert_eq!(data.remove("mdetr:Event").unwrap(), "e1");
+        Some((topic, payload["Data"].take(), message.retain))
+    }
+
+    #[test]
+    fn each_condition_has_its_topic() {
+        let (new, end) = (event("new"), event("end"));
+        let inside = |inside: bool| {
+            let data = json!({ "IsInside": inside, "ObjectId": "15" });
+            Some(("FieldDetector/ObjectsInside".to_owned(), data, true))
+        };
+        let field = condition("is = \"present\", query = \"helmet\", zone = \"yard\"");
+        assert_eq!(said(&field, &new), inside(true));
+        assert_eq!(said(&field, &event("update")), None);
+        assert_eq!(said(&field, &end), inside(false));
+        let enters = condition("is = \"enters\", query = \"helmet\", zone = \"yard\"");
+        assert_eq!(
+            (said(&enters, &new), said(&enters, &end)),
+            (inside(true), None)
+        );
+        let leaves = condition("is = \"leaves\", query = \"helmet\", zone = \"yard\"");
+        assert_eq!(
+            (said(&leaves, &new), said(&leaves, &end)),
+            (inside(false), None)
+        );
+
+        let crosses = condition("is = \"crosses\", query = \"helmet\", line = \"l\"");
+        let crossed = (
+            "LineDetector/Crossed".to_owned(),
+            json!({ "ObjectId": "15" }),
+            false,
+        );
+        assert_eq!(
+            (said(&crosses, &new), said(&crosses, &end)),
+            (Some(crossed), None)
+        );
+
+        let dwells = condition(
+            "is = \"dwells\", query = \"helmet\", zone = \"yard\", longer_than = \"10s\"",
+        );
+        let topic = "LoiteringDetector/ObjectIsLoitering".to_owned();
+        let data = json!({ "ObjectId": "15", "Since": "2026-01-05T10:15:03Z" });
+        assert_eq!(said(&dwells, &new), Some((topic.clone(), data, true)));
+        assert_eq!(said(&dwells, &end), Some((topic, Value::Null, true)));
+    }
+
+    #[test]
+    fn absence_is_an_empty_list_and_counts_are_counted() {
+        let object = |types: Value| {
+            Some((
+                "ObjectDetection/Object".to_owned(),
+                json!({ "ClassTypes": types }),
+                false,
+            ))
+        };
+        let mut new = event("new");
+        let present = condition("is = \"present\", query = \"helmet\"");
+        assert_eq!(said(&present, &new), object(json!(["helmet"])));
+        assert_eq!(said(&present, &event("end")), None);
+        new.best.boxes.clear();
+        let absent = condition("is = \"absent\", query = \"helmet\"");
+        assert_eq!(said(&absent, &new), object(json!([])));
+
+        let count = condition("is = \"count\", query = \"helmet\", over = 3");
+        let counted = |count: u64| {
+            Some((
+                "CountAggregation/Counter".to_owned(),
+                json!({ "Count": count }),
+                false,
+            ))
+        };
+        assert_eq!(said(&count, &new), None);
+        new.count = Some(4);
+        assert_eq!(said(&count, &new), counted(4));
+        new.count = None;
+        new.answer = Some("7".to_owned());
+        assert_eq!(said(&count, &new), counted(7));
+    }
+}

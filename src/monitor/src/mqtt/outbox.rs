@@ -43,6 +43,8 @@ struct State {
     last: i64,
     /// Sent and not acknowledged.
     sent: Vec<i64>,
+    /// How many were acknowledged.
+    count: u64,
     /// Acknowledged, and not yet gone from the store.
     acknowledged: VecDeque<i64>,
     /// Steps of events that go on, by id: the last that is acknowledged and what was sent after it.
@@ -124,9 +126,15 @@ impl Outbox {
         let mut state = self.state();
         state.sent.retain(|&sent| sent != sequence);
         state.acknowledged.push_back(sequence);
+        state.count += 1;
         state.remember(sequence);
         drop(state);
         self.emptied.notify_one();
+    }
+
+    /// How many steps were acknowledged since the beginning.
+    pub fn acknowledged(&self) -> u64 {
+        self.state().count
     }
 
     /// Removes from the store what is acknowledged. Goes on for ever.

@@ -54,6 +54,12 @@ pub fn receivers(current: &Current, event: &Event) -> Vec<String> {
     receivers
 }
 
+/// All that may get letters.
+fn all_receivers(document: &Document) -> Vec<String> {
+    let mqtt = document.mqtt.iter().map(|_| mqtt::RECEIVER.to_owned());
+    mqtt.chain(ways(document).into_keys()).collect()
+}
+
 /// What became of the letters to a receiver since the program was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Count {
@@ -122,7 +128,8 @@ pub async fn run(
     let news = watch::Sender::new(());
     let mut running: BTreeMap<String, Running> = BTreeMap::new();
     loop {
-        let ways = ways(&config.borrow_and_update().document);
+        let current = config.borrow_and_update().clone();
+        let ways = ways(&current.document);
         // A task that goes on in another way ends here; its letter is sent again by the next one.
         running.retain(|receiver, task| ways.get(receiver) == Some(&task.way));
         for (receiver, way) in ways {
@@ -139,6 +146,10 @@ pub async fn run(
                 };
                 Running { way, task }
             });
+        }
+        let receivers = all_receivers(&current.document);
+        if let Err(error) = store.keep_receivers(&receivers).await {
+            tracing::warn!(%error, "letters to receivers that are gone cannot be removed");
         }
         loop {
             tokio::select! {
