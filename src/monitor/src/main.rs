@@ -14,7 +14,12 @@ use tracing_subscriber::EnvFilter;
 ///
 /// The page is at http://127.0.0.1:8710 unless the configuration says otherwise.
 #[derive(Debug, Parser)]
-#[command(name = "mdetr-monitor", version, arg_required_else_help = true, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "mdetr-monitor",
+    version,
+    arg_required_else_help = true,
+    args_conflicts_with_subcommands = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -108,7 +113,10 @@ fn run(path: &std::path::Path) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     // The journal has times of its own.
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
     if journal {
         log.without_time().with_ansi(false).init();
     } else {

@@ -71,12 +71,17 @@ pub fn run(path: &Path, file: ConfigFile) -> Result<(), RunError> {
 
 async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
     let store = Store::open(&file.document.data, &file.document.store).await?;
-    let current = control::first(&file, &store).await.map_err(RunError::Refused)?;
+    let current = control::first(&file, &store)
+        .await
+        .map_err(RunError::Refused)?;
     let ended = store
         .end_interrupted_for(|event| notify::receivers(&current, event))
         .await?;
     if !ended.is_empty() {
-        tracing::warn!(events = ended.len(), "ended: the program was interrupted while they went on");
+        tracing::warn!(
+            events = ended.len(),
+            "ended: the program was interrupted while they went on"
+        );
     }
     let (hub, deliveries) = Hub::new(current);
     hub.set_store(StoreStatus {
@@ -108,8 +113,18 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
         rest_stop.clone(),
     ));
     let rest: Vec<JoinHandle<()>> = vec![
-        tokio::spawn(mqtt::run(hub.clone(), store.clone(), control.clone(), rest_stop.clone())),
-        tokio::spawn(notify::run(hub.clone(), store.clone(), Arc::default(), rest_stop)),
+        tokio::spawn(mqtt::run(
+            hub.clone(),
+            store.clone(),
+            control.clone(),
+            rest_stop.clone(),
+        )),
+        tokio::spawn(notify::run(
+            hub.clone(),
+            store.clone(),
+            Arc::default(),
+            rest_stop,
+        )),
     ];
     let context = Context {
         hub,

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 use gst_video::VideoInfo;
 use gstmdetr::meta;
 use jiff::Timestamp;
+use mdetr_grounding::Grounding;
 use mdetr_grounding::query::QueryEntry;
 use mdetr_grounding::report::{self, FrameInfo};
-use mdetr_grounding::Grounding;
 use mdetr_rules::event::EndReason;
 use mdetr_rules::{Event, Fault, Moment, Observation, RuleSet, Watch};
 
@@ -199,7 +199,9 @@ impl Analysis {
     /// The frames stop, and with them all events.
     pub(super) fn end_events(&self, reason: EndReason) {
         let mut state = self.state();
-        let since = state.last_frame.map_or(Duration::ZERO, |last| last.elapsed());
+        let since = state
+            .last_frame
+            .map_or(Duration::ZERO, |last| last.elapsed());
         let at = moment(state.now.time + since, SystemTime::now());
         let steps = state.watch.end_all(reason, at);
         self.send(steps, None);
@@ -218,7 +220,9 @@ impl Analysis {
         state.size = Some([width, height]);
         state.frames.count(now);
         self.metrics.frame(&self.camera);
-        let grounding = found.as_ref().map(|found| Arc::new(found.scaled(width, height)));
+        let grounding = found
+            .as_ref()
+            .map(|found| Arc::new(found.scaled(width, height)));
         let mut steps = self.change_task(&mut state, grounding.as_deref());
         if let (Some(found), Some(grounding)) = (&found, &grounding) {
             let age = Duration::from_nanos(found.age.nseconds());
@@ -237,7 +241,12 @@ impl Analysis {
             };
             steps.extend(state.watch.observe(&observation));
         }
-        let report = self.reported(&state, frame, found.map(|found| found.age), grounding.clone());
+        let report = self.reported(
+            &state,
+            frame,
+            found.map(|found| found.age),
+            grounding.clone(),
+        );
         if let Some(pts) = frame.buffer.pts() {
             state.recent.push_back((pts, report.clone()));
             if state.recent.len() > RECENT {
@@ -324,10 +333,12 @@ impl Analysis {
         }
         // Copied, since decoders wait for the frames that they lent.
         let free = self.waiting.load(Ordering::Relaxed) < WAITING_FRAMES;
-        let frame = frame.filter(|_| free).and_then(|(buffer, info, number, found)| {
-            let buffer = buffer.copy_deep().ok()?;
-            Some((buffer, info.clone(), number, found))
-        });
+        let frame = frame
+            .filter(|_| free)
+            .and_then(|(buffer, info, number, found)| {
+                let buffer = buffer.copy_deep().ok()?;
+                Some((buffer, info.clone(), number, found))
+            });
         if frame.is_some() {
             self.waiting.fetch_add(1, Ordering::Relaxed);
         }
@@ -353,7 +364,11 @@ fn start_painter(hub: Arc<Hub>, waiting: Arc<AtomicUsize>) -> Sender<Job> {
             for event in job.steps {
                 let is_shown = Some(event.best.frame) == shown;
                 let (plain, drawn) = pictures.clone().filter(|_| is_shown).unzip();
-                let step = Step { event, plain, drawn };
+                let step = Step {
+                    event,
+                    plain,
+                    drawn,
+                };
                 hub.deliver(Delivery::Step(Box::new(step)));
             }
         }

@@ -41,7 +41,10 @@ mod tests {
         let mut backoff = Backoff::default();
         for expected in [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0] {
             let wait = backoff.next().as_secs_f64();
-            assert!((0.75 * expected..=1.25 * expected).contains(&wait), "{wait}, expected {expected}");
+            assert!(
+                (0.75 * expected..=1.25 * expected).contains(&wait),
+                "{wait}, expected {expected}"
+            );
         }
         for _ in 0..100 {
             assert!(backoff.next() <= LONGEST.mul_f64(1.25));

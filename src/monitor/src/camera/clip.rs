@@ -55,17 +55,29 @@ impl Writer {
     /// # Errors
     /// In words.
     pub(super) fn start(caps: &gst::Caps, parts: &Path, event: &str) -> Result<Writer, String> {
-        let (elements, extension) = container(caps).ok_or_else(|| format!("no container for {caps}"))?;
+        let (elements, extension) =
+            container(caps).ok_or_else(|| format!("no container for {caps}"))?;
         let path = parts.join(format!("{event}.{extension}"));
-        let description = format!("appsrc name=source format=time ! {elements} ! filesink name=file");
+        let description =
+            format!("appsrc name=source format=time ! {elements} ! filesink name=file");
         let pipeline = gst::parse::launch(&description).map_err(|error| error.to_string())?;
-        let pipeline = pipeline.downcast::<gst::Pipeline>().map_err(|_| "not a pipeline".to_owned())?;
-        let named = |name| pipeline.by_name(name).ok_or_else(|| format!("no element {name}"));
-        let source = named("source")?.downcast::<AppSrc>().map_err(|_| "not a source".to_owned())?;
+        let pipeline = pipeline
+            .downcast::<gst::Pipeline>()
+            .map_err(|_| "not a pipeline".to_owned())?;
+        let named = |name| {
+            pipeline
+                .by_name(name)
+                .ok_or_else(|| format!("no element {name}"))
+        };
+        let source = named("source")?
+            .downcast::<AppSrc>()
+            .map_err(|_| "not a source".to_owned())?;
         source.set_caps(Some(caps));
         source.set_max_bytes(0);
         named("file")?.set_property("location", &path);
-        pipeline.set_state(gst::State::Playing).map_err(|error| error.to_string())?;
+        pipeline
+            .set_state(gst::State::Playing)
+            .map_err(|error| error.to_string())?;
         Ok(Writer {
             pipeline,
             source,
@@ -102,7 +114,8 @@ impl Writer {
     pub(super) async fn finish(self, event: String, hub: Arc<Hub>) {
         let _ = self.source.end_of_stream();
         let ended = tokio::time::timeout(FINISH, ended(&self.pipeline)).await;
-        let outcome = ended.unwrap_or_else(|_| Err(format!("not written after {} s", FINISH.as_secs())));
+        let outcome =
+            ended.unwrap_or_else(|_| Err(format!("not written after {} s", FINISH.as_secs())));
         let _ = self.pipeline.set_state(gst::State::Null);
         let times = self.times.lock().expect("no code panics with the lock");
         match (outcome, times.first, times.last) {
@@ -114,7 +127,9 @@ impl Writer {
                 seconds: last.duration_since(first).as_secs_f64(),
             })),
             (outcome, ..) => {
-                let error = outcome.err().unwrap_or_else(|| "no picture came".to_owned());
+                let error = outcome
+                    .err()
+                    .unwrap_or_else(|| "no picture came".to_owned());
                 tracing::warn!(event, error, "no clip");
                 // Maybe it was never made.
                 let _ = std::fs::remove_file(&self.path);

@@ -22,7 +22,9 @@ pub(super) struct Painter {
 impl Painter {
     /// For frames of this format and size; `None` if it cannot be converted.
     pub(super) fn new(from: &VideoInfo) -> Option<Painter> {
-        let to = VideoInfo::builder(VideoFormat::Rgb, from.width(), from.height()).build().ok()?;
+        let to = VideoInfo::builder(VideoFormat::Rgb, from.width(), from.height())
+            .build()
+            .ok()?;
         let converter = gst_video::VideoConverter::new(from, &to, None).ok()?;
         Some(Painter {
             from: from.clone(),
@@ -37,7 +39,11 @@ impl Painter {
     }
 
     /// A frame as JPEG, and with what was found; `None` if it cannot be read or is too large for JPEG.
-    pub(super) fn paint(&self, buffer: &gst::Buffer, found: Option<&Grounding>) -> Option<(Arc<[u8]>, Arc<[u8]>)> {
+    pub(super) fn paint(
+        &self,
+        buffer: &gst::Buffer,
+        found: Option<&Grounding>,
+    ) -> Option<(Arc<[u8]>, Arc<[u8]>)> {
         let frame = VideoFrame::from_buffer_readable(buffer.clone(), &self.from).ok()?;
         let target = gst::Buffer::with_size(self.to.size()).ok()?;
         let mut target = VideoFrame::from_buffer_writable(target, &self.to).ok()?;
@@ -59,7 +65,12 @@ fn packed(frame: &VideoFrame<gst_video::video_frame::Writable>) -> Option<Vec<u8
     let stride = usize::try_from(*frame.plane_stride().first()?).ok()?;
     let data = frame.plane_data(0).ok()?;
     let rows = data.chunks(stride).take(frame.height() as usize);
-    Some(rows.filter_map(|line| line.get(..row)).flatten().copied().collect())
+    Some(
+        rows.filter_map(|line| line.get(..row))
+            .flatten()
+            .copied()
+            .collect(),
+    )
 }
 
 fn encode(pixels: &[u8], width: u32, height: u32) -> Option<Arc<[u8]>> {

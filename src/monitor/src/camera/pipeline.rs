@@ -58,7 +58,9 @@ pub(super) struct Outlets {
 fn element(name: &str) -> Result<gst::element_factory::ElementBuilder<'_>, String> {
     match gst::ElementFactory::find(name) {
         Some(_) => Ok(gst::ElementFactory::make(name)),
-        None => Err(format!("GStreamer's element {name} is missing: install the packages gstreamer1.0-plugins-base and -good")),
+        None => Err(format!(
+            "GStreamer's element {name} is missing: install the packages gstreamer1.0-plugins-base and -good"
+        )),
     }
 }
 
@@ -126,12 +128,15 @@ impl Connection {
         }
         // The message on the bus has the cause.
         let started = self.pipeline.set_state(gst::State::Playing);
-        started.map(drop).map_err(|_| "it does not start".to_owned())
+        started
+            .map(drop)
+            .map_err(|_| "it does not start".to_owned())
     }
 
     /// Asks for other queries.
     pub(super) fn set_queries(&self, task: &Task) {
-        self.mdetr.set_property("queries", queries::to_array(&task.queries));
+        self.mdetr
+            .set_property("queries", queries::to_array(&task.queries));
     }
 
     /// Whether pictures are made for the page.
@@ -159,7 +164,10 @@ fn watching(
     let mut chain = vec![leaky_queue(2)?];
     if !live {
         // Frames of a file wait for their time, and none is dropped before.
-        chain = vec![plain("queue")?, build(element("clocksync")?.property("sync", true))?];
+        chain = vec![
+            plain("queue")?,
+            build(element("clocksync")?.property("sync", true))?,
+        ];
     }
     chain.push(build(
         element("videorate")?
@@ -197,7 +205,9 @@ fn watching(
     ]);
     pipeline.add_many(&chain).map_err(words)?;
     gst::Element::link_many(&chain).map_err(words)?;
-    let pad = track.static_pad("src").ok_or("mdetrtrack has no source pad")?;
+    let pad = track
+        .static_pad("src")
+        .ok_or("mdetrtrack has no source pad")?;
     let analysis = outlets.analysis.clone();
     let element = track.downgrade();
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
@@ -212,7 +222,10 @@ fn watching(
 
 /// Gives a frame to the analysis.
 fn watch(pad: &gst::Pad, element: &gst::Element, buffer: &gst::BufferRef, analysis: &Analysis) {
-    let Some(info) = pad.current_caps().and_then(|caps| VideoInfo::from_caps(&caps).ok()) else {
+    let Some(info) = pad
+        .current_caps()
+        .and_then(|caps| VideoInfo::from_caps(&caps).ok())
+    else {
         return;
     };
     let running = running_time(pad, buffer.pts()).or_else(|| element.current_running_time());
@@ -227,7 +240,10 @@ fn watch(pad: &gst::Pad, element: &gst::Element, buffer: &gst::BufferRef, analys
 
 fn running_time(pad: &gst::Pad, pts: Option<gst::ClockTime>) -> Option<gst::ClockTime> {
     let event = pad.sticky_event::<gst::event::Segment>(0)?;
-    event.segment().downcast_ref::<gst::ClockTime>()?.to_running_time(pts)
+    event
+        .segment()
+        .downcast_ref::<gst::ClockTime>()?
+        .to_running_time(pts)
 }
 
 /// Takes pictures for the page.
@@ -258,11 +274,17 @@ fn pictures(outlets: &Outlets) -> AppSink {
 }
 
 /// Takes coded pictures into the ring: the first element of the way there.
-fn ring(pipeline: &gst::Pipeline, output: Output, outlets: &Outlets) -> Result<gst::Element, String> {
+fn ring(
+    pipeline: &gst::Pipeline,
+    output: Output,
+    outlets: &Outlets,
+) -> Result<gst::Element, String> {
     let mut chain = vec![leaky_queue(64)?];
     if output == Output::Raw {
         chain.push(plain("videoconvert")?);
-        chain.push(build(element("jpegenc")?.property("quality", RING_QUALITY))?);
+        chain.push(build(
+            element("jpegenc")?.property("quality", RING_QUALITY),
+        )?);
     }
     chain.push(coded(outlets)?.upcast());
     pipeline.add_many(&chain).map_err(words)?;
@@ -293,10 +315,14 @@ fn coded(outlets: &Outlets) -> Result<AppSink, String> {
 
 /// When a coded picture was taken.
 fn taken(sink: &AppSink, sample: &gst::Sample) -> Timestamp {
-    let segment = sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>().cloned());
+    let segment = sample
+        .segment()
+        .and_then(|segment| segment.downcast_ref::<gst::ClockTime>().cloned());
     let pts = sample.buffer().and_then(|buffer| buffer.pts());
     let running = segment.and_then(|segment| segment.to_running_time(pts));
-    let time = running.zip(sample.buffer()).map(|(running, buffer)| gstmdetr::time::utc(buffer, sink, running));
+    let time = running
+        .zip(sample.buffer())
+        .map(|(running, buffer)| gstmdetr::time::utc(buffer, sink, running));
     let time = time.unwrap_or_else(SystemTime::now);
     Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH)
 }
@@ -310,7 +336,9 @@ fn connect(
 ) -> Result<(), String> {
     let decode = plain("decodebin")?;
     let tee = build(element("tee")?.property("allow-not-linked", true))?;
-    pipeline.add_many([&source.element, &decode, &tee]).map_err(words)?;
+    pipeline
+        .add_many([&source.element, &decode, &tee])
+        .map_err(words)?;
     match source.output {
         Output::Coded => {
             let parse = plain("parsebin")?;
@@ -336,7 +364,9 @@ fn connect(
 
 /// Links the first video pad of `from`, which may come later, with `to`.
 fn link_later(from: &gst::Element, to: &gst::Element) -> Result<(), String> {
-    let target = to.static_pad("sink").ok_or_else(|| format!("{} has no pad sink", to.name()))?;
+    let target = to
+        .static_pad("sink")
+        .ok_or_else(|| format!("{} has no pad sink", to.name()))?;
     if from.static_pad("src").is_some() {
         return gst::Element::link(from, to).map_err(words);
     }
@@ -345,9 +375,14 @@ fn link_later(from: &gst::Element, to: &gst::Element) -> Result<(), String> {
         let is_video = caps.structure(0).is_none_or(|structure| {
             let name = structure.name();
             let media = structure.get::<&str>("media").ok();
-            name.starts_with("video/") || name.starts_with("image/") || name == "application/x-rtp" && media == Some("video")
+            name.starts_with("video/")
+                || name.starts_with("image/")
+                || name == "application/x-rtp" && media == Some("video")
         });
-        if is_video && !target.is_linked() && let Err(error) = pad.link(&target) {
+        if is_video
+            && !target.is_linked()
+            && let Err(error) = pad.link(&target)
+        {
             tracing::debug!(pad = %pad.name(), ?error, "not linked");
         }
     });
@@ -355,12 +390,19 @@ fn link_later(from: &gst::Element, to: &gst::Element) -> Result<(), String> {
 }
 
 /// The pipeline of a second stream that is for clips only.
-fn recording(camera: &Camera, url: &str, password: Option<&str>, outlets: &Outlets) -> Result<gst::Pipeline, String> {
+fn recording(
+    camera: &Camera,
+    url: &str,
+    password: Option<&str>,
+    outlets: &Outlets,
+) -> Result<gst::Pipeline, String> {
     let pipeline = gst::Pipeline::with_name(&format!("{}-record", camera.name));
     let source = source::open(camera, url, password)?;
     let parse = plain("parsebin")?;
     let sink = coded(outlets)?;
-    pipeline.add_many([&source.element, &parse, sink.upcast_ref()]).map_err(words)?;
+    pipeline
+        .add_many([&source.element, &parse, sink.upcast_ref()])
+        .map_err(words)?;
     link_later(&source.element, &parse)?;
     link_later(&parse, sink.upcast_ref())?;
     Ok(pipeline)

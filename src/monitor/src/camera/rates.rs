@@ -31,7 +31,11 @@ impl Rate {
     }
 
     fn forget(&mut self, now: Instant) {
-        while self.0.front().is_some_and(|&time| now.duration_since(time) > WINDOW) {
+        while self
+            .0
+            .front()
+            .is_some_and(|&time| now.duration_since(time) > WINDOW)
+        {
             self.0.pop_front();
         }
     }

@@ -56,7 +56,13 @@ struct Open {
 
 impl Recorder {
     /// Of a camera.
-    pub(super) fn new(camera: &str, settings: Recording, parts: PathBuf, hub: Arc<Hub>, runtime: Handle) -> Arc<Recorder> {
+    pub(super) fn new(
+        camera: &str,
+        settings: Recording,
+        parts: PathBuf,
+        hub: Arc<Hub>,
+        runtime: Handle,
+    ) -> Arc<Recorder> {
         Arc::new(Recorder {
             camera: camera.to_owned(),
             settings,
@@ -104,7 +110,8 @@ impl Recorder {
     }
 
     fn close(&self, clip: Open) {
-        self.runtime.spawn(clip.writer.finish(clip.event, self.hub.clone()));
+        self.runtime
+            .spawn(clip.writer.finish(clip.event, self.hub.clone()));
     }
 
     /// An event goes a step: a clip begins with it, and ends some time behind it.
@@ -113,7 +120,9 @@ impl Recorder {
             return;
         }
         let mut state = self.state();
-        let until = |time: Timestamp, more: SignedDuration| time.saturating_add(more).unwrap_or(Timestamp::MAX);
+        let until = |time: Timestamp, more: SignedDuration| {
+            time.saturating_add(more).unwrap_or(Timestamp::MAX)
+        };
         match event.kind {
             EventKind::New => {
                 let longest = until(event.time, self.settings.longest);
@@ -121,7 +130,10 @@ impl Recorder {
             }
             EventKind::Update => {}
             EventKind::End => {
-                let end = until(event.end.unwrap_or(event.time).max(event.time), self.settings.after);
+                let end = until(
+                    event.end.unwrap_or(event.time).max(event.time),
+                    self.settings.after,
+                );
                 let clips = state.clips.iter_mut();
                 for clip in clips.filter(|clip| clip.event == event.id) {
                     clip.until = clip.until.min(end);
@@ -132,14 +144,21 @@ impl Recorder {
 
     fn begin(&self, state: &mut State, event: &Event, until: Timestamp) {
         if state.clips.len() >= MAX_WRITERS {
-            tracing::warn!(camera = self.camera, event = event.id, "no clip: {MAX_WRITERS} are being written");
+            tracing::warn!(
+                camera = self.camera,
+                event = event.id,
+                "no clip: {MAX_WRITERS} are being written"
+            );
             return;
         }
         // A stream of which nothing came yet, or whose clips are not wanted.
         let Some(caps) = &state.caps else {
             return;
         };
-        let from = event.start.saturating_sub(self.settings.before).unwrap_or(Timestamp::MIN);
+        let from = event
+            .start
+            .saturating_sub(self.settings.before)
+            .unwrap_or(Timestamp::MIN);
         let first = state.first_to_keep(from);
         match Writer::start(caps, &self.parts, &event.id) {
             Ok(writer) => {
@@ -147,7 +166,11 @@ impl Recorder {
                     writer.push(unit);
                 }
                 let event = event.id.clone();
-                state.clips.push(Open { event, until, writer });
+                state.clips.push(Open {
+                    event,
+                    until,
+                    writer,
+                });
             }
             Err(error) => {
                 tracing::warn!(camera = self.camera, event = event.id, error, "no clip");

@@ -10,9 +10,9 @@ use mdetr_rules::event::EndReason;
 use tokio::sync::watch;
 use tokio::time::{self, MissedTickBehavior};
 
+use super::analysis::Task;
 use super::backoff::Backoff;
 use super::pipeline::{Connection, Model, Outlets};
-use super::analysis::Task;
 use crate::config::Camera;
 use crate::hub::{CameraState, CameraStatus};
 use crate::metrics::Metrics;
@@ -105,7 +105,10 @@ impl Runner {
                 }
                 End::Over => {
                     self.outlets.analysis.end_events(EndReason::CameraLost);
-                    self.set_state(CameraState::Offline, Some("the file is at its end".to_owned()));
+                    self.set_state(
+                        CameraState::Offline,
+                        Some("the file is at its end".to_owned()),
+                    );
                     let reason = self.stopped().await;
                     self.outlets.analysis.end_events(reason);
                     return;
@@ -115,7 +118,12 @@ impl Runner {
             self.outlets.analysis.end_events(EndReason::CameraLost);
             let wait = backoff.next();
             let name = &self.camera.name;
-            tracing::warn!(camera = name, message, "lost; connected again in {:.1} s", wait.as_secs_f64());
+            tracing::warn!(
+                camera = name,
+                message,
+                "lost; connected again in {:.1} s",
+                wait.as_secs_f64()
+            );
             self.set_state(CameraState::Offline, Some(message));
             tokio::select! {
                 () = time::sleep(wait) => {}
@@ -151,11 +159,23 @@ impl Runner {
         }
         self.outlets.analysis.set_task(order.task.clone());
         self.outlets.analysis.connected();
-        let password = match self.camera.password.as_ref().map(|secret| secret.read()).transpose() {
+        let password = match self
+            .camera
+            .password
+            .as_ref()
+            .map(|secret| secret.read())
+            .transpose()
+        {
             Ok(password) => password,
             Err(error) => return End::Failed(format!("password: {error}")),
         };
-        let made = Connection::new(&self.camera, password.as_deref(), &self.model, &order.task, &self.outlets);
+        let made = Connection::new(
+            &self.camera,
+            password.as_deref(),
+            &self.model,
+            &order.task,
+            &self.outlets,
+        );
         let connection = match made {
             Ok(connection) => Arc::new(connection),
             Err(message) => return End::Failed(message),
@@ -167,7 +187,12 @@ impl Runner {
         end
     }
 
-    async fn watch(&mut self, connection: &Arc<Connection>, mut task: Task, backoff: &mut Backoff) -> End {
+    async fn watch(
+        &mut self,
+        connection: &Arc<Connection>,
+        mut task: Task,
+        backoff: &mut Backoff,
+    ) -> End {
         let Some(bus) = connection.pipeline.bus() else {
             return End::Failed("a pipeline without a bus".to_owned());
         };
@@ -217,7 +242,11 @@ impl Runner {
 
     /// Whether frames come.
     fn look(&mut self, started: Instant, backoff: &mut Backoff) -> Option<End> {
-        let last = self.outlets.analysis.last_frame().filter(|last| *last >= started);
+        let last = self
+            .outlets
+            .analysis
+            .last_frame()
+            .filter(|last| *last >= started);
         let silent = last.unwrap_or(started).elapsed();
         match last {
             None if silent > CONNECT => {

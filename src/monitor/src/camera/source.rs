@@ -37,7 +37,9 @@ pub(super) struct Source {
 pub(super) fn open(camera: &Camera, url: &str, password: Option<&str>) -> Result<Source, String> {
     let mut url = Url::parse(url).map_err(|error| format!("url: {error}"))?;
     let user = camera.username.clone().or_else(|| decoded(url.username()));
-    let password = password.map(str::to_owned).or_else(|| url.password().and_then(decoded));
+    let password = password
+        .map(str::to_owned)
+        .or_else(|| url.password().and_then(decoded));
     // Elements print their location; the password has properties of its own.
     let _ = url.set_username("");
     let _ = url.set_password(None);
@@ -64,10 +66,15 @@ fn percent_decoded(text: &str) -> String {
     decoded.map_or_else(String::new, |(_, value)| value.into_owned())
 }
 
-fn make<'a>(name: &'a str, package: &str) -> Result<gst::element_factory::ElementBuilder<'a>, String> {
+fn make<'a>(
+    name: &'a str,
+    package: &str,
+) -> Result<gst::element_factory::ElementBuilder<'a>, String> {
     match gst::ElementFactory::find(name) {
         Some(_) => Ok(gst::ElementFactory::make(name)),
-        None => Err(format!("GStreamer's element {name} is missing: install {package}")),
+        None => Err(format!(
+            "GStreamer's element {name} is missing: install {package}"
+        )),
     }
 }
 
@@ -75,7 +82,12 @@ fn built(builder: gst::element_factory::ElementBuilder) -> Result<gst::Element, 
     builder.build().map_err(|error| error.to_string())
 }
 
-fn rtsp(camera: &Camera, url: &Url, user: Option<String>, password: Option<String>) -> Result<Source, String> {
+fn rtsp(
+    camera: &Camera,
+    url: &Url,
+    user: Option<String>,
+    password: Option<String>,
+) -> Result<Source, String> {
     let protocols = match camera.transport {
         Transport::Tcp => "tcp",
         Transport::Udp => "udp",
@@ -93,7 +105,9 @@ fn rtsp(camera: &Camera, url: &Url, user: Option<String>, password: Option<Strin
     let element = built(element)?;
     // Sound and metadata are not asked for.
     element.connect("select-stream", false, |values| {
-        let caps = values.get(2).and_then(|value| value.get::<gst::Caps>().ok());
+        let caps = values
+            .get(2)
+            .and_then(|value| value.get::<gst::Caps>().ok());
         let media = caps.and_then(|caps| caps.structure(0)?.get::<String>("media").ok());
         Some(media.is_none_or(|media| media == "video").to_value())
     });
@@ -121,7 +135,9 @@ fn http(url: &Url, user: Option<String>, password: Option<String>) -> Result<Sou
 }
 
 fn file(url: &Url) -> Result<Source, String> {
-    let path = url.to_file_path().map_err(|()| format!("url: expected file:///path, found {url}"))?;
+    let path = url
+        .to_file_path()
+        .map_err(|()| format!("url: expected file:///path, found {url}"))?;
     let element = make("filesrc", "gstreamer1.0-tools")?.property("location", path);
     Ok(Source {
         element: built(element)?,
@@ -143,10 +159,12 @@ fn v4l2(url: &Url) -> Result<Source, String> {
 
 /// `tabletop://?seed=7`: rendered as a camera would give it.
 fn tabletop(url: &Url) -> Result<Source, String> {
-    let element = built(make("tabletopsrc", "the plugin libgstmdetr.so")?.property("is-live", true))?;
+    let element =
+        built(make("tabletopsrc", "the plugin libgstmdetr.so")?.property("is-live", true))?;
     for (key, value) in url.query_pairs() {
         let known = element.find_property(&key).filter(|_| key != "name");
-        let specification = known.ok_or_else(|| format!("url: tabletopsrc has no property {key}"))?;
+        let specification =
+            known.ok_or_else(|| format!("url: tabletopsrc has no property {key}"))?;
         let value = gst::glib::Value::deserialize(&value, specification.value_type())
             .map_err(|_| format!("url: tabletopsrc {key}: cannot be {value:?}"))?;
         element.set_property_from_value(&key, &value);

@@ -67,7 +67,10 @@ impl Cameras {
 
     fn model(&self, document: &Document) -> Model {
         Model {
-            bundle: document.model.clone().unwrap_or_else(|| self.context.bundled_model.clone()),
+            bundle: document
+                .model
+                .clone()
+                .unwrap_or_else(|| self.context.bundled_model.clone()),
             engine: document.engine.clone(),
             text_cache: document.data.join("cache").join("text"),
         }
@@ -76,8 +79,11 @@ impl Cameras {
     async fn set(&mut self, current: &Current) {
         let document = &current.document;
         let model = self.model(document);
-        let wanted: BTreeMap<&str, &Camera> =
-            document.cameras.iter().map(|camera| (camera.name.as_str(), camera)).collect();
+        let wanted: BTreeMap<&str, &Camera> = document
+            .cameras
+            .iter()
+            .map(|camera| (camera.name.as_str(), camera))
+            .collect();
         let mut stopping = Vec::new();
         for name in self.running.keys().cloned().collect::<Vec<_>>() {
             let camera = wanted.get(name.as_str()).filter(|camera| camera.enabled);
@@ -119,25 +125,48 @@ impl Cameras {
                     });
                 }
                 None if camera.enabled => self.start(camera, &model, task),
-                None => self.context.hub.set_camera(disabled(&camera.name, current.revision)),
+                None => self
+                    .context
+                    .hub
+                    .set_camera(disabled(&camera.name, current.revision)),
             }
         }
     }
 
     fn start(&mut self, camera: &Camera, model: &Model, task: Task) {
-        let Context { hub, metrics, parts, .. } = self.context.clone();
+        let Context {
+            hub,
+            metrics,
+            parts,
+            ..
+        } = self.context.clone();
         let runtime = tokio::runtime::Handle::current();
-        let recorder = Recorder::new(&camera.name, camera.record.clone(), parts, hub.clone(), runtime);
-        let analysis =
-            match Analysis::new(&camera.name, task.clone(), hub.clone(), metrics.clone(), recorder.clone()) {
-                Ok(analysis) => analysis,
-                Err(faults) => {
-                    // The whole document was checked before.
-                    tracing::error!(camera = camera.name, ?faults, "rules refused");
-                    return;
-                }
-            };
-        let outlets = Outlets { hub, analysis, recorder };
+        let recorder = Recorder::new(
+            &camera.name,
+            camera.record.clone(),
+            parts,
+            hub.clone(),
+            runtime,
+        );
+        let analysis = match Analysis::new(
+            &camera.name,
+            task.clone(),
+            hub.clone(),
+            metrics.clone(),
+            recorder.clone(),
+        ) {
+            Ok(analysis) => analysis,
+            Err(faults) => {
+                // The whole document was checked before.
+                tracing::error!(camera = camera.name, ?faults, "rules refused");
+                return;
+            }
+        };
+        let outlets = Outlets {
+            hub,
+            analysis,
+            recorder,
+        };
         let (orders, received) = watch::channel(Order { task, stop: None });
         let runner = Runner::new(camera.clone(), model.clone(), outlets, metrics, received);
         let running = Running {
@@ -151,8 +180,10 @@ impl Cameras {
 
     async fn stop_all(&mut self) {
         let running = std::mem::take(&mut self.running);
-        let stopping: Vec<JoinHandle<()>> =
-            running.into_values().map(|running| stop(running, EndReason::Stopped)).collect();
+        let stopping: Vec<JoinHandle<()>> = running
+            .into_values()
+            .map(|running| stop(running, EndReason::Stopped))
+            .collect();
         for handle in stopping {
             let _ = handle.await;
         }
@@ -160,7 +191,9 @@ impl Cameras {
 }
 
 fn stop(running: Running, reason: EndReason) -> JoinHandle<()> {
-    running.orders.send_modify(|order| order.stop = Some(reason));
+    running
+        .orders
+        .send_modify(|order| order.stop = Some(reason));
     running.task
 }
 

@@ -108,9 +108,15 @@ impl Document {
             resolve(model);
         }
         for camera in &mut self.cameras {
-            if let Some(path) = camera.url.strip_prefix("file:").filter(|path| !path.starts_with('/')) {
+            if let Some(path) = camera
+                .url
+                .strip_prefix("file:")
+                .filter(|path| !path.starts_with('/'))
+            {
                 let path = std::path::absolute(directory.join(path));
-                let url = path.ok().and_then(|path| url::Url::from_file_path(path).ok());
+                let url = path
+                    .ok()
+                    .and_then(|path| url::Url::from_file_path(path).ok());
                 camera.url = url.map_or_else(|| camera.url.clone(), Into::into);
             }
         }

@@ -1,0 +1,127 @@
+/** Live pictures of a camera: over a WebSocket, or one by one if that fails. */
+
+import { path, socketUrl } from "./api.js";
+import { parseMessage } from "./frame.js";
+
+/** @typedef {import("./frame.js").Report} Report */
+
+/** Waiting between two tries, in milliseconds. */
+const RETRY_MS = [500, 1000, 2000, 4000, 8000];
+/** Failed tries in a row after which pictures are fetched one by one. */
+const PATIENCE = 2;
+/** Time between pictures that are fetched one by one. */
+const POLL_MS = 1000;
+
+export class Live {
+  #camera;
+  #take;
+  #tell;
+  #running = false;
+  #failures = 0;
+  /** @type {WebSocket | null} */
+  #socket = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #retry;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #poll;
+  /** The message that waits while another is decoded; a newer one takes its place. */
+  #next = /** @type {ArrayBuffer | null} */ (null);
+  #busy = false;
+
+  /**
+   * @param {string} camera
+   * @param {(bitmap: ImageBitmap, report: Report | null) => void} take is given each picture, and closes it
+   * @param {(state: "connecting" | "live" | "pictures") => void} tell
+   */
+  constructor(camera, take, tell) {
+    this.#camera = camera;
+    this.#take = take;
+    this.#tell = tell;
+  }
+
+  start() {
+    if (this.#running) return;
+    this.#running = true;
+    this.#failures = 0;
+    this.#tell("connecting");
+    this.#connect();
+  }
+
+  stop() {
+    this.#running = false;
+    clearTimeout(this.#retry);
+    this.#stopPolling();
+    this.#socket?.close();
+    this.#socket = null;
+    this.#next = null;
+  }
+
+  #connect() {
+    const socket = new WebSocket(socketUrl(`${path("cameras", this.#camera)}/live`));
+    socket.binaryType = "arraybuffer";
+    this.#socket = socket;
+    socket.addEventListener("message", (message) => {
+      if (socket !== this.#socket || !(message.data instanceof ArrayBuffer)) return;
+      this.#failures = 0;
+      this.#stopPolling();
+      this.#next = message.data;
+      this.#decode();
+    });
+    socket.addEventListener("close", () => {
+      if (socket !== this.#socket || !this.#running) return;
+      this.#socket = null;
+      const wait = RETRY_MS[Math.min(this.#failures, RETRY_MS.length - 1)];
+      this.#failures += 1;
+      if (this.#failures >= PATIENCE && this.#poll === undefined) this.#fetchPicture();
+      this.#retry = setTimeout(() => this.#connect(), wait * (0.75 + Math.random() / 2));
+    });
+  }
+
+  async #decode() {
+    if (this.#busy) return;
+    this.#busy = true;
+    while (this.#next) {
+      const message = this.#next;
+      this.#next = null;
+      try {
+        const { report, jpeg } = parseMessage(message);
+        const bitmap = await createImageBitmap(new Blob([/** @type {BlobPart} */ (jpeg)], { type: "image/jpeg" }));
+        if (this.#running) {
+          this.#tell("live");
+          this.#take(bitmap, report);
+        } else {
+          bitmap.close();
+        }
+      } catch {
+        // A broken message says nothing about the next one.
+      }
+    }
+    this.#busy = false;
+  }
+
+  #stopPolling() {
+    clearTimeout(this.#poll);
+    this.#poll = undefined;
+  }
+
+  #fetchPicture() {
+    this.#poll = setTimeout(async () => {
+      try {
+        const at = `${path("cameras", this.#camera)}/picture.jpg`;
+        const response = await fetch(at, { cache: "no-store", signal: AbortSignal.timeout(5000) });
+        if (response.ok) {
+          const bitmap = await createImageBitmap(await response.blob());
+          if (this.#running && this.#poll !== undefined) {
+            this.#tell("pictures");
+            this.#take(bitmap, null);
+          } else {
+            bitmap.close();
+          }
+        }
+      } catch {
+        // The next try may do.
+      }
+      if (this.#running && this.#poll !== undefined) this.#fetchPicture();
+    }, POLL_MS);
+  }
+}
