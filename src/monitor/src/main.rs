@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 it was told to stop; 1 it failed; 2 the arguments or the configuration are wrong.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -111,14 +112,14 @@ fn token(name: &str, role: Role) -> ExitCode {
 
 fn run(path: &std::path::Path) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // The journal has times of its own.
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
-    if journal {
-        log.without_time().with_ansi(false).init();
+    // The journal has times of its own.
+    if std::env::var_os("JOURNAL_STREAM").is_some() {
+        log.without_time().init();
     } else {
         log.init();
     }

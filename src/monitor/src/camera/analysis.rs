@@ -356,10 +356,11 @@ fn start_painter(hub: Arc<Hub>, waiting: Arc<AtomicUsize>) -> Sender<Job> {
             let shown = job.frame.as_ref().map(|(_, _, number, _)| *number);
             let pictures = job.frame.and_then(|(buffer, info, _, found)| {
                 waiting.fetch_sub(1, Ordering::Relaxed);
-                if !painter.as_ref().is_some_and(|painter| painter.takes(&info)) {
-                    painter = Painter::new(&info);
+                let painted = paint(&mut painter, &buffer, &info, found.as_deref());
+                if let Err(error) = &painted {
+                    tracing::warn!(error, "an event has no picture");
                 }
-                painter.as_ref()?.paint(&buffer, found.as_deref())
+                painted.ok()
             });
             for event in job.steps {
                 let is_shown = Some(event.best.frame) == shown;
@@ -376,6 +377,18 @@ fn start_painter(hub: Arc<Hub>, waiting: Arc<AtomicUsize>) -> Sender<Job> {
     let thread = thread::Builder::new().name("painter".to_owned());
     thread.spawn(work).expect("the system gives a thread");
     jobs
+}
+
+fn paint(
+    painter: &mut Option<Painter>,
+    buffer: &gst::Buffer,
+    info: &VideoInfo,
+    found: Option<&Grounding>,
+) -> Result<(Arc<[u8]>, Arc<[u8]>), String> {
+    match painter {
+        Some(painter) if painter.takes(info) => painter.paint(buffer, found),
+        _ => painter.insert(Painter::new(info)?).paint(buffer, found),
+    }
 }
 
 fn moment(time: Duration, utc: SystemTime) -> Moment {

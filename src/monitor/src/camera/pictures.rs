@@ -20,13 +20,18 @@ pub(super) struct Painter {
 }
 
 impl Painter {
-    /// For frames of this format and size; `None` if it cannot be converted.
-    pub(super) fn new(from: &VideoInfo) -> Option<Painter> {
+    /// For frames of this format and size.
+    ///
+    /// # Errors
+    /// In words: they cannot be converted.
+    pub(super) fn new(from: &VideoInfo) -> Result<Painter, String> {
         let to = VideoInfo::builder(VideoFormat::Rgb, from.width(), from.height())
-            .build()
-            .ok()?;
-        let converter = gst_video::VideoConverter::new(from, &to, None).ok()?;
-        Some(Painter {
+            .fps(from.fps())
+            .build();
+        let to = to.map_err(|error| error.to_string())?;
+        let converter = gst_video::VideoConverter::new(from, &to, None);
+        let converter = converter.map_err(|error| error.to_string())?;
+        Ok(Painter {
             from: from.clone(),
             to,
             converter,
@@ -38,24 +43,29 @@ impl Painter {
         self.from == *info
     }
 
-    /// A frame as JPEG, and with what was found; `None` if it cannot be read or is too large for JPEG.
+    /// A frame as JPEG, and with what was found drawn on it.
+    ///
+    /// # Errors
+    /// In words: it cannot be read, or is too large for JPEG.
     pub(super) fn paint(
         &self,
         buffer: &gst::Buffer,
         found: Option<&Grounding>,
-    ) -> Option<(Arc<[u8]>, Arc<[u8]>)> {
-        let frame = VideoFrame::from_buffer_readable(buffer.clone(), &self.from).ok()?;
-        let target = gst::Buffer::with_size(self.to.size()).ok()?;
-        let mut target = VideoFrame::from_buffer_writable(target, &self.to).ok()?;
+    ) -> Result<(Arc<[u8]>, Arc<[u8]>), String> {
+        let frame = VideoFrame::from_buffer_readable(buffer.clone(), &self.from);
+        let frame = frame.map_err(|_| "the frame cannot be read")?;
+        let target = gst::Buffer::with_size(self.to.size()).map_err(|error| error.to_string())?;
+        let target = VideoFrame::from_buffer_writable(target, &self.to);
+        let mut target = target.map_err(|_| "the picture cannot be written")?;
         self.converter.frame(&frame, &mut target);
         let (width, height) = (self.to.width(), self.to.height());
-        let mut pixels = packed(&target)?;
+        let mut pixels = packed(&target).ok_or("the picture has no pixels")?;
         let plain = encode(&pixels, width, height)?;
         if let Some(found) = found {
             // Without fonts, words are left out; a frame too large to draw on stays as it is.
             let _ = mdetr_draw::annotate_rgb(width, height, &mut pixels, found, &Style::default());
         }
-        Some((plain, encode(&pixels, width, height)?))
+        Ok((plain, encode(&pixels, width, height)?))
     }
 }
 
@@ -73,11 +83,42 @@ fn packed(frame: &VideoFrame<gst_video::video_frame::Writable>) -> Option<Vec<u8
     )
 }
 
-fn encode(pixels: &[u8], width: u32, height: u32) -> Option<Arc<[u8]>> {
-    let (width, height) = (u16::try_from(width).ok()?, u16::try_from(height).ok()?);
+fn encode(pixels: &[u8], width: u32, height: u32) -> Result<Arc<[u8]>, String> {
+    let side =
+        |side| u16::try_from(side).map_err(|_| format!("{side} pixels are too many for JPEG"));
     let mut jpeg = Vec::new();
     Encoder::new(&mut jpeg, QUALITY)
-        .encode(pixels, width, height, ColorType::Rgb)
-        .ok()?;
-    Some(jpeg.into())
+        .encode(pixels, side(width)?, side(height)?, ColorType::Rgb)
+        .map_err(|error| error.to_string())?;
+    Ok(jpeg.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_of_any_format_become_jpeg() {
+        gst::init().unwrap();
+        for format in [
+            VideoFormat::I420,
+            VideoFormat::Nv12,
+            VideoFormat::Bgra,
+            VideoFormat::Gray8,
+        ] {
+            let info = VideoInfo::builder(format, 63, 48)
+                .fps(gst::Fraction::new(15, 1))
+                .build()
+                .unwrap();
+            let mut buffer = gst::Buffer::with_size(info.size()).unwrap();
+            let pixels = buffer.get_mut().unwrap();
+            pixels.map_writable().unwrap().fill(128);
+            let painter = Painter::new(&info).unwrap();
+            assert!(painter.takes(&info));
+            let (plain, drawn) = painter.paint(&buffer, None).unwrap();
+            assert_eq!(plain, drawn);
+            let decoded = image::load_from_memory(&plain).unwrap();
+            assert_eq!((decoded.width(), decoded.height()), (63, 48));
+        }
+    }
 }

@@ -184,7 +184,12 @@ fn watching(
             .property("queries", queries::to_array(&task.queries)),
     )?;
     let track = plain("mdetrtrack")?;
-    let valve = build(element("valve")?.property("drop", true))?;
+    let valve = build(
+        element("valve")?
+            .property("drop", true)
+            // The end of the stream passes.
+            .property_from_str("drop-mode", "forward-sticky-events"),
+    )?;
     let width = i32::try_from(camera.page.width).unwrap_or(i32::MAX);
     let small = gst::Caps::builder("video/x-raw")
         .field("width", gst::IntRange::new(1, width))
