@@ -17,7 +17,7 @@ use super::error::StoreError;
 use super::media::Pictures;
 use super::queue::{Limits, Queue, Waiting};
 use super::record::Entry;
-use super::room::Usage;
+use super::room::{Usage, free_bytes};
 use crate::config;
 use crate::hub::{Clip, Current, Delivery, Hub, Notice, Step, StoreStatus};
 
@@ -369,13 +369,14 @@ impl Worker {
             Some(_) => with_room(settings),
             None => settings,
         };
+        let before = self.usage;
         self.looking = Some(tokio::spawn(async move {
             let swept = match sweeps {
                 true => Some(store.sweep(&settings, Timestamp::now()).await.map(drop)),
                 false => None,
             };
             Look {
-                usage: store.usage().await,
+                usage: usage(&store, before, sweeps).await,
                 swept,
                 free_bytes: settings.free_bytes,
             }
@@ -450,6 +451,19 @@ impl Worker {
             );
         }
     }
+}
+
+/// What the store takes is added up only when it was swept: that reads every event.
+async fn usage(store: &Store, before: Usage, sweeps: bool) -> Result<Usage, StoreError> {
+    if sweeps {
+        return store.usage().await;
+    }
+    let data = &store.inner.data;
+    let free_bytes = free_bytes(data).map_err(StoreError::file(data))?;
+    Ok(Usage {
+        free_bytes,
+        ..before
+    })
 }
 
 /// Settings that leave some room even where none is asked for.

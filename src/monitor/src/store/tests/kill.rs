@@ -160,6 +160,7 @@ async fn no_event_that_was_told_is_lost_when_the_program_is_killed() {
         interrupted += open.len();
         store.close().await;
     }
+    println!("{events} events, {interrupted} interrupted, {clips} clips");
     assert!(
         events > 500 && interrupted > 50 && clips > 50,
         "{events} {interrupted} {clips}"
