@@ -71,10 +71,10 @@ impl Store {
         rows.iter().map(stored).collect()
     }
 
-    fn push_words<'a>(
+    fn push_words(
         &self,
         query: &mut QueryBuilder<Sqlite>,
-        filter: &'a EventFilter,
+        filter: &EventFilter,
     ) -> Result<(), StoreError> {
         let text = filter.words.as_deref().unwrap_or_default();
         let words = words(text);

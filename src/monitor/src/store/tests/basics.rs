@@ -354,9 +354,3 @@ async fn a_question_that_cannot_be_is_refused() {
         assert!(error.is_refusal(), "{error}");
     }
 }
-
-async fn count(store: &Store, table: &'static str) -> i64 {
-    let query = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
-    let database = store.inner.database.read();
-    sqlx::query_scalar(query).fetch_one(database).await.unwrap()
-}
