@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use axum::http::{HeaderName, HeaderValue};
 use mdetr_grounding::Query;
 use mdetr_rules::RuleSet;
 use serde::Serialize;
@@ -224,6 +225,15 @@ fn check_receivers(faults: &mut Faults, document: &Document) {
         {
             faults.add("mqtt.url", "expected mqtt://host:1883 or mqtts://host:8883");
         }
+        let sound =
+            |id: &str| !id.is_empty() && id.len() <= MAX_NAME && !id.contains(char::is_control);
+        if !sound(&broker.client_id) {
+            let found = &broker.client_id;
+            faults.add(
+                "mqtt.client_id",
+                format!("expected 1 to {MAX_NAME} characters, found {found:?}"),
+            );
+        }
         let mut prefixes = vec![("mqtt.topic_prefix", &broker.topic_prefix)];
         prefixes.extend(
             broker
@@ -266,6 +276,13 @@ fn check_receivers(faults: &mut Faults, document: &Document) {
         if email.to.is_empty() {
             faults.add("email.to", "nobody; add an address");
         }
+        let addresses = email.to.iter().map(|to| ("email.to", to));
+        for (place, address) in addresses.chain([("email.from", &email.from)]) {
+            if let Err(error) = address.parse::<lettre::message::Mailbox>() {
+                let message = format!("{address:?} is no address such as a@site.example: {error}");
+                faults.add(place, message);
+            }
+        }
         if email.every.is_negative() || email.every.as_hours() > 24 {
             let found = email.every;
             faults.add(
@@ -284,6 +301,23 @@ fn check_webhook(faults: &mut Faults, place: &str, webhook: &Webhook) {
     {
         faults.add(format!("{place}, url"), "expected http:// or https://");
     }
+    if HeaderValue::from_str(&webhook.content_type).is_err() {
+        let found = &webhook.content_type;
+        let place = format!("{place}, content_type");
+        faults.add(
+            place,
+            format!("expected such as application/json, found {found:?}"),
+        );
+    }
+    for (name, value) in &webhook.headers {
+        let place = format!("{place}, headers, {name:?}");
+        if HeaderName::from_bytes(name.as_bytes()).is_err() {
+            faults.add(place, "expected the name of a header, such as X-Site");
+        } else if HeaderValue::from_str(value).is_err() {
+            // Values may be secret.
+            faults.add(place, "its value has characters that a header cannot have");
+        }
+    }
     if let Some(template) = &webhook.template
         && let Err(error) = minijinja::Environment::new().template_from_str(template)
     {
@@ -299,5 +333,38 @@ impl Camera {
             lines: self.lines.clone(),
             rules: self.rules.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse_toml;
+
+    #[test]
+    fn receivers_that_cannot_be_reached_are_faults() {
+        let text = "data = \"x\"\n[mqtt]\nurl = \"http://broker\"\nclient_id = \"\"\ntopic_prefix = \"a/#\"\n\
+                    [[webhook]]\nid = \"a\"\nurl = \"ftp://site\"\ncontent_type = \"a\\nb\"\ntemplate = \"{{ a\"\n\
+                    rules = [\"r\"]\nheaders = { \"X Y\" = \"1\", X-Key = \"a\\u0000b\" }\n\
+                    [email]\nfrom = \"nobody\"\nto = [\"a@site.example\", \"b\"]\nevery = \"25h\"\n\
+                    [email.smtp]\nurl = \"http://mail\"\n";
+        let faults = check(&parse_toml(text).unwrap());
+        let places: Vec<&str> = faults.iter().map(|fault| fault.place.as_str()).collect();
+        let expected = [
+            "mqtt.url",
+            "mqtt.client_id",
+            "mqtt.topic_prefix",
+            "webhook \"a\"",
+            "webhook \"a\", url",
+            "webhook \"a\", content_type",
+            "webhook \"a\", headers, \"X Y\"",
+            "webhook \"a\", headers, \"X-Key\"",
+            "webhook \"a\", template",
+            "email.to",
+            "email.from",
+            "email.every",
+            "email.smtp.url",
+        ];
+        assert_eq!(places, expected, "{faults:?}");
     }
 }

@@ -28,7 +28,7 @@ use self::commands::{Commands, Desk};
 use self::discovery::Discovery;
 use self::link::{Link, Rumqttc};
 use self::outbox::Outbox;
-use self::session::Session;
+use self::session::{Conditions, Session};
 use self::states::States;
 use self::topics::Topics;
 use crate::config::Broker;
@@ -164,6 +164,7 @@ impl<'a> Teller<'a> {
         found: mpsc::Sender<(String, Vec<u8>)>,
         mut stop: watch::Receiver<bool>,
     ) {
+        let conditions = Conditions::default();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
             let (begun, acknowledged) = (Instant::now(), self.outbox.acknowledged());
@@ -184,6 +185,7 @@ impl<'a> Teller<'a> {
                         outbox: &self.outbox,
                         desk: &self.desk,
                         discovery: self.discovery(),
+                        conditions: &conditions,
                         found: found.clone(),
                     };
                     match session.run(incoming, &mut stop).await {

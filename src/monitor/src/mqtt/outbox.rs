@@ -22,8 +22,8 @@ const BATCH: u32 = 2 * IN_FLIGHT as u32;
 const LOOK: Duration = Duration::from_secs(2);
 /// How long to wait before the store is asked again after it failed.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Most events whose last step is remembered.
-const REMEMBERED: usize = 4096;
+/// Most events of which something is remembered.
+pub const REMEMBERED: usize = 4096;
 
 /// A step and the one before it.
 #[derive(Debug, Clone)]

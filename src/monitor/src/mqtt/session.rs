@@ -1,10 +1,11 @@
 //! One connection to the broker, from its beginning to its end.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mdetr_rules::Condition;
+use mdetr_rules::{Condition, Event, EventKind};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -12,7 +13,7 @@ use super::board::{Board, Payload, Posting};
 use super::commands::Desk;
 use super::discovery::Discovery;
 use super::link::{Happening, Incoming, Link, LinkError, MAX_PACKET, Message, Subscription};
-use super::outbox::{Change, Outbox};
+use super::outbox::{Change, Outbox, REMEMBERED};
 use super::topics::Topics;
 use super::{envelope, onvif};
 use crate::config::Broker;
@@ -33,8 +34,30 @@ pub struct Session<'a, L: Link> {
     pub outbox: &'a Outbox,
     pub desk: &'a Desk,
     pub discovery: Option<Discovery>,
+    pub conditions: &'a Conditions,
     /// Takes devices of Home Assistant that the broker has kept.
     pub found: mpsc::Sender<(String, Vec<u8>)>,
+}
+
+/// Conditions of the rules of the newest events: when a rule is gone or another one, its events end, and their ends must
+/// be told as their beginnings were.
+#[derive(Debug, Default)]
+pub struct Conditions(Mutex<BTreeMap<String, Condition>>);
+
+impl Conditions {
+    fn of(&self, event: &Event, now: Option<&Condition>) -> Option<Condition> {
+        let mut known = self.0.lock().expect("no code panics with the lock");
+        if event.kind == EventKind::End {
+            return known.get(&event.id).or(now).cloned();
+        }
+        let condition = now?;
+        if known.len() >= REMEMBERED && !known.contains_key(&event.id) {
+            // The oldest: ids begin with the time.
+            known.pop_first();
+        }
+        known.insert(event.id.clone(), condition.clone());
+        Some(condition.clone())
+    }
 }
 
 /// Something to send.
@@ -161,7 +184,7 @@ impl<L: Link> Session<'_, L> {
             after,
         } = change;
         if let Some(onvif) = &self.broker.onvif
-            && let Some(condition) = self.condition(&after.camera, &after.rule)
+            && let Some(condition) = self.condition(&after)
             && let Some(message) = onvif::message(&onvif.topic_prefix, &condition, &after)
         {
             let message = Message {
@@ -198,13 +221,16 @@ impl<L: Link> Session<'_, L> {
         Ok(())
     }
 
-    /// What a rule watches for; nothing of a rule that is gone.
-    fn condition(&self, camera: &str, rule: &str) -> Option<Condition> {
+    /// What the rule of an event watches for, or watched for while it was there.
+    fn condition(&self, event: &Event) -> Option<Condition> {
         let current = self.hub.config();
         let mut cameras = current.document.cameras.iter();
-        let camera = cameras.find(|known| known.name == camera)?;
-        let rule = camera.rules.iter().find(|known| known.id == rule)?;
-        Some(rule.when.clone())
+        let camera = cameras.find(|known| known.name == event.camera);
+        let rule = camera.and_then(|camera| {
+            let mut rules = camera.rules.iter();
+            rules.find(|known| known.id == event.rule)
+        });
+        self.conditions.of(event, rule.map(|rule| &rule.when))
     }
 
     async fn read(&self, incoming: &mut L::Incoming) -> LinkError {

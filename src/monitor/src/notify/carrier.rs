@@ -8,7 +8,7 @@ use mdetr_rules::Event;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::{Counts, LOOK};
+use super::counts::Counts;
 use crate::retry::Backoff;
 use crate::store::{Letter, Store};
 
@@ -20,6 +20,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(600);
 const TOO_OLD: SignedDuration = SignedDuration::from_hours(24);
 /// Letters that are read from the store at once.
 const BATCH: u32 = 32;
+/// How often the store is asked for letters although nobody said that there are some.
+const LOOK: Duration = Duration::from_secs(5);
 /// How long to wait before the store is asked again after it failed.
 const PAUSE: Duration = Duration::from_secs(1);
 

@@ -1,12 +1,12 @@
 //! Webhooks and mail: who is told of an event besides the broker.
 
 mod carrier;
+mod counts;
 mod mail;
 mod webhook;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 use mdetr_rules::{Event, EventKind};
 use tokio::sync::broadcast::error::RecvError;
@@ -21,10 +21,10 @@ use crate::hub::{Current, Hub, Notice};
 use crate::mqtt;
 use crate::store::Store;
 
+pub use self::counts::{Count, Counts};
+
 /// Name of the receiver of mail in the store.
 const EMAIL: &str = "email";
-/// How often the store is asked for letters although nobody said that there are some.
-const LOOK: Duration = Duration::from_secs(5);
 
 fn webhook_receiver(id: &str) -> String {
     format!("webhook:{id}")
@@ -58,33 +58,6 @@ pub fn receivers(current: &Current, event: &Event) -> Vec<String> {
 fn all_receivers(document: &Document) -> Vec<String> {
     let mqtt = document.mqtt.iter().map(|_| mqtt::RECEIVER.to_owned());
     mqtt.chain(ways(document).into_keys()).collect()
-}
-
-/// What became of the letters to a receiver since the program was started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Count {
-    /// They arrived.
-    pub delivered: u64,
-    /// Tries that failed.
-    pub failed: u64,
-    /// They were given up: refused, or too old.
-    pub dropped: u64,
-}
-
-/// Counts by receiver.
-#[derive(Debug, Default)]
-pub struct Counts(Mutex<BTreeMap<String, Count>>);
-
-impl Counts {
-    /// All of them.
-    pub fn all(&self) -> BTreeMap<String, Count> {
-        self.0.lock().expect("no code panics with the lock").clone()
-    }
-
-    fn add(&self, receiver: &str, change: impl FnOnce(&mut Count)) {
-        let mut counts = self.0.lock().expect("no code panics with the lock");
-        change(counts.entry(receiver.to_owned()).or_default());
-    }
 }
 
 /// How a receiver is reached.

@@ -109,6 +109,11 @@ impl Mosquitto {
         self.signal("-STOP");
     }
 
+    /// Lets it read its files of users and rights again.
+    pub fn reload(&self) {
+        self.signal("-HUP");
+    }
+
     /// Lets it go on.
     pub fn resume(&self) {
         self.signal("-CONT");
@@ -225,6 +230,14 @@ impl Listener {
     pub fn on(&self, topic: &str) -> Vec<Received> {
         let all = self.all().into_iter();
         all.filter(|message| message.topic == topic).collect()
+    }
+
+    pub fn count(&self, topic: &str) -> usize {
+        let received = self.received.lock().unwrap();
+        received
+            .iter()
+            .filter(|message| message.topic == topic)
+            .count()
     }
 
     /// The last text on a topic.
