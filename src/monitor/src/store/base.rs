@@ -16,6 +16,8 @@ pub struct Store {
 
 #[derive(Debug)]
 pub(super) struct Inner {
+    /// The directory of everything.
+    pub data: PathBuf,
     pub database: Database,
     pub media: Media,
     pub counters: Counters,

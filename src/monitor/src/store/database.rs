@@ -27,6 +27,9 @@ const READERS: u32 = 4;
 /// How long a connection waits for another program that writes.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// Bytes that the journal keeps on the disk when it is empty.
+const JOURNAL: u32 = 16 << 20;
+
 /// One connection that writes, some that read.
 #[derive(Debug)]
 pub(super) struct Database {
@@ -34,6 +37,9 @@ pub(super) struct Database {
     /// Empty before its first use and where a transaction was not finished.
     writer: Mutex<Option<SqliteConnection>>,
     readers: SqlitePool,
+    /// Most pages of the file in tests of a full disk; 0 for all.
+    #[cfg(test)]
+    pub max_pages: std::sync::atomic::AtomicU32,
 }
 
 /// A transaction that writes. Dropped without [`commit`](Self::commit) it leaves no trace: its connection is closed.
@@ -56,10 +62,10 @@ impl Database {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY)
+            .pragma("journal_size_limit", JOURNAL.to_string())
             .thread_name(|_| "store".to_owned())
             .disable_statement_logging();
         let mut connection = options.connect().await?;
-        check(&mut connection).await?;
         migrate(&mut connection, path).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
@@ -71,6 +77,8 @@ impl Database {
             options,
             writer: Mutex::new(Some(connection)),
             readers,
+            #[cfg(test)]
+            max_pages: Default::default(),
         })
     }
 
@@ -86,10 +94,25 @@ impl Database {
             Some(connection) => connection,
             None => self.options.connect().await?,
         };
+        #[cfg(test)]
+        self.limit(&mut connection).await?;
         sqlx::query("BEGIN IMMEDIATE")
             .execute(&mut connection)
             .await?;
         Ok(Transaction { slot, connection })
+    }
+
+    #[cfg(test)]
+    async fn limit(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        let pages = match self.max_pages.load(std::sync::atomic::Ordering::Relaxed) {
+            0 => u32::MAX >> 2,
+            pages => pages,
+        };
+        let limit = format!("PRAGMA max_page_count = {pages}");
+        sqlx::query(sqlx::AssertSqlSafe(limit))
+            .execute(connection)
+            .await?;
+        Ok(())
     }
 
     /// Closes all connections.
@@ -125,14 +148,29 @@ fn make_private(path: &Path) -> io::Result<()> {
     set_permissions(path, Permissions::from_mode(0o600))
 }
 
-async fn check(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let found: String = sqlx::query_scalar("PRAGMA quick_check(1)")
-        .fetch_one(connection)
-        .await?;
-    if found == "ok" {
+/// Whether a file is a sound database, or none yet. Nothing holds it afterwards.
+///
+/// # Errors
+/// It is damaged or something else, or cannot be read.
+pub(super) async fn check(path: &Path) -> Result<(), StoreError> {
+    if !path.exists() {
         return Ok(());
     }
-    Err(StoreError::Damaged(found))
+    // With no more settings than it takes to open it: a connection that fails while it is made closes some time later,
+    // and would remove the journal of a database that has taken the name meanwhile.
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .disable_statement_logging();
+    let mut connection = options.connect().await?;
+    let found = sqlx::query_scalar("PRAGMA quick_check(1)")
+        .fetch_one(&mut connection)
+        .await;
+    connection.close().await?;
+    match found {
+        Ok(found) if found == "ok" => Ok(()),
+        Ok(found) => Err(StoreError::Damaged(found)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {

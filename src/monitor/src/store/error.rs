@@ -3,8 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Result codes of SQLite for a full disk, a damaged file, and a file of something else.
+/// Result codes of SQLite.
 const SQLITE_FULL: i32 = 13;
+const SQLITE_IOERR: i32 = 10;
+const SQLITE_CANTOPEN: i32 = 14;
 const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_NOTADB: i32 = 26;
 
@@ -75,6 +77,22 @@ impl StoreError {
         match self {
             StoreError::File { source, .. } => is_full(source),
             _ => self.code() == Some(SQLITE_FULL),
+        }
+    }
+
+    /// Whether there may be no room on the disk: SQLite says less where it cannot make a file.
+    pub(super) fn may_be_full(&self) -> bool {
+        self.is_full() || matches!(self.code(), Some(SQLITE_IOERR | SQLITE_CANTOPEN))
+    }
+
+    /// Whether trying again cannot help: it is not the disk, it is what was to be written.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            StoreError::Refused { .. } | StoreError::NoEvent(_) => true,
+            StoreError::Database(sqlx::Error::Database(error)) => {
+                error.kind() != sqlx::error::ErrorKind::Other
+            }
+            _ => false,
         }
     }
 

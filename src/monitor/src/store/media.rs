@@ -12,10 +12,16 @@ use super::error::StoreError;
 
 /// Most bytes of a name of a file without its ending; file systems take 255.
 const MAX_NAME: usize = 200;
+/// Names of the directories of what is kept and of what is being written.
+pub(super) const MEDIA: &str = "media";
+const PARTS: &str = "parts";
 /// Ending of a plain picture.
 pub(super) const PICTURE: &str = "jpg";
 /// Ending of a picture with boxes and words.
 pub(super) const DRAWN: &str = "drawn.jpg";
+
+/// Endings of clips.
+pub(super) const CLIPS: [&str; 2] = ["mp4", "webm"];
 
 /// Where files are.
 #[derive(Debug, Clone)]
@@ -37,8 +43,8 @@ impl Media {
     /// Below the directory of all data; makes its directories.
     pub fn new(data: &Path) -> Result<Media, StoreError> {
         let media = Media {
-            root: data.join("media"),
-            parts: data.join("parts"),
+            root: data.join(MEDIA),
+            parts: data.join(PARTS),
         };
         for directory in [&media.root, &media.parts] {
             make_directory(directory).map_err(StoreError::file(directory))?;

@@ -4,19 +4,27 @@ mod base;
 mod browse;
 mod configs;
 mod counters;
+mod damage;
 mod database;
 mod error;
 mod media;
 mod open;
 mod outbox;
+mod queue;
+mod reconcile;
 mod record;
 mod remove;
+mod room;
+mod sweep;
 mod types;
 mod words;
+pub mod worker;
 
 pub use base::Store;
 pub use counters::Counters;
 pub use error::StoreError;
+pub use room::Usage;
+pub use sweep::Swept;
 pub use types::{ConfigEntry, EventFilter, Letter, StoredEvent};
 
 #[cfg(test)]

@@ -1,6 +1,12 @@
 //! On real databases in directories of their own.
 
 mod basics;
+mod damage;
+mod full;
+mod kill;
+mod model;
+mod retention;
+mod worker;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -126,4 +132,11 @@ pub async fn fresh() -> (TempDir, Store) {
 pub async fn ids(store: &Store, filter: &super::EventFilter) -> Vec<String> {
     let events = store.events(filter).await.unwrap();
     events.into_iter().map(|event| event.event.id).collect()
+}
+
+/// How many rows a table has.
+pub async fn count(store: &Store, table: &'static str) -> i64 {
+    let query = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
+    let database = store.inner.database.read();
+    sqlx::query_scalar(query).fetch_one(database).await.unwrap()
 }
