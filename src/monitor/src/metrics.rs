@@ -1,6 +1,7 @@
 //! What is counted, in Prometheus' text format.
 
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mdetr_rules::{Event, EventKind};
@@ -48,7 +49,6 @@ pub struct Metrics {
     age: Family<OfCamera, Histogram>,
     reconnects: Family<OfCamera, Counter>,
     events: Family<OfRule, Counter>,
-    failed_writes: Counter,
     states: States,
     /// One text at a time is written, since states are set for it.
     rendering: Mutex<()>,
@@ -59,13 +59,15 @@ pub struct Metrics {
 struct States {
     revision: Gauge,
     camera: Family<OfState, Gauge>,
-    fps: Family<OfCamera, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    fps: Family<OfCamera, Gauge<f64, AtomicU64>>,
     broker: Gauge,
     writable: Gauge,
     bytes: Gauge,
     free: Gauge,
     queue: Gauge,
     outbox: Family<OfReceiver, Gauge>,
+    failures: Counter,
+    lost: Counter,
 }
 
 /// The state of the program when somebody asks for metrics.
@@ -79,6 +81,10 @@ pub struct Scrape {
     pub broker: Option<Arc<BrokerStatus>>,
     /// The store.
     pub store: Arc<StoreStatus>,
+    /// Tries of the store to write that failed, since the program began.
+    pub failures: u64,
+    /// Steps of events that the store lost.
+    pub lost: u64,
     /// Receivers, and how many steps of events wait for each.
     pub outbox: Vec<(String, u64)>,
 }
@@ -100,7 +106,6 @@ impl Default for Metrics {
             age: Family::new_with_constructor(seconds),
             reconnects: Family::default(),
             events: Family::default(),
-            failed_writes: Counter::default(),
             states: States::default(),
             rendering: Mutex::default(),
         };
@@ -139,8 +144,13 @@ impl Metrics {
         registry.register("events", "Events that began", self.events.clone());
         registry.register(
             "store_failed_writes",
-            "Steps of events that could not be written at the first attempt",
-            self.failed_writes.clone(),
+            "Tries to write that failed",
+            states.failures.clone(),
+        );
+        registry.register(
+            "store_lost_steps",
+            "Steps of events that were lost: they could not be written, and too many waited",
+            states.lost.clone(),
         );
         registry.register(
             "config_revision",
@@ -229,11 +239,6 @@ impl Metrics {
         }
     }
 
-    /// A step of an event could not be written.
-    pub fn failed_write(&self) {
-        self.failed_writes.inc();
-    }
-
     /// All metrics in Prometheus' text format, version 0.0.4.
     pub fn render(&self, scrape: &Scrape) -> String {
         let _one = self.rendering.lock().expect("no code panics with the lock");
@@ -285,6 +290,10 @@ impl States {
         self.bytes.set(number(scrape.store.bytes));
         self.free.set(number(scrape.store.free_bytes));
         self.queue.set(number(scrape.store.waiting));
+        self.failures
+            .inner()
+            .store(scrape.failures, Ordering::Relaxed);
+        self.lost.inner().store(scrape.lost, Ordering::Relaxed);
         for (receiver, waiting) in &scrape.outbox {
             let receiver = receiver.clone();
             let gauge = self.outbox.get_or_create_owned(&OfReceiver { receiver });
@@ -391,6 +400,8 @@ mod tests {
                 bytes: 4096,
                 ..StoreStatus::default()
             }),
+            failures: 1,
+            lost: 0,
             outbox: vec![("webhook:phone".to_owned(), 3)],
         }
     }
@@ -402,7 +413,6 @@ mod tests {
         metrics.inference("gate", 0.2);
         metrics.age("gate", 0.3);
         metrics.reconnect("gate");
-        metrics.failed_write();
         metrics
     }
 
@@ -421,6 +431,7 @@ mod tests {
             "mdetr_camera_fps{camera=\"gate\"} 14.5",
             "mdetr_store_bytes 4096",
             "mdetr_store_failed_writes_total 1",
+            "mdetr_store_lost_steps_total 0",
             "mdetr_outbox_waiting{receiver=\"webhook:phone\"} 3",
             "mdetr_config_revision 7",
         ] {

@@ -2,18 +2,19 @@
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mdetr_grounding::query::QueryEntry;
 use mdetr_rules::document::{Line, Rule, Zone};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::auth::Caller;
-use super::config::Revision;
+use super::config::{self, Expected, Revision};
 use super::error::{ApiError, Body, ErrorBody, Name, Params};
-use crate::config::{self, Camera, Document, schema};
+use crate::config::{Camera, Document, redacted, schema};
+use crate::control::ApplyError;
 
 /// Cameras.
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,20 +25,40 @@ pub(super) struct Cameras {
     cameras: Vec<Camera>,
 }
 
+/// Which revision is changed.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only its shape is used")]
+struct IfMatch {
+    /// The ETag of the configuration that was changed; any without.
+    #[param(rename = "if-match", required = false)]
+    if_match: Option<String>,
+}
+
 pub(super) fn unknown(name: &str) -> ApiError {
     ApiError::missing(format!("there is no camera {name:?}: see /api/cameras"))
 }
 
-/// Changes the configuration. What `change` finds missing is told as it says.
+/// Changes the configuration, if it is the one that `If-Match` names. What `change` finds missing is told as it says.
 async fn edit(
     app: &App,
     caller: &Caller,
+    headers: &HeaderMap,
     change: impl FnOnce(&mut Document) -> Result<(), ApiError>,
 ) -> Result<u64, ApiError> {
     let mut refusal = None;
     let origin = caller.origin();
+    let expected = config::expected(headers)?.and_then(Expected::revision);
     let edited = app.state.control.edit(&origin, |document| {
-        change(document).map_err(|error| {
+        // No other change is made meanwhile.
+        let current = app.state.hub.config().revision;
+        let checked = match expected {
+            Some(expected) if expected != current => {
+                Err(ApplyError::Conflict { expected, current }.into())
+            }
+            _ => change(document),
+        };
+        checked.map_err(|error| {
             refusal = Some(error);
             "refused".to_owned()
         })
@@ -67,7 +88,7 @@ fn find<'a>(document: &'a mut Document, name: &str) -> Result<&'a mut Camera, Ap
 )]
 pub(super) async fn list(State(app): State<App>) -> axum::Json<Cameras> {
     let current = app.state.hub.config();
-    let cameras = config::redacted(&current.document).cameras;
+    let cameras = redacted(&current.document).cameras;
     let revision = current.revision;
     axum::Json(Cameras { revision, cameras })
 }
@@ -77,20 +98,23 @@ pub(super) async fn list(State(app): State<App>) -> axum::Json<Cameras> {
     post,
     path = "/api/cameras",
     tag = "cameras",
+    params(IfMatch),
     request_body = Camera,
     responses(
         (status = 201, description = "It is watched", body = Revision, headers(("location" = String))),
         (status = 409, description = "There is one of this name", body = ErrorBody),
+        (status = 412, description = "Another revision is in force than `If-Match` names", body = ErrorBody),
         (status = 422, description = "It is refused", body = ErrorBody),
     )
 )]
 pub(super) async fn add(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     Body(camera): Body<Camera>,
 ) -> Result<Response, ApiError> {
     let place = format!("/api/cameras/{}", camera.name);
-    let revision = edit(&app, &caller, |document| {
+    let revision = edit(&app, &caller, &headers, |document| {
         let name = &camera.name;
         if document.cameras.iter().any(|known| known.name == *name) {
             let message = format!("there is a camera {name:?} already: change it by PUT {place}");
@@ -120,7 +144,7 @@ pub(super) async fn get(
     Params(Name(name)): Params<Name>,
 ) -> Result<axum::Json<Camera>, ApiError> {
     let current = app.state.hub.config();
-    let mut document = config::redacted(&current.document);
+    let mut document = redacted(&current.document);
     let camera = find(&mut document, &name)?;
     Ok(axum::Json(camera.clone()))
 }
@@ -132,17 +156,22 @@ pub(super) async fn get(
     put,
     path = "/api/cameras/{camera}",
     tag = "cameras",
-    params(("camera" = Name, Path, description = "Its name, which the body has too")),
+    params(
+        ("camera" = Name, Path, description = "Its name, which the body has too"),
+        IfMatch,
+    ),
     request_body = Camera,
     responses(
         (status = 200, description = "It is watched", body = Revision),
         (status = 404, description = "There is no such camera", body = ErrorBody),
+        (status = 412, description = "Another revision is in force than `If-Match` names", body = ErrorBody),
         (status = 422, description = "It is refused", body = ErrorBody),
     )
 )]
 pub(super) async fn put(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     Params(Name(name)): Params<Name>,
     Body(camera): Body<Camera>,
 ) -> Result<axum::Json<Revision>, ApiError> {
@@ -153,7 +182,7 @@ pub(super) async fn put(
         );
         return Err(ApiError::bad(message));
     }
-    let revision = edit(&app, &caller, |document| {
+    let revision = edit(&app, &caller, &headers, |document| {
         *find(document, &name)? = camera;
         Ok(())
     })
@@ -168,19 +197,24 @@ pub(super) async fn put(
     delete,
     path = "/api/cameras/{camera}",
     tag = "cameras",
-    params(("camera" = Name, Path, description = "Its name")),
+    params(
+        ("camera" = Name, Path, description = "Its name"),
+        IfMatch,
+    ),
     responses(
         (status = 200, description = "It is not watched any more", body = Revision),
         (status = 404, description = "There is no such camera", body = ErrorBody),
+        (status = 412, description = "Another revision is in force than `If-Match` names", body = ErrorBody),
         (status = 422, description = "Something else in the configuration needs it", body = ErrorBody),
     )
 )]
 pub(super) async fn remove(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     Params(Name(name)): Params<Name>,
 ) -> Result<axum::Json<Revision>, ApiError> {
-    let revision = edit(&app, &caller, |document| {
+    let revision = edit(&app, &caller, &headers, |document| {
         find(document, &name)?;
         document.cameras.retain(|camera| camera.name != name);
         Ok(())
@@ -214,17 +248,22 @@ pub(super) struct Watch {
     put,
     path = "/api/cameras/{camera}/watch",
     tag = "cameras",
-    params(("camera" = Name, Path, description = "Name of the camera")),
+    params(
+        ("camera" = Name, Path, description = "Name of the camera"),
+        IfMatch,
+    ),
     request_body = Watch,
     responses(
         (status = 200, description = "In force", body = Revision),
         (status = 404, description = "There is no such camera", body = ErrorBody),
+        (status = 412, description = "Another revision is in force than `If-Match` names", body = ErrorBody),
         (status = 422, description = "It is refused", body = ErrorBody),
     )
 )]
 pub(super) async fn watch(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     Params(Name(name)): Params<Name>,
     Body(watch): Body<Watch>,
 ) -> Result<axum::Json<Revision>, ApiError> {
@@ -233,7 +272,7 @@ pub(super) async fn watch(
             *place = value;
         }
     }
-    let revision = edit(&app, &caller, |document| {
+    let revision = edit(&app, &caller, &headers, |document| {
         let camera = find(document, &name)?;
         set(&mut camera.queries, watch.queries);
         set(&mut camera.zones, watch.zones);
@@ -258,21 +297,26 @@ pub(super) struct Enabled {
     put,
     path = "/api/cameras/{camera}/enabled",
     tag = "cameras",
-    params(("camera" = Name, Path, description = "Name of the camera")),
+    params(
+        ("camera" = Name, Path, description = "Name of the camera"),
+        IfMatch,
+    ),
     request_body = Enabled,
     responses(
         (status = 200, description = "In force", body = Revision),
         (status = 404, description = "There is no such camera", body = ErrorBody),
+        (status = 412, description = "Another revision is in force than `If-Match` names", body = ErrorBody),
         (status = 422, description = "It is refused", body = ErrorBody),
     )
 )]
 pub(super) async fn enable(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     Params(Name(name)): Params<Name>,
     Body(Enabled { enabled }): Body<Enabled>,
 ) -> Result<axum::Json<Revision>, ApiError> {
-    let revision = edit(&app, &caller, |document| {
+    let revision = edit(&app, &caller, &headers, |document| {
         find(document, &name)?.enabled = enabled;
         Ok(())
     })
@@ -288,22 +332,25 @@ pub(super) async fn enable(
     params(
         ("camera" = Name, Path, description = "Name of the camera"),
         ("rule" = Name, Path, description = "Id of the rule"),
+        IfMatch,
     ),
     request_body = Enabled,
     responses(
         (status = 200, description = "In force", body = Revision),
         (status = 404, description = "There is no such camera or rule", body = ErrorBody),
+        (status = 412, description = "Another revision is in force than `If-Match` names", body = ErrorBody),
         (status = 422, description = "It is refused", body = ErrorBody),
     )
 )]
 pub(super) async fn enable_rule(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     Params(names): Params<(Name, Name)>,
     Body(Enabled { enabled }): Body<Enabled>,
 ) -> Result<axum::Json<Revision>, ApiError> {
     let (Name(name), Name(id)) = names;
-    let revision = edit(&app, &caller, |document| {
+    let revision = edit(&app, &caller, &headers, |document| {
         let camera = find(document, &name)?;
         let mut rules = camera.rules.iter_mut();
         let rule = rules

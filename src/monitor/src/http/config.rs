@@ -68,29 +68,49 @@ pub(super) async fn put(
     headers: HeaderMap,
     Body(document): Body<Document, MAX_DOCUMENT>,
 ) -> Result<Response, ApiError> {
-    let expected = expected(&headers)?;
+    let Some(expected) = expected(&headers)? else {
+        let message = "expected the header If-Match with the ETag of GET /api/config, or *";
+        return Err(ApiError::new(StatusCode::PRECONDITION_REQUIRED, message));
+    };
     let control = &app.state.control;
-    let revision = control.apply(&document, expected, &caller.origin()).await?;
+    let revision = control
+        .apply(&document, expected.revision(), &caller.origin())
+        .await?;
     let tag = format!("\"{revision}\"");
     let body = axum::Json(Revision { revision });
     Ok(([(header::ETAG, tag)], body).into_response())
 }
 
-/// The revision that a change is made for; `None` for any.
-fn expected(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+/// What a change is made for, as the header `If-Match` says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Expected {
+    Any,
+    Revision(u64),
+}
+
+impl Expected {
+    pub(super) fn revision(self) -> Option<u64> {
+        match self {
+            Expected::Any => None,
+            Expected::Revision(revision) => Some(revision),
+        }
+    }
+}
+
+/// `None` without the header.
+pub(super) fn expected(headers: &HeaderMap) -> Result<Option<Expected>, ApiError> {
     let Some(value) = headers.get(header::IF_MATCH) else {
-        let message = "expected the header If-Match with the ETag of GET /api/config, or *";
-        return Err(ApiError::new(StatusCode::PRECONDITION_REQUIRED, message));
+        return Ok(None);
     };
     let text = value.to_str().unwrap_or("").trim();
     if text == "*" {
-        return Ok(None);
+        return Ok(Some(Expected::Any));
     }
     let digits = text
         .strip_prefix('"')
         .and_then(|text| text.strip_suffix('"'));
     match digits.and_then(|digits| digits.parse().ok()) {
-        Some(revision) => Ok(Some(revision)),
+        Some(revision) => Ok(Some(Expected::Revision(revision))),
         None => {
             let message = format!("If-Match: {text:?} is not the ETag of a configuration");
             Err(ApiError::new(StatusCode::PRECONDITION_FAILED, message))

@@ -78,6 +78,11 @@ impl IntoResponse for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> ApiError {
+        match error {
+            StoreError::Refused { .. } => return ApiError::bad(error.to_string()),
+            StoreError::NoEvent(_) => return ApiError::missing(error.to_string()),
+            _ => {}
+        }
         tracing::error!(%error, "the store does not answer a request");
         let message = "the store does not answer: see the program's log and /readyz";
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)

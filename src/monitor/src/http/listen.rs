@@ -12,8 +12,6 @@ use axum::middleware::AddExtension;
 use axum_server::Handle;
 use axum_server::accept::Accept;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use hyper_util::rt::TokioExecutor;
-use hyper_util::server::conn::auto::Builder;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -29,6 +27,10 @@ use crate::hub::Notice;
 
 /// How long the head of a request may take, and how long a connection may be idle.
 const HEAD: Duration = Duration::from_secs(15);
+/// Most requests at once on a connection of HTTP/2.
+const MAX_STREAMS: u32 = 16;
+/// Most bytes of the head of a request of HTTP/2.
+const MAX_HEAD: u32 = 16 << 10;
 /// How long a client may take to read something.
 const WRITE: Duration = Duration::from_secs(30);
 /// How long answers may go on when the server stops.
@@ -256,9 +258,13 @@ impl Serving {
             .handle(handle.clone())
             .first_request_timeout(HEAD);
         let builder = server.http_builder();
-        // One request at a time on a connection, with upgrades.
-        *builder = std::mem::replace(builder, Builder::new(TokioExecutor::new())).http1_only();
         builder.http1().header_read_timeout(HEAD);
+        builder
+            .http2()
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEAD)
+            .keep_alive_interval(HEAD)
+            .keep_alive_timeout(HEAD);
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         let task = match &place.certificate {
             Some(certificate) => {

@@ -260,3 +260,6 @@ async fn protect(request: Request, next: Next) -> Response {
         .or_insert(HeaderValue::from_static("no-store"));
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,8 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, HeaderBuilder, Ref, RefOr, Response as Answer, ResponseBuilder};
 
-use super::error::ErrorBody;
+use super::error::{ErrorBody, Name};
+use crate::config::schema::{Anchor, Condition, ConditionKind, Conditions};
 
 /// What the document begins with.
 #[derive(OpenApi)]
@@ -20,7 +21,7 @@ use super::error::ErrorBody;
                        fractions of its width and height from the top left corner.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
-    components(schemas(ErrorBody)),
+    components(schemas(ErrorBody, Name, Anchor, Condition, ConditionKind, Conditions)),
     security(("token" = []), ("session" = []), ()),
     tags(
         (name = "state", description = "How the program does"),

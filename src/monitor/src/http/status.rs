@@ -1,6 +1,7 @@
 //! How the program does.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::Extension;
 use axum::extract::State;
@@ -131,11 +132,14 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<Response, ApiError
         let waiting = app.state.store.waiting(&receiver).await?;
         outbox.push((receiver, waiting));
     }
+    let counters = app.state.store.counters();
     let text = app.state.metrics.render(&Scrape {
         revision: hub.config().revision,
         cameras: hub.cameras(),
         broker: hub.broker(),
         store: hub.store(),
+        failures: counters.failures.load(Ordering::Relaxed),
+        lost: counters.steps_lost.load(Ordering::Relaxed),
         outbox,
     });
     let kind = "text/plain; version=0.0.4; charset=utf-8";
