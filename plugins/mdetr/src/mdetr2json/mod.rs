@@ -4,7 +4,6 @@ use gst::glib;
 use gst::prelude::*;
 
 mod imp;
-mod time;
 
 glib::wrapper! {
     /// Turns the results on video frames into lines of JSON, schema `mdetr/1`.
