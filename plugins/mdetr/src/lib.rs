@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mdetr` | grounds the standing queries; attaches detections; pixels untouched |
 //! | `mdetrtrack` | gives detections an identity over time |
+//! | `mdetrrules` | states and events of rules: present for two seconds, crossed a line, more than three |
 //! | `mdetroverlay` | draws what was found |
 //! | `mdetr2json` | one JSON line per frame |
 //! | `tabletopsrc` | the tabletop world as a source, with its ground truth attached |
@@ -105,6 +106,30 @@
 //! id for `max-age`. Scores are smoothed over time. Masks and answers stay those of the last result. A
 //! flush or a new stream begins anew, and so does what a changed query finds; ids are not used twice.
 //!
+//! # mdetrrules
+//!
+//! ```sh
+//! gst-launch-1.0 tabletopsrc num-buffers=20 ! mdetr config=configs/tabletop.toml ! mdetrtrack ! mdetrrules rules=configs/rules.toml camera=table ! mdetroverlay ! mdetr2json ! filesink location=events.jsonl
+//! gst-launch-1.0 -m tabletopsrc num-buffers=20 ! mdetr config=configs/tabletop.toml ! mdetrtrack ! mdetrrules rules=configs/rules.toml ! fakesink
+//! ```
+//!
+//! Looks at the results on each frame by the rules of a TOML file ([`mdetr_rules`], docs/src/rules.md). Conditions about
+//! objects (enters, leaves, dwells, crosses, still, moves) need `mdetrtrack` before it. Each frame carries the states of
+//! the rules and the steps of events that came with it, as a metadata ([`rules`]), and each step is a message
+//! `mdetr-event` with the fields `kind`, `id`, `camera`, `rule` and `json`.
+//!
+//! Several `mdetr` elements may be before it: of queries with the same id the first counts, and the age of the
+//! results is that of the oldest.
+//!
+//! A file that is refused is an error when the element goes to PAUSED. Setting `rules` while it plays reads the file
+//! again; if it is refused, a warning says so, and the rules before stay in force. A program gives rules with
+//! [`rules::set`]. Rules that stay the same go on with their open events.
+//!
+//! The time of a frame is that of its reference timestamp, or of its capture by a live source. Of other streams it is
+//! what it would be had the stream been played from its first frame on. A flush, a new stream, a segment at another
+//! place and EOS end open events with the reason `stream-restarted`, and going to READY with `stopped`. Steps that no
+//! frame comes for any more are messages only.
+//!
 //! # mdetroverlay
 //!
 //! ```sh
@@ -116,7 +141,8 @@
 //! raw format that the installed GStreamer can blend into: all but those with a palette, and UYVP, MT2110R and
 //! MT2110T of an odd width. Where it blends, elements before it crop frames and draw on them themselves, even if a sink offers
 //! to do that for them. Frames that no `mdetr` has answered show the regions of interest of other elements
-//! instead. Without any font, a warning says so once and words are left out.
+//! instead. Without any font, a warning says so once and words are left out. Zones and lines of `mdetrrules` are
+//! drawn, too, brighter while something happens there; a line's arrow points forward.
 //!
 //! # mdetr2json
 //!
@@ -138,15 +164,18 @@
 
 pub mod meta;
 pub mod regions;
+pub mod rules;
 pub mod time;
 
 mod allocation;
 mod bundle;
 mod element;
+mod events;
 mod frame;
 mod mdetr;
 mod mdetr2json;
 mod mdetroverlay;
+mod mdetrrules;
 mod mdetrtrack;
 mod tabletopsrc;
 
@@ -156,8 +185,10 @@ use gst::glib;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     meta::register();
+    events::register();
     mdetr::register(plugin)?;
     mdetrtrack::register(plugin)?;
+    mdetrrules::register(plugin)?;
     mdetroverlay::register(plugin)?;
     mdetr2json::register(plugin)?;
     tabletopsrc::register(plugin)

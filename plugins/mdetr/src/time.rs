@@ -8,7 +8,7 @@ use gst::prelude::*;
 const NTP_TO_UNIX: Duration = Duration::from_secs(2_208_988_800);
 
 /// The time a reference timestamp on the buffer gives: `timestamp/x-unix` or `timestamp/x-ntp`.
-pub fn referenced(buffer: &gst::BufferRef) -> Option<SystemTime> {
+pub(crate) fn referenced(buffer: &gst::BufferRef) -> Option<SystemTime> {
     buffer
         .iter_meta::<gst::ReferenceTimestampMeta>()
         .find_map(|meta| {
@@ -25,7 +25,7 @@ pub fn referenced(buffer: &gst::BufferRef) -> Option<SystemTime> {
 
 /// The time at which a live frame was captured: now, less the time passed on the element's clock since
 /// the frame's running time.
-pub fn captured(
+pub(crate) fn captured(
     element: &impl IsA<gst::Element>,
     running_time: gst::ClockTime,
 ) -> Option<SystemTime> {
@@ -47,6 +47,12 @@ pub fn utc(
     referenced(buffer)
         .or_else(|| captured(element, running_time))
         .unwrap_or_else(SystemTime::now)
+}
+
+/// Whether what comes through a sink pad is captured while it plays.
+pub(crate) fn is_live(sinkpad: &gst::Pad) -> bool {
+    let mut query = gst::query::Latency::new();
+    sinkpad.peer_query(&mut query) && query.result().0
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ const LIGHT: f64 = 0.52;
 
 impl Colour {
     pub(crate) const WHITE: Colour = Colour::from_hex(0xff_ff_ff);
+    /// Of zones and lines where something happens.
+    pub(crate) const BRIGHT: Colour = Colour::from_hex(0xff_e0_4d);
     pub(crate) const BLACK: Colour = Colour::from_hex(0x00_00_00);
 
     const fn from_hex(hex: u32) -> Colour {

@@ -2,6 +2,8 @@
 
 use mdetr_grounding::{Detection, Grounding, QueryResult, Rle};
 
+use crate::shapes::{LineMark, ZoneMark};
+
 /// One box with its words.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mark {
@@ -44,6 +46,8 @@ pub struct Drawing {
     pub(crate) keys: Vec<String>,
     pub(crate) marks: Vec<Mark>,
     pub(crate) legend: Vec<LegendLine>,
+    pub(crate) zones: Vec<ZoneMark>,
+    pub(crate) lines: Vec<LineMark>,
 }
 
 impl Drawing {
@@ -70,6 +74,18 @@ impl Drawing {
         self
     }
 
+    /// Adds a zone.
+    pub fn with_zone(mut self, zone: ZoneMark) -> Drawing {
+        self.zones.push(zone);
+        self
+    }
+
+    /// Adds a line across which things go.
+    pub fn with_line(mut self, line: LineMark) -> Drawing {
+        self.lines.push(line);
+        self
+    }
+
     /// The same with keys of its own, other than those of any other `group`: queries of several detectors may
     /// have the same ids.
     pub fn in_group(mut self, group: &str) -> Drawing {
@@ -83,7 +99,10 @@ impl Drawing {
 
     /// Whether there is nothing to draw.
     pub fn is_empty(&self) -> bool {
-        self.marks.is_empty() && self.legend.is_empty()
+        self.marks.is_empty()
+            && self.legend.is_empty()
+            && self.zones.is_empty()
+            && self.lines.is_empty()
     }
 
     /// Adds everything of `other`, scaled to this drawing's frame.
@@ -100,6 +119,8 @@ impl Drawing {
             ..mark
         }));
         self.legend.extend(other.legend);
+        self.zones.extend(other.zones);
+        self.lines.extend(other.lines);
     }
 
     fn add_key(&mut self, key: &str) {

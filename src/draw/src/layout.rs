@@ -3,6 +3,7 @@
 use crate::colour::{self, Colour};
 use crate::rect::Rect;
 use crate::shade::Shade;
+use crate::shapes::Shape;
 use crate::style::Style;
 use crate::{Drawing, LegendLine, Mark};
 
@@ -67,9 +68,10 @@ impl Label {
     }
 }
 
-/// Everything of a picture, the most important first: masks, above them outlines, above them labels.
+/// Everything of a picture, the most important first: zones and lines, above them masks, outlines and labels.
 #[derive(Debug, Default)]
 pub(crate) struct Layout {
+    pub shapes: Vec<Shape>,
     pub shades: Vec<Shade>,
     pub outlines: Vec<Outline>,
     pub labels: Vec<Label>,
@@ -90,6 +92,21 @@ pub(crate) fn lay_out(drawing: &Drawing, width: f64, height: f64, style: &Style)
         .iter()
         .filter_map(|mark| Some((mark, place_box(mark, scale, width, height)?)))
         .collect();
+    let zones = drawing
+        .zones
+        .iter()
+        .map(|mark| (&mark.label, Shape::zone(mark, width, height, line_width)));
+    let lines = drawing
+        .lines
+        .iter()
+        .map(|mark| (&mark.label, Shape::line(mark, width, height, line_width)));
+    let shapes = zones.chain(lines);
+    let shapes: Vec<(&String, Shape)> = shapes
+        .filter_map(|(label, shape)| Some((label, shape?)))
+        .collect();
+    layout
+        .shapes
+        .extend(shapes.iter().map(|(_, shape)| shape.clone()));
     for (mark, rect) in &boxes {
         layout.outlines.push(Outline {
             rect: *rect,
@@ -117,6 +134,15 @@ pub(crate) fn lay_out(drawing: &Drawing, width: f64, height: f64, style: &Style)
         if !text.is_empty() {
             writer.label(&text, *rect, colour_of(&mark.key), &mut layout.labels);
         }
+    }
+    for (label, shape) in shapes.iter().filter(|(label, _)| !label.is_empty()) {
+        let short: String = label.chars().take(MAX_LABEL_CHARS).collect();
+        writer.label(
+            &short,
+            shape.label_target(),
+            shape.colour(),
+            &mut layout.labels,
+        );
     }
     layout
 }

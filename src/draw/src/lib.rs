@@ -1,5 +1,5 @@
 //! Draws what was found in a frame: boxes, masks, phrases, scores, identities, answers, absent
-//! queries.
+//! queries; and zones and lines.
 //!
 //! [`draw`] paints a [`Grounding`] on any cairo context and [`annotate_rgb`] on packed RGB pixels.
 //! [`Drawing`] is the same for marks of any origin; [`Drawing::patches`] paints only the parts of a
@@ -32,6 +32,7 @@ mod patch;
 mod rect;
 mod render;
 mod shade;
+mod shapes;
 mod style;
 
 pub use colour::Colour;
@@ -39,6 +40,7 @@ pub use drawing::{Drawing, LegendLine, Mark};
 pub use error::{Error, MAX_SIZE};
 pub use fonts::{NO_FONTS, has_fonts};
 pub use patch::Patch;
+pub use shapes::{LineMark, ZoneMark};
 pub use style::Style;
 
 use mdetr_grounding::Grounding;

@@ -50,6 +50,9 @@ impl Drawing {
         }
         let layout = lay_out(self, f64::from(width), f64::from(height), style);
         let mut cells = Cells::new(width, height);
+        for shape in &layout.shapes {
+            cells.touch(&shape.extent());
+        }
         for shade in &layout.shades {
             cells.touch(&shade.rect);
         }

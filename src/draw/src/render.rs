@@ -39,6 +39,10 @@ pub(crate) fn paint(
     let shows = |extent: Rect| visible.is_none_or(|visible| visible.overlaps(&extent));
     cr.save()?;
     cr.set_antialias(cairo::Antialias::Default);
+    let shapes = layout.shapes.iter().rev();
+    for shape in shapes.filter(|shape| shows(shape.extent())) {
+        shape.paint(cr)?;
+    }
     let shades = layout.shades.iter().rev();
     for shade in shades.filter(|shade| shows(shade.rect)) {
         paint_shade(cr, shade)?;

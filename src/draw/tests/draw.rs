@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mdetr_draw::{Drawing, Error, LegendLine, MAX_SIZE, Mark, Style};
+use mdetr_draw::{Drawing, Error, LegendLine, LineMark, MAX_SIZE, Mark, Style, ZoneMark};
 use mdetr_grounding::{Answer, BBox, Detection, Grounding, Phrase, Query, QueryResult, Span};
 
 fn mark(x: f64, y: f64, width: f64, height: f64, label: &str) -> Mark {
@@ -194,6 +194,75 @@ fn patches_show_what_drawing_the_whole_frame_shows() {
         .count();
     assert_eq!(differing, 0, "bytes differ between patches and the whole");
     assert!(area < width * height, "patches cover the whole frame");
+}
+
+/// A zone in the left half, and a line through the middle that runs to the right.
+fn camera(active: bool) -> Drawing {
+    let zone = ZoneMark {
+        label: String::new(),
+        points: vec![[0.1, 0.1], [0.4, 0.1], [0.4, 0.9], [0.1, 0.9]],
+        active,
+    };
+    let line = LineMark {
+        label: String::new(),
+        from: [0.5, 0.5],
+        to: [0.9, 0.5],
+        active,
+    };
+    Drawing::new(1.0, 1.0).with_zone(zone).with_line(line)
+}
+
+#[test]
+fn zones_are_filled_and_lines_point_forward() {
+    let style = Style {
+        line_width: 2.0,
+        ..Style::default()
+    };
+    let quiet = painted(&camera(false), 200, 100, &style);
+    for (x, y) in [(20, 50), (50, 10), (50, 50), (120, 50), (140, 66)] {
+        assert!(quiet(x, y), "nothing at {x},{y}");
+    }
+    for (x, y) in [(5, 50), (90, 50), (140, 34), (190, 50)] {
+        assert!(!quiet(x, y), "something at {x},{y}");
+    }
+    let fill = |active| {
+        let mut rgb = vec![0; 200 * 100 * 3];
+        camera(active)
+            .annotate_rgb(200, 100, &mut rgb, &style)
+            .unwrap();
+        rgb[(50 * 200 + 50) * 3]
+    };
+    assert!(fill(true) > fill(false), "brighter while something happens");
+}
+
+#[test]
+fn patches_have_zones_and_lines_whole() {
+    let mut drawing = camera(true);
+    drawing = drawing.with_zone(ZoneMark {
+        label: "yard".into(),
+        points: vec![[0.6, 0.95], [0.75, 0.6], [0.7, 0.99], [f64::NAN, 2.0]],
+        active: false,
+    });
+    drawing = drawing.with_zone(ZoneMark {
+        label: "yard".into(),
+        points: vec![[0.6, 0.95], [0.61, 0.6], [0.62, 0.95], [1.0, 7.0]],
+        active: false,
+    });
+    let (width, height, style) = (200, 100, Style::default());
+    let mut whole = vec![0; 200 * 100 * 3];
+    drawing
+        .annotate_rgb(width, height, &mut whole, &style)
+        .unwrap();
+    let patches = drawing.patches(width, height, &style).unwrap();
+    let in_patch = |x: u32, y: u32| {
+        patches
+            .iter()
+            .any(|p| (p.x..p.x + p.width).contains(&x) && (p.y..p.y + p.height).contains(&y))
+    };
+    for (index, pixel) in whole.chunks_exact(3).enumerate() {
+        let (x, y) = (index as u32 % width, index as u32 / width);
+        assert!(pixel == [0, 0, 0] || in_patch(x, y), "{x},{y} is left out");
+    }
 }
 
 #[test]

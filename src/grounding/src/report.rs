@@ -17,6 +17,10 @@
 //! Where several elements answered a frame, each query says which one did: `"element":"mdetr1","revision":2,
 //! "age_ms":40.0`. Ids are unique within an element. The frame's `revision` is the sum of theirs then, and its
 //! `age_ms` that of the oldest result.
+//!
+//! A frame that rules looked at has `rules`, the state of each, and `events`, the steps of events on this frame:
+//! `"rules":[{"id":"gate","holds":true,"event":"1767608103.123-cam0-gate-1","events":1,"objects":1}],"events":[...]`.
+//! `holds` is left out where it is not known.
 
 use std::time::SystemTime;
 
@@ -78,6 +82,21 @@ pub fn to_json_line_of_parts(info: &FrameInfo, size: [u32; 2], parts: &[Part]) -
         })
     });
     line(info, size, revision, entries.collect())
+}
+
+/// Adds what rules said of the frame to its line: their states as `rules`, and the steps of events as `events`.
+pub fn add_rules(line: &mut String, rules: &impl Serialize, events: &impl Serialize) {
+    #[derive(Serialize)]
+    struct Added<'a, R, E> {
+        rules: &'a R,
+        events: &'a E,
+    }
+    let added = serde_json::to_string(&Added { rules, events });
+    let added = added.expect("strings and finite numbers always serialise");
+    let object = line.pop();
+    debug_assert_eq!(object, Some('}'), "a line is an object");
+    line.push(',');
+    line.push_str(&added[1..]);
 }
 
 fn age(milliseconds: Option<f64>) -> Option<f64> {
@@ -451,6 +470,27 @@ mod tests {
             prop_assert_eq!(value["queries"].as_array().unwrap().len(), grounding.queries.len());
             prop_assert_eq!(value["source"].as_str().unwrap(), info.source);
         }
+    }
+
+    #[test]
+    fn what_rules_say_stands_at_the_end() {
+        let validator = jsonschema::validator_for(&serde_json::from_str(SCHEMA).unwrap()).unwrap();
+        let grounding = Grounding {
+            revision: 1,
+            width: 8,
+            height: 8,
+            queries: vec![],
+        };
+        let mut line = to_json_line(&FrameInfo::default(), &grounding);
+        let rule = serde_json::json!({"id": "gate", "holds": true, "events": 0, "objects": 1});
+        add_rules(&mut line, &[&rule], &[] as &[(); 0]);
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert!(validator.is_valid(&value), "{line}");
+        assert_eq!(value["rules"][0], rule);
+        assert!(line.ends_with(r#""events":[]}"#), "{line}");
+        let mut without = value.clone();
+        without.as_object_mut().unwrap().remove("rules");
+        assert!(!validator.is_valid(&without), "no events without rules");
     }
 
     #[test]

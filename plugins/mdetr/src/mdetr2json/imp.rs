@@ -14,7 +14,7 @@ use mdetr::report::{self, Part};
 
 use crate::element::{self, TYPE_CHECKED};
 use crate::meta::{self, FrameGrounding};
-use crate::{regions, time};
+use crate::{events, regions, time};
 
 static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| element::debug_category("mdetr2json", "Detections as JSON"));
@@ -206,6 +206,12 @@ impl ToJson {
                 report::to_json_line_of_parts(&info, [width, height], &parts)
             }
         };
+        let watched = events::read(&buffer);
+        if !watched.is_empty() {
+            let states: Vec<_> = watched.iter().flat_map(|of| &of.states).collect();
+            let steps: Vec<_> = watched.iter().flat_map(|of| &of.events).collect();
+            report::add_rules(&mut line, &states, &steps);
+        }
         line.push('\n');
         gst::trace!(CAT, imp = self, "{line}");
         let mut output = gst::Buffer::from_slice(line.into_bytes());
@@ -223,8 +229,7 @@ impl ToJson {
         if let Some(live) = self.state.lock().expect("never poisoned").live {
             return live;
         }
-        let mut query = gst::query::Latency::new();
-        let live = self.sinkpad.peer_query(&mut query) && query.result().0;
+        let live = time::is_live(&self.sinkpad);
         self.state.lock().expect("never poisoned").live = Some(live);
         live
     }

@@ -16,22 +16,34 @@ use gst_video::{
     VideoOverlayCompositionMeta, VideoOverlayFormatFlags, VideoOverlayRectangle,
 };
 use mdetr::Grounding;
-use mdetr_draw::{Drawing, Mark, Patch, Style};
+use mdetr_draw::{Drawing, LineMark, Mark, Patch, Style, ZoneMark};
 
 use super::Regions;
 use super::formats::{self, blendable};
+use super::shapes;
 use crate::element::{self, TYPE_CHECKED};
-use crate::{allocation, frame, meta, regions};
+use crate::{allocation, events, frame, meta, regions};
 
 static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| element::debug_category("mdetroverlay", "Drawing of detections"));
 
 const FEATURE: &glib::GStr = gst_video::CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION;
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Settings {
     style: Style,
     regions: Regions,
+    show_rules: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            style: Style::default(),
+            regions: Regions::default(),
+            show_rules: true,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -51,6 +63,8 @@ struct State {
 /// The last drawing: results often stand for several frames.
 struct Last {
     groundings: Vec<Arc<Grounding>>,
+    zones: Vec<ZoneMark>,
+    lines: Vec<LineMark>,
     composition: VideoOverlayComposition,
 }
 
@@ -70,7 +84,11 @@ impl ObjectSubclass for Overlay {
 impl ObjectImpl for Overlay {
     fn properties() -> &'static [glib::ParamSpec] {
         static SPECS: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let Settings { style, regions } = Settings::default();
+            let Settings {
+                style,
+                regions,
+                show_rules,
+            } = Settings::default();
             let flag = |name, nick, blurb, default| {
                 glib::ParamSpecBoolean::builder(name)
                     .nick(nick)
@@ -118,6 +136,12 @@ impl ObjectImpl for Overlay {
                     "List queries with nothing found in the lower left corner",
                     style.show_absent,
                 ),
+                flag(
+                    "show-rules",
+                    "Show rules",
+                    "Draw the zones and lines of mdetrrules, brighter while something happens there",
+                    show_rules,
+                ),
                 glib::ParamSpecEnum::builder_with_default("regions", regions)
                     .nick("Regions")
                     .blurb("Whether to draw regions of interest of other elements")
@@ -142,6 +166,7 @@ impl ObjectImpl for Overlay {
                 "show-tracks" => settings.style.show_tracks = flag(),
                 "show-masks" => settings.style.show_masks = flag(),
                 "show-absent" => settings.style.show_absent = flag(),
+                "show-rules" => settings.show_rules = flag(),
                 "regions" => settings.regions = value.get().expect(TYPE_CHECKED),
                 _ => unreachable!("GObject knows only the properties above"),
             }
@@ -158,6 +183,7 @@ impl ObjectImpl for Overlay {
             "show-tracks" => settings.style.show_tracks.to_value(),
             "show-masks" => settings.style.show_masks.to_value(),
             "show-absent" => settings.style.show_absent.to_value(),
+            "show-rules" => settings.show_rules.to_value(),
             "regions" => settings.regions.to_value(),
             _ => unreachable!("GObject knows only the properties above"),
         }
@@ -361,8 +387,12 @@ impl Overlay {
         } else {
             Vec::new()
         };
+        let (zones, lines) = match settings.show_rules {
+            true => shapes::of(&events::read(buffer)),
+            false => Default::default(),
+        };
         if others.is_empty()
-            && let Some(last) = self.last_for(&groundings)
+            && let Some(last) = self.last_for(&groundings, &zones, &lines)
         {
             return Ok(Some(last));
         }
@@ -378,6 +408,8 @@ impl Overlay {
         let drawing = others.into_iter().fold(drawing, |drawing, region| {
             drawing.with_mark(region_mark(region))
         });
+        let drawing = zones.iter().cloned().fold(drawing, Drawing::with_zone);
+        let drawing = lines.iter().cloned().fold(drawing, Drawing::with_line);
         if !drawing.is_empty() {
             self.warn_no_fonts();
         }
@@ -392,6 +424,8 @@ impl Overlay {
         let composition = composition(&rectangles);
         let last = reusable.then(|| Last {
             groundings,
+            zones,
+            lines,
             composition: composition.clone(),
         });
         self.state.lock().expect("never poisoned").last = last;
@@ -414,11 +448,18 @@ impl Overlay {
         }
     }
 
-    /// The last composition if it was made of the same results.
-    fn last_for(&self, groundings: &[Arc<Grounding>]) -> Option<VideoOverlayComposition> {
+    /// The last composition if it was made of the same results, zones and lines.
+    fn last_for(
+        &self,
+        groundings: &[Arc<Grounding>],
+        zones: &[ZoneMark],
+        lines: &[LineMark],
+    ) -> Option<VideoOverlayComposition> {
         let state = self.state.lock().expect("never poisoned");
         let last = state.last.as_ref()?;
-        let same = last.groundings.len() == groundings.len()
+        let same = last.zones == zones
+            && last.lines == lines
+            && last.groundings.len() == groundings.len()
             && last
                 .groundings
                 .iter()

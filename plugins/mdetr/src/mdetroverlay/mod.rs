@@ -5,6 +5,7 @@ use gst::prelude::*;
 
 mod formats;
 mod imp;
+mod shapes;
 
 glib::wrapper! {
     /// Draws boxes, phrases and scores over video.

@@ -57,6 +57,11 @@ fn mdetrtrack_reads_well() {
 }
 
 #[test]
+fn mdetrrules_reads_well() {
+    matches("mdetrrules");
+}
+
+#[test]
 fn mdetroverlay_reads_well() {
     matches("mdetroverlay");
 }

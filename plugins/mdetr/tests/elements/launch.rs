@@ -1,6 +1,7 @@
 //! What users type after `gst-launch-1.0`, word for word as their shell passes it on.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -34,6 +35,8 @@ fn the_pipelines_of_the_documentation_run() {
     let mut count = 0;
     for line in lines {
         let dir = tempfile::tempdir().expect("a writable temporary directory");
+        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+        std::os::unix::fs::symlink(configs, dir.path().join("configs")).expect("linked");
         let mut shell = installed.command("sh");
         shell
             .args(["-c", &format!("gst-launch-1.0 -q {line}")])

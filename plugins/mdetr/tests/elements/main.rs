@@ -12,6 +12,7 @@ mod metadata;
 mod modes;
 mod overlay;
 mod queries;
+mod rules;
 mod start;
 mod streaming;
 mod streams;
