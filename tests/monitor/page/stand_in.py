@@ -201,6 +201,11 @@ class StandIn:
         self.events[event["id"]] = {**event, "has_picture": True, "has_clip": seconds is not None, "kept": False}
         return event
 
+    def have_events(self):
+        """An event that is over, and one that is open."""
+        self.event(start=now() - timedelta(minutes=20), seconds=42)
+        self.event(start=now() - timedelta(seconds=30))
+
     def set_state(self, camera, **changes):
         self.states[camera] = {**self.states[camera], "since": iso(now()), **changes}
         self.tell("camera", self.states[camera])
