@@ -157,8 +157,6 @@ struct Written {
     /// What is not, and why.
     left: Vec<Waiting>,
     error: Option<StoreError>,
-    /// Steps or clips that never will be.
-    refused: u64,
     /// Whether pictures could be written, where there were any.
     pictures: Option<Result<(), StoreError>>,
 }
@@ -269,7 +267,6 @@ impl Worker {
                 self.pictures = Some(message);
             }
         }
-        self.lost += written.refused;
         let is_done = !written.done.is_empty();
         for notice in written.done {
             self.hub.tell(notice);
@@ -489,7 +486,6 @@ async fn write(store: &Store, settings: &config::Store, mut taken: Vec<Waiting>)
         done: Vec::new(),
         left: Vec::new(),
         error: None,
-        refused: 0,
         pictures: None,
     };
     taken.retain(|waiting| {
@@ -499,7 +495,7 @@ async fn write(store: &Store, settings: &config::Store, mut taken: Vec<Waiting>)
         match Entry::new(&step.event, &waiting.receivers) {
             Ok(_) => true,
             Err(error) => {
-                refuse(store, &error, &mut written);
+                refuse(store, &error);
                 false
             }
         }
@@ -538,7 +534,7 @@ async fn write(store: &Store, settings: &config::Store, mut taken: Vec<Waiting>)
                 });
             written.done = steps.collect();
         }
-        Err(error) if error.is_final() && taken.len() == 1 => refuse(store, &error, &mut written),
+        Err(error) if error.is_final() && taken.len() == 1 => refuse(store, &error),
         Err(error) => {
             written.error = Some(error);
             written.left = taken;
@@ -548,10 +544,9 @@ async fn write(store: &Store, settings: &config::Store, mut taken: Vec<Waiting>)
 }
 
 /// Says that a step never will be written.
-fn refuse(store: &Store, error: &StoreError, written: &mut Written) {
+fn refuse(store: &Store, error: &StoreError) {
     tracing::error!(%error, "a step of an event cannot be kept: it is given up");
     add(&store.counters().steps_lost, 1);
-    written.refused += 1;
 }
 
 /// Writes pictures; where there is no room, once more behind a sweep if there may be one.
@@ -576,7 +571,6 @@ async fn write_clip(store: &Store, clip: &Clip, taken: Vec<Waiting>) -> Written 
         done: Vec::new(),
         left: Vec::new(),
         error: None,
-        refused: 0,
         pictures: None,
     };
     match store.keep_clip(clip).await {
