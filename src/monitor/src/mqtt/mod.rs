@@ -52,7 +52,7 @@ const STATS: Duration = Duration::from_secs(60);
 /// How often waiting events are counted.
 const COUNT: Duration = Duration::from_secs(2);
 /// Devices of Home Assistant, kept by the broker, that wait to be looked at.
-const FOUND: usize = 64;
+const FOUND: usize = 256;
 
 /// Tells the broker of the configuration in force, if there is one, until `stop` says so.
 pub async fn run<C: Commands>(
