@@ -30,7 +30,7 @@ CREATE INDEX events_by_camera ON events (camera, start_us, id);
 CREATE INDEX events_by_rule ON events (rule, start_us, id);
 CREATE INDEX events_by_end ON events (severity, end_us);
 CREATE INDEX events_by_day ON events (day);
-CREATE INDEX events_open ON events (start_us) WHERE end_us IS NULL;
+CREATE INDEX events_open ON events (start_us, id) WHERE end_us IS NULL;
 
 -- Lower-case words of an event's query and phrases.
 CREATE TABLE words (

@@ -15,6 +15,8 @@ use super::words::words;
 /// Events in a list, if nothing else is said, and at most.
 const USUAL_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 1000;
+/// Events that have a rare word, at most.
+const RARE: i64 = 2000;
 /// Most words that are looked for at once.
 const MAX_WORDS: usize = 32;
 
@@ -58,7 +60,7 @@ impl Store {
             Some(false) => drop(query.push(" AND end_us IS NOT NULL")),
             None => {}
         }
-        self.push_words(&mut query, filter)?;
+        self.push_words(&mut query, filter).await?;
         if let Some(after) = &filter.after {
             let start = self.start_of(after).await?;
             query.push(" AND (start_us < ").push_bind(start);
@@ -71,7 +73,7 @@ impl Store {
         rows.iter().map(stored).collect()
     }
 
-    fn push_words(
+    async fn push_words(
         &self,
         query: &mut QueryBuilder<Sqlite>,
         filter: &EventFilter,
@@ -85,11 +87,36 @@ impl Store {
                 found: text.chars().take(100).collect(),
             });
         }
-        for word in words {
-            query.push(" AND EXISTS (SELECT 1 FROM words WHERE words.event = events.number AND words.word = ");
-            query.push_bind(word).push(")");
+        // Events with a rare word are fetched, those with a common one are come across.
+        let mut rarest = (RARE + 1, None);
+        for word in &words {
+            let count = self.count(word).await?;
+            if count < rarest.0 {
+                rarest = (count, Some(word));
+            }
+        }
+        for word in &words {
+            match rarest.1 == Some(word) {
+                true => query.push(" AND number IN (SELECT event FROM words WHERE word = "),
+                false => query.push(
+                    " AND EXISTS (SELECT 1 FROM words WHERE words.event = events.number AND words.word = ",
+                ),
+            };
+            query.push_bind(word.clone()).push(")");
         }
         Ok(())
+    }
+
+    /// How many events have a word, up to one more than are few.
+    async fn count(&self, word: &str) -> Result<i64, StoreError> {
+        let count = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM words WHERE word = ? LIMIT ?) AS found",
+        )
+        .bind(word)
+        .bind(RARE + 1)
+        .fetch_one(self.inner.database.read())
+        .await?;
+        Ok(count)
     }
 
     async fn start_of(&self, id: &str) -> Result<i64, StoreError> {

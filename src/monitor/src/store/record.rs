@@ -1,5 +1,6 @@
 //! What is written of events.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::PathBuf;
 
@@ -270,17 +271,7 @@ async fn insert(connection: &mut SqliteConnection, entry: &Entry<'_>) -> Result<
     .bind(bytes(entry.pictures.drawn))
     .fetch_one(&mut *connection)
     .await?;
-    sqlx::query("DELETE FROM words WHERE event = ?")
-        .bind(number)
-        .execute(&mut *connection)
-        .await?;
-    for word in words_of(event) {
-        sqlx::query("INSERT INTO words (word, event) VALUES (?, ?)")
-            .bind(word)
-            .bind(number)
-            .execute(&mut *connection)
-            .await?;
-    }
+    keep_words(connection, number, &words_of(event)).await?;
     for receiver in entry.receivers {
         sqlx::query(
             "INSERT INTO letters (receiver, sequence) VALUES (?, ?) ON CONFLICT DO NOTHING",
@@ -289,6 +280,33 @@ async fn insert(connection: &mut SqliteConnection, entry: &Entry<'_>) -> Result<
         .bind(sequence)
         .execute(&mut *connection)
         .await?;
+    }
+    Ok(())
+}
+
+async fn keep_words(
+    connection: &mut SqliteConnection,
+    number: i64,
+    words: &BTreeSet<String>,
+) -> Result<(), StoreError> {
+    let known: Vec<String> = sqlx::query_scalar("SELECT word FROM words WHERE event = ?")
+        .bind(number)
+        .fetch_all(&mut *connection)
+        .await?;
+    // Most steps of an event have the words of the one before.
+    if known.len() == words.len() && known.iter().all(|word| words.contains(word)) {
+        return Ok(());
+    }
+    sqlx::query("DELETE FROM words WHERE event = ?")
+        .bind(number)
+        .execute(&mut *connection)
+        .await?;
+    for word in words {
+        sqlx::query("INSERT INTO words (word, event) VALUES (?, ?)")
+            .bind(word)
+            .bind(number)
+            .execute(&mut *connection)
+            .await?;
     }
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! Room on the disk.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use super::base::Store;
 use super::error::StoreError;
+use super::media::write_synced;
 
 /// A file that is there to be removed: without some room SQLite cannot even open a database.
 const SPARE: &str = "spare";
@@ -56,12 +57,9 @@ pub(super) fn keep_spare(data: &Path) {
     if known || free_bytes(data).is_ok_and(|free| free < 8 * SPARE_BYTES as u64) {
         return;
     }
-    let written = File::create(&path).and_then(|mut file| {
-        // Not zeros: some disks keep those without taking room.
-        let block: Vec<u8> = (0..SPARE_BYTES).map(|i| (i * 31 % 251) as u8).collect();
-        file.write_all(&block)?;
-        file.sync_all()
-    });
+    // Not zeros: some disks keep those without taking room.
+    let block: Vec<u8> = (0..SPARE_BYTES).map(|i| (i * 31 % 251) as u8).collect();
+    let written = write_synced(&path, &block);
     if let Err(error) = written {
         tracing::debug!(%error, "no spare file");
         let _ = fs::remove_file(&path);

@@ -17,7 +17,7 @@ use super::error::StoreError;
 use super::media::Pictures;
 use super::queue::{Limits, Queue, Waiting};
 use super::record::Entry;
-use super::room::Usage;
+use super::room::{Usage, free_bytes};
 use crate::config;
 use crate::hub::{Clip, Current, Delivery, Hub, Notice, Step, StoreStatus};
 
@@ -157,8 +157,6 @@ struct Written {
     /// What is not, and why.
     left: Vec<Waiting>,
     error: Option<StoreError>,
-    /// Steps or clips that never will be.
-    refused: u64,
     /// Whether pictures could be written, where there were any.
     pictures: Option<Result<(), StoreError>>,
 }
@@ -269,7 +267,6 @@ impl Worker {
                 self.pictures = Some(message);
             }
         }
-        self.lost += written.refused;
         let is_done = !written.done.is_empty();
         for notice in written.done {
             self.hub.tell(notice);
@@ -369,13 +366,14 @@ impl Worker {
             Some(_) => with_room(settings),
             None => settings,
         };
+        let before = self.usage;
         self.looking = Some(tokio::spawn(async move {
             let swept = match sweeps {
                 true => Some(store.sweep(&settings, Timestamp::now()).await.map(drop)),
                 false => None,
             };
             Look {
-                usage: store.usage().await,
+                usage: usage(&store, before, sweeps).await,
                 swept,
                 free_bytes: settings.free_bytes,
             }
@@ -452,6 +450,19 @@ impl Worker {
     }
 }
 
+/// What the store takes is added up only when it was swept: that reads every event.
+async fn usage(store: &Store, before: Usage, sweeps: bool) -> Result<Usage, StoreError> {
+    if sweeps {
+        return store.usage().await;
+    }
+    let data = &store.inner.data;
+    let free_bytes = free_bytes(data).map_err(StoreError::file(data))?;
+    Ok(Usage {
+        free_bytes,
+        ..before
+    })
+}
+
 /// Settings that leave some room even where none is asked for.
 fn with_room(settings: config::Store) -> config::Store {
     config::Store {
@@ -475,7 +486,6 @@ async fn write(store: &Store, settings: &config::Store, mut taken: Vec<Waiting>)
         done: Vec::new(),
         left: Vec::new(),
         error: None,
-        refused: 0,
         pictures: None,
     };
     taken.retain(|waiting| {
@@ -485,7 +495,7 @@ async fn write(store: &Store, settings: &config::Store, mut taken: Vec<Waiting>)
         match Entry::new(&step.event, &waiting.receivers) {
             Ok(_) => true,
             Err(error) => {
-                refuse(store, &error, &mut written);
+                refuse(store, &error);
                 false
             }
         }
@@ -524,7 +534,7 @@ async fn write(store: &Store, settings: &config::Store, mut taken: Vec<Waiting>)
                 });
             written.done = steps.collect();
         }
-        Err(error) if error.is_final() && taken.len() == 1 => refuse(store, &error, &mut written),
+        Err(error) if error.is_final() && taken.len() == 1 => refuse(store, &error),
         Err(error) => {
             written.error = Some(error);
             written.left = taken;
@@ -534,10 +544,9 @@ async fn write(store: &Store, settings: &config::Store, mut taken: Vec<Waiting>)
 }
 
 /// Says that a step never will be written.
-fn refuse(store: &Store, error: &StoreError, written: &mut Written) {
+fn refuse(store: &Store, error: &StoreError) {
     tracing::error!(%error, "a step of an event cannot be kept: it is given up");
     add(&store.counters().steps_lost, 1);
-    written.refused += 1;
 }
 
 /// Writes pictures; where there is no room, once more behind a sweep if there may be one.
@@ -562,7 +571,6 @@ async fn write_clip(store: &Store, clip: &Clip, taken: Vec<Waiting>) -> Written 
         done: Vec::new(),
         left: Vec::new(),
         error: None,
-        refused: 0,
         pictures: None,
     };
     match store.keep_clip(clip).await {

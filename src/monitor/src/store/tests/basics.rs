@@ -2,6 +2,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use mdetr_rules::event::EndReason;
+use sqlx::Row;
 
 use super::*;
 use crate::hub::Clip;
@@ -353,4 +354,30 @@ async fn a_question_that_cannot_be_is_refused() {
         let error = store.events(&filter).await.unwrap_err();
         assert!(error.is_refusal(), "{error}");
     }
+}
+
+#[tokio::test]
+async fn what_is_written_is_on_the_disk() {
+    let (_directory, store) = fresh().await;
+    // The second connection is made where a transaction was not finished.
+    for _ in 0..2 {
+        let mut transaction = store.inner.database.begin().await.unwrap();
+        for (pragma, expected) in [
+            ("PRAGMA journal_mode", "wal"),
+            ("PRAGMA synchronous", "2"),
+            ("PRAGMA foreign_keys", "1"),
+            ("PRAGMA busy_timeout", "5000"),
+            ("PRAGMA auto_vacuum", "2"),
+        ] {
+            let row = sqlx::query(pragma).fetch_one(transaction.connection());
+            let row = row.await.unwrap();
+            let number = row.try_get::<i64, _>(0).map(|number| number.to_string());
+            let found = number.unwrap_or_else(|_| row.get(0));
+            assert_eq!(found, expected, "{pragma}");
+        }
+    }
+    let error = sqlx::query("DELETE FROM events")
+        .execute(store.inner.database.read())
+        .await;
+    assert!(error.is_err(), "readers do not write");
 }

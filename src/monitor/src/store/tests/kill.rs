@@ -1,8 +1,9 @@
 //! The program may end at any moment.
 
 use std::env;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
 use std::time::Duration;
 
 use rand::Rng;
@@ -75,15 +76,14 @@ pub fn child(test: &str) -> Command {
     command
 }
 
-/// What a child that was killed had told; its last line may be half of one.
-fn told(mut child: Child) -> (Vec<Event>, Vec<String>) {
+/// Kills a child: after a while, or a while after it told something. What it told; its last line may be half of one.
+fn kill(mut child: Child, wait: Duration, first: bool) -> (Vec<Event>, Vec<String>) {
+    let mut output = BufReader::new(child.stdout.take().unwrap());
     let mut text = String::new();
-    child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut text)
-        .unwrap();
+    while first && !text.contains("told: ") && output.read_line(&mut text).unwrap() > 0 {}
+    sleep(wait);
+    child.kill().unwrap();
+    output.read_to_string(&mut text).unwrap();
     child.wait().unwrap();
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
     let events = whole.lines().filter_map(|line| line.split_once("told: "));
@@ -102,15 +102,13 @@ async fn no_event_that_was_told_is_lost_when_the_program_is_killed() {
     let data = directory.path().join("data");
     let (mut events, mut interrupted, mut clips) = (0, 0, 0);
     for run in 0..KILLS {
-        let mut child = child("kill::child_that_records")
+        let child = child("kill::child_that_records")
             .env(DATA, &data)
             .env(RUN, run.to_string())
             .spawn()
             .unwrap();
-        let wait = rand::rng().random_range(20..400);
-        tokio::time::sleep(Duration::from_millis(wait)).await;
-        child.kill().unwrap();
-        let (told, told_clips) = told(child);
+        let wait = rand::rng().random_range(0..300);
+        let (told, told_clips) = kill(child, Duration::from_millis(wait), run % 2 == 0);
 
         let store = open(&data).await;
         let sound: String = sqlx::query_scalar("PRAGMA integrity_check")
@@ -160,8 +158,6 @@ async fn no_event_that_was_told_is_lost_when_the_program_is_killed() {
         interrupted += open.len();
         store.close().await;
     }
-    assert!(
-        events > 500 && interrupted > 50 && clips > 50,
-        "{events} {interrupted} {clips}"
-    );
+    println!("{events} events, {interrupted} interrupted, {clips} clips");
+    assert!(events >= KILLS / 2 && interrupted > 0 && clips > 0);
 }

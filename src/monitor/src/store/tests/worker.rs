@@ -446,6 +446,91 @@ async fn the_end_of_whoever_could_stop_it_stops_it() {
     assert_eq!(count(&store, "steps").await, 1);
 }
 
+/// Writing, retention, removal and receivers at once: none stops another, and files and rows agree.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn others_may_use_it_meanwhile() {
+    const EVENTS: usize = 150;
+    let (directory, store) = fresh().await;
+    let settings = config::Store {
+        bytes: 20_000,
+        ..endless()
+    };
+    let pace = Pace {
+        sweep: Duration::from_millis(20),
+        look: Duration::from_millis(10),
+        ..quick()
+    };
+    let mut bench = Bench::new(&store, &settings, pace);
+    let hub = bench.hub.clone();
+    let deliver = |step| hub.deliver(Delivery::Step(Box::new(step)));
+    // Each is the only one of its day: directories come and go.
+    let of = |i: usize| begun(&format!("e{i}"), hour(24 * (i as i64 % 5)));
+    for i in 0..EVENTS {
+        let event = of(i);
+        deliver(pictured(&event, 500));
+        deliver(pictured(&updated(&event, 1), 700));
+        deliver(step(&ended(&event, 2)));
+    }
+    let (other, stopped) = (
+        store.clone(),
+        Arc::new(std::sync::atomic::AtomicBool::new(false)),
+    );
+    let stop = stopped.clone();
+    let uses = tokio::spawn(async move {
+        let mut delivered = 0;
+        for i in 0.. {
+            let id = format!("e{}", i % EVENTS);
+            match i % 7 {
+                0 => drop(other.remove(&id).await.unwrap()),
+                1 => drop(other.set_kept(&id, i % 2 == 0).await.unwrap()),
+                _ => {}
+            }
+            for letter in other.letters("mqtt", 3).await.unwrap() {
+                other.delivered("mqtt", letter.sequence).await.unwrap();
+                delivered += 1;
+            }
+            if stop.load(Ordering::Relaxed) && other.waiting("mqtt").await.unwrap() == 0 {
+                return delivered;
+            }
+        }
+        unreachable!("it goes on until it is stopped")
+    });
+    for i in 0..EVENTS {
+        for kind in [EventKind::New, EventKind::Update, EventKind::End] {
+            let event = bench.event().await;
+            assert_eq!((event.id.as_str(), event.kind), (of(i).id.as_str(), kind));
+        }
+    }
+    stopped.store(true, Ordering::Relaxed);
+    let delivered = timeout(Duration::from_secs(60), uses).await.expect("ends");
+    assert_eq!(delivered.unwrap(), EVENTS * 3);
+    bench.end().await;
+    assert_eq!(store.counters().failures.load(Ordering::Relaxed), 0);
+    for i in 0..EVENTS {
+        store.set_kept(&of(i).id, false).await.unwrap();
+    }
+    store.sweep(&settings, hour(0)).await.unwrap();
+    assert!(store.usage().await.unwrap().bytes <= 20_000);
+    let filter = crate::store::EventFilter {
+        limit: Some(1000),
+        ..Default::default()
+    };
+    let mut pictures = 0;
+    for event in store.events(&filter).await.unwrap() {
+        if let Some(path) = store.picture(&event.event.id, false).await.unwrap() {
+            assert!(path.exists(), "{path:?}");
+            pictures += 1;
+        }
+    }
+    let mut files = 0;
+    for day in fs::read_dir(directory.path().join("data/media")).unwrap() {
+        files += fs::read_dir(day.unwrap().path().join("gate"))
+            .unwrap()
+            .count();
+    }
+    assert_eq!(files, 2 * pictures);
+}
+
 fn waiting(step: Step) -> Waiting {
     Waiting {
         delivery: Delivery::Step(Box::new(step)),
