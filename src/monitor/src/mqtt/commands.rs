@@ -125,6 +125,11 @@ impl Desk {
 
     /// Takes a command; one too many is refused.
     pub fn take(&self, topic: String, payload: Vec<u8>) {
+        if payload.len() > MAX_BYTES {
+            let found = payload.len();
+            let error = format!("expected at most {MAX_BYTES} bytes, found {found}");
+            return refuse(&self.topics, &self.board, &topic, &error);
+        }
         if let Err(error) = self.queue.try_send(Command { topic, payload }) {
             let (mpsc::error::TrySendError::Full(command)
             | mpsc::error::TrySendError::Closed(command)) = error;
@@ -149,12 +154,7 @@ async fn carry_out(
     let target = topics
         .target(&command.topic)
         .ok_or("no such command: expected CAMERA/enabled/set, CAMERA/QUERY/text/set or CAMERA/rule/RULE/enabled/set")?;
-    let payload = &command.payload;
-    if payload.len() > MAX_BYTES {
-        let found = payload.len();
-        return Err(format!("expected at most {MAX_BYTES} bytes, found {found}"));
-    }
-    let text = std::str::from_utf8(payload)
+    let text = std::str::from_utf8(&command.payload)
         .map_err(|_| "expected UTF-8, found other bytes".to_owned())?
         .trim();
     match target {

@@ -73,6 +73,19 @@ impl Discovery {
         format!("{}/device/+/config", self.prefix)
     }
 
+    /// Whether a topic is that of a device, ours or another's.
+    pub fn is_device(&self, topic: &str) -> bool {
+        let path = topic.strip_prefix(&self.prefix);
+        path.is_some_and(|path| path.starts_with("/device/") && path.ends_with("/config"))
+    }
+
+    /// Name of the camera of a device, if the device is ours.
+    pub fn camera_of<'t>(&self, topic: &'t str) -> Option<&'t str> {
+        let device = topic.strip_prefix(&self.prefix)?.strip_prefix("/device/")?;
+        let name = device.strip_prefix(&self.node)?.strip_prefix('_')?;
+        name.strip_suffix("/config")
+    }
+
     fn device_id(&self, camera: &str) -> String {
         format!("{}_{camera}", self.node)
     }
@@ -103,11 +116,7 @@ impl Discovery {
         document: &Document,
         topics: &Topics,
     ) -> Option<(String, Option<Value>)> {
-        let device = topic
-            .strip_prefix(&self.prefix)?
-            .strip_prefix("/device/")?
-            .strip_suffix("/config")?;
-        let name = device.strip_prefix(&self.node)?.strip_prefix('_')?;
+        let name = self.camera_of(topic)?;
         let kept: Value = serde_json::from_slice(payload).ok()?;
         if kept["o"]["name"] != NAME {
             return None;

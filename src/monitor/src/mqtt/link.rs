@@ -14,8 +14,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Largest message in bytes, either way: pictures go through.
+/// Largest message to the broker in bytes: pictures go through.
 pub const MAX_PACKET: u32 = 16 << 20;
+/// Largest message from the broker in bytes: commands and descriptions of devices are small.
+const MAX_INCOMING: u32 = 1 << 20;
 /// How often the broker must be heard of.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How long connecting may take.
@@ -256,7 +258,7 @@ fn settings(options: &Options) -> MqttOptions {
         .set_connection_timeout(CONNECT_SECONDS)
         // What is not acknowledged comes from the store again.
         .set_clean_start(true)
-        .set_max_packet_size(Some(MAX_PACKET))
+        .set_max_packet_size(Some(MAX_INCOMING))
         .set_outgoing_inflight_upper_limit(UNACKNOWLEDGED)
         .set_last_will(LastWill::new(
             &options.will,

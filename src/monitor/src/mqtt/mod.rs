@@ -52,7 +52,7 @@ const STATS: Duration = Duration::from_secs(60);
 /// How often waiting events are counted.
 const COUNT: Duration = Duration::from_secs(2);
 /// Devices of Home Assistant, kept by the broker, that wait to be looked at.
-const FOUND: usize = 64;
+const FOUND: usize = 256;
 
 /// Tells the broker of the configuration in force, if there is one, until `stop` says so.
 pub async fn run<C: Commands>(
@@ -130,23 +130,36 @@ impl<'a> Teller<'a> {
 
     async fn run<L: Link>(&self, stop: watch::Receiver<bool>) -> Ended {
         let (found, devices) = mpsc::channel(FOUND);
-        let mut stopping = stop.clone();
-        let connections = self.connections::<L>(found, stop);
-        let followed = self.follow(devices);
-        let filed = self.outbox.file();
-        let changed = self.changed();
-        let stopped = async {
-            // The sender is gone only when the program is.
-            let _ = stopping.wait_for(|stop| *stop).await;
-            // A clean end takes a moment; a broker that does not answer gets no more.
-            sleep(session::GOODBYE * 2).await;
+        let (end, ending) = watch::channel(false);
+        let ended = async {
+            let ended = self.ended(stop).await;
+            end.send_replace(true);
+            ended
+        };
+        let mut goodbye = ending.clone();
+        let connections = async {
+            tokio::select! {
+                () = self.connections::<L>(found, ending) => {}
+                // A broker that does not answer gets no more time.
+                () = async {
+                    // The sender is there until this ends.
+                    let _ = goodbye.wait_for(|end| *end).await;
+                    sleep(session::GOODBYE * 2).await;
+                } => {}
+            }
         };
         tokio::select! {
-            () = connections => Ended::Stopped,
-            () = stopped => Ended::Stopped,
-            () = changed => Ended::Changed,
-            () = followed => Ended::Stopped,
-            never = filed => match never {},
+            (ended, ()) = async { tokio::join!(ended, connections) } => ended,
+            () = self.follow(devices) => Ended::Stopped,
+            never = self.outbox.file() => match never {},
+        }
+    }
+
+    /// Waits until the program stops or the configuration has another broker.
+    async fn ended(&self, mut stop: watch::Receiver<bool>) -> Ended {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => Ended::Stopped,
+            () = self.changed() => Ended::Changed,
         }
     }
 
@@ -158,7 +171,7 @@ impl<'a> Teller<'a> {
         let _ = config.wait_for(|current| !same(current)).await;
     }
 
-    /// Connects again and again, until the program stops.
+    /// Connects again and again, until `stop` says so.
     async fn connections<L: Link>(
         &self,
         found: mpsc::Sender<(String, Vec<u8>)>,

@@ -262,9 +262,10 @@ impl<L: Link> Session<'_, L> {
                 }
                 return;
             }
-            if topic.ends_with("/config") {
-                // Others' devices come here as well; one too many is looked at at the next connection.
-                if retained {
+            if discovery.is_device(&topic) {
+                // Others' devices come here as well.
+                if retained && discovery.camera_of(&topic).is_some() {
+                    // One too many is looked at at the next connection.
                     let _ = self.found.try_send((topic, payload));
                 }
                 return;

@@ -345,3 +345,20 @@ async fn a_broker_that_does_not_answer_is_noticed() {
     until("the event came", async || !listener.steps().is_empty()).await;
     telling.connected().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mosquitto"]
+async fn a_broker_that_is_full_is_tried_again() {
+    let broker = Mosquitto::start_with("allow_anonymous true\nmax_connections 1\n");
+    let listener = Listener::connect(&broker).await;
+    let telling = Telling::start(&settings(&broker, "")).await;
+    let message = telling.refused().await;
+    assert!(message.contains("127.0.0.1"), "{message}");
+    telling.program.record(&begun("1", time()), None).await;
+    drop(listener);
+    telling.connected().await;
+    until("the event is sent", async || {
+        telling.program.store.waiting("mqtt").await.unwrap() == 0
+    })
+    .await;
+}

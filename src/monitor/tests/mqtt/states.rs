@@ -62,11 +62,17 @@ async fn states_are_retained_and_change() {
     listener.wait("mdetr/gate/helmet/count", "2").await;
     let states = listener.on("mdetr/gate/helmet/state");
     assert_eq!(states.len(), 2, "{states:?}");
-    let attributes = listener
-        .on("mdetr/gate/helmet/attributes")
-        .pop()
-        .unwrap()
-        .json();
+    let attributes = || {
+        let newest = listener.on("mdetr/gate/helmet/attributes").pop();
+        newest.map_or(serde_json::Value::Null, |message| message.json())
+    };
+    until("both are in the attributes", async || {
+        attributes()["objects"]
+            .as_array()
+            .is_some_and(|objects| objects.len() == 2)
+    })
+    .await;
+    let attributes = attributes();
     assert_eq!(
         attributes["objects"][0]["box"],
         serde_json::json!([0.25, 0.1, 0.1, 0.5])
@@ -263,9 +269,9 @@ async fn what_is_gone_is_gone_at_the_broker_and_in_home_assistant() {
     listener
         .wait("site/two/gate2/cones/text", "how many cones are there?")
         .await;
-    listener.wait("mdetr/available", "offline").await;
+    listener.wait("mdetr/available", "stopped").await;
     telling.program.change(|document| document.mqtt = None);
-    listener.wait("site/two/available", "offline").await;
+    listener.wait("site/two/available", "stopped").await;
     until("there is no broker", async || {
         telling.program.hub.broker().is_none()
     })
