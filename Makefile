@@ -83,6 +83,9 @@ ifdef FULL
 	MDETR_OFFICIAL=$(CURDIR)/out/official cargo test -p mdetr --test official full_size -- --ignored --nocapture
 endif
 
+test-monitor: setup
+	tools/test-monitor
+
 test-tensorrt: setup python
 	FULL="$(FULL)" tools/test-tensorrt $(VENV)
 
