@@ -223,7 +223,7 @@ impl Metrics {
         self.reconnects.get_or_create(&of(camera)).inc();
     }
 
-    /// A step of an event is in the store. Beginnings are counted.
+    /// A step of an event. Beginnings are counted.
     pub fn event(&self, event: &Event) {
         use mdetr_rules::document::Severity;
         if event.kind == EventKind::New {
@@ -443,6 +443,22 @@ mod tests {
         later.cameras.clear();
         let text = metrics.render(&later);
         assert!(!text.contains("mdetr_camera_state{"), "{text}");
+    }
+
+    #[test]
+    fn beginnings_of_events_are_counted() {
+        let text = r#"{"kind":"new","id":"1","camera":"gate","rule":"night","severity":"alert","query":"q",
+            "text":"a person","revision":1,"start":"2026-01-05T10:15:03Z","time":"2026-01-05T10:15:03Z","score":0.5,
+            "tracks":[],"phrases":[],"zones":[],
+            "best":{"frame":1,"utc":"2026-01-05T10:15:03Z","size":[640,480],"boxes":[],"score":0.5}}"#;
+        let mut event: Event = serde_json::from_str(text).unwrap();
+        let metrics = Metrics::default();
+        metrics.event(&event);
+        event.kind = EventKind::End;
+        metrics.event(&event);
+        let line = r#"mdetr_events_total{camera="gate",rule="night",severity="alert"} 1"#;
+        let text = metrics.render(&scrape());
+        assert!(text.lines().any(|found| found == line), "{text}");
     }
 
     #[test]

@@ -55,6 +55,7 @@ fn auto() -> String {
 #[serde(deny_unknown_fields)]
 pub struct Camera {
     /// Its name, unique: letters, digits, `-` and `_`.
+    #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$")]
     pub name: String,
     /// Where its frames come from: `rtsp://`, `rtsps://`, `http://` and `https://` (MJPEG), `file:///path` or
     /// `file:path` beside the configuration, `v4l2:///dev/video0`, or `tabletop://?seed=7` (the tabletop world).
@@ -74,6 +75,7 @@ pub struct Camera {
     pub record_url: Option<String>,
     /// Most frames a second that are looked at.
     #[serde(default = "default_fps")]
+    #[schema(minimum = 1, maximum = 240)]
     pub fps: u32,
     /// Whether a file begins anew at its end.
     #[serde(default, rename = "loop")]
@@ -157,8 +159,10 @@ impl Default for Recording {
 #[serde(deny_unknown_fields, default)]
 pub struct Quality {
     /// Widest picture in pixels; larger ones are scaled down.
+    #[schema(minimum = 64, maximum = 7680)]
     pub width: u32,
     /// Quality of JPEG, 1 to 100.
+    #[schema(minimum = 1, maximum = 100)]
     pub quality: u8,
 }
 

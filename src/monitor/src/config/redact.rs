@@ -7,24 +7,35 @@ use super::Document;
 /// What is shown in place of a password.
 const HIDDEN: &str = "***";
 
-/// The document with `***` for passwords in URLs.
+/// The document with `***` for passwords in URLs and for values of headers.
 pub fn redacted(document: &Document) -> Document {
     let mut shown = document.clone();
     for url in urls(&mut shown) {
         *url = redacted_url(url);
     }
+    for webhook in &mut shown.webhooks {
+        for value in webhook.headers.values_mut() {
+            HIDDEN.clone_into(value);
+        }
+    }
     shown
 }
 
-/// A URL with `***` for its password.
+/// A URL with `***` for its password, and for what stands behind such names as `password=` and `token=`.
 pub fn redacted_url(text: &str) -> String {
     match Url::parse(text) {
-        Ok(mut url) if url.password().is_some() => {
-            let changed = url.set_password(Some(HIDDEN)).is_ok();
-            debug_assert!(changed, "a URL with a password takes another one");
-            url.into()
+        Ok(mut url) => {
+            let mut changed = false;
+            if url.password().is_some() {
+                changed = url.set_password(Some(HIDDEN)).is_ok();
+                debug_assert!(changed, "a URL with a password takes another one");
+            }
+            if let Some(query) = url.query().and_then(redacted_query) {
+                url.set_query(Some(&query));
+                changed = true;
+            }
+            if changed { url.into() } else { text.to_owned() }
         }
-        Ok(_) => text.to_owned(),
         // What is no URL may have a password nevertheless.
         Err(_) => match (text.find("://"), text.rfind('@')) {
             (Some(scheme), Some(at)) if scheme < at => {
@@ -35,9 +46,38 @@ pub fn redacted_url(text: &str) -> String {
     }
 }
 
+/// `None` if nothing in it is secret.
+fn redacted_query(query: &str) -> Option<String> {
+    const SECRET: [&str; 6] = ["pass", "pwd", "token", "secret", "key", "auth"];
+    let mut found = false;
+    let parts = query.split('&').map(|part| match part.split_once('=') {
+        Some((name, value)) if !value.is_empty() => {
+            let small = name.to_ascii_lowercase();
+            if SECRET.iter().any(|word| small.contains(word)) {
+                found = true;
+                format!("{name}={HIDDEN}")
+            } else {
+                part.to_owned()
+            }
+        }
+        _ => part.to_owned(),
+    });
+    let parts: Vec<String> = parts.collect();
+    found.then(|| parts.join("&"))
+}
+
 /// A document as it was shown and changed, with the passwords of `known` where it has `***` in the same place.
 pub fn restored(shown: &Document, known: &Document) -> Document {
     let mut document = shown.clone();
+    for webhook in &mut document.webhooks {
+        let same = known.webhooks.iter().find(|known| known.id == webhook.id);
+        for (name, value) in &mut webhook.headers {
+            let known = same.and_then(|known| known.headers.get(name));
+            if let Some(known) = known.filter(|_| value == HIDDEN) {
+                value.clone_from(known);
+            }
+        }
+    }
     let mut known = known.clone();
     let known: Vec<String> = urls(&mut known)
         .into_iter()
@@ -87,6 +127,21 @@ mod tests {
             restored(&shown, &document).cameras[0].url,
             "rtsp://me:***@elsewhere/1"
         );
+    }
+
+    #[test]
+    fn secrets_in_queries_and_headers_are_hidden() {
+        let url = "http://cam/video?user=me&Password=hush&token=abc&width=3&key=";
+        let hidden = "http://cam/video?user=me&Password=***&token=***&width=3&key=";
+        assert_eq!(redacted_url(url), hidden);
+        assert_eq!(redacted_url(hidden), hidden);
+        let text = "data = \"x\"\n[[webhook]]\nid = \"phone\"\nurl = \"https://push.example/?api_key=hush\"\n\
+                    headers = { Authorization = \"Bearer hush\" }\n";
+        let document = parse_toml(text).unwrap();
+        let shown = redacted(&document);
+        let json = serde_json::to_string(&shown).unwrap();
+        assert!(!json.contains("hush"), "{json}");
+        assert_eq!(restored(&shown, &document), document);
     }
 
     #[test]

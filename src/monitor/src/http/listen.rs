@@ -16,14 +16,13 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_io_timeout::TimeoutStream;
 use tower::Layer;
 
 use super::{App, Ending, HttpState, Secure, router};
 use crate::config::{Http, Tls};
-use crate::hub::Notice;
 
 /// How long the head of a request may take, and how long a connection may be idle.
 const HEAD: Duration = Duration::from_secs(15);
@@ -101,7 +100,6 @@ impl Server {
     /// # Errors
     /// The system gives no connections any more.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
-        let counter = tokio::spawn(count(self.app.clone()));
         let mut configs = self.app.state.hub.watch_config();
         let mut renewal = tokio::time::interval(RENEWAL);
         let mut serving = Serving::start(&self.app, &self.place)?;
@@ -121,7 +119,6 @@ impl Server {
                 }
             }
         };
-        counter.abort();
         if result.is_ok() {
             serving.stop().await;
         }
@@ -311,23 +308,5 @@ impl<S> Accept<TcpStream, S> for Door {
                 Ok((Box::pin(stream), service))
             });
         std::future::ready(accepted)
-    }
-}
-
-/// Counts events for the metrics.
-async fn count(app: App) {
-    let mut notices = app.state.hub.listen();
-    loop {
-        match notices.recv().await {
-            Ok(Notice::Event(event)) => app.state.metrics.event(&event),
-            Ok(_) => {}
-            Err(broadcast::error::RecvError::Lagged(missed)) => {
-                tracing::warn!(
-                    missed,
-                    "notices were missed: events may be missing in /metrics"
-                );
-            }
-            Err(broadcast::error::RecvError::Closed) => return,
-        }
     }
 }

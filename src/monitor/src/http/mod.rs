@@ -22,7 +22,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -238,6 +238,12 @@ const POLICY: &str = "default-src 'self'; img-src 'self' blob: data:; media-src 
 /// Headers of all answers.
 async fn protect(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
+    // The layer that counts the time says nothing.
+    if response.status() == StatusCode::REQUEST_TIMEOUT {
+        let seconds = TIMEOUT.as_secs();
+        let message = format!("it took more than {seconds} seconds");
+        response = ApiError::new(StatusCode::REQUEST_TIMEOUT, message).into_response();
+    }
     let headers = response.headers_mut();
     let mut set = |name: HeaderName, value: &'static str| {
         headers.insert(name, HeaderValue::from_static(value));

@@ -51,14 +51,14 @@ pub fn document() -> String {
     let session = ApiKeyValue::with_description("mdetr_session", "Of POST /api/login");
     components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
     for (path, item) in &mut document.paths.paths {
-        for operation in [
-            &mut item.get,
-            &mut item.put,
-            &mut item.post,
-            &mut item.delete,
+        for (method, operation) in [
+            ("get", &mut item.get),
+            ("put", &mut item.put),
+            ("post", &mut item.post),
+            ("delete", &mut item.delete),
         ] {
             if let Some(operation) = operation {
-                complete(path, operation);
+                complete(method, path, operation);
             }
         }
     }
@@ -67,8 +67,13 @@ pub fn document() -> String {
     text
 }
 
-/// Adds the answers that all operations have.
-fn complete(path: &str, operation: &mut Operation) {
+/// Adds a unique name, and the answers that all operations have.
+fn complete(method: &str, path: &str, operation: &mut Operation) {
+    let words = path.split(|c: char| !c.is_ascii_alphanumeric());
+    let words = words.filter(|word| !word.is_empty() && *word != "api");
+    let words: Vec<&str> = std::iter::once(method).chain(words).collect();
+    operation.operation_id = Some(words.join("_"));
+
     let has_body = operation.request_body.is_some();
     let is_public = operation.security.is_some();
     let takes_anything = operation.parameters.as_ref().is_some_and(|p| !p.is_empty());
@@ -81,6 +86,7 @@ fn complete(path: &str, operation: &mut Operation) {
     if !is_public {
         let header = Some(("www-authenticate", "`Bearer`"));
         add("401", "A token is needed, or is not known", header);
+        add("408", "It took too long", None);
     }
     add(
         "403",
@@ -97,10 +103,12 @@ fn complete(path: &str, operation: &mut Operation) {
         add("413", "The body is too large", None);
         add("415", "The body is not `application/json`", None);
     }
-    if path.starts_with("/api/events") || path == "/api/config/history" || path == "/metrics" {
+    let asks_store =
+        path.starts_with("/api/events") || ["/api/config/history", "/metrics"].contains(&path);
+    let changes = ["put", "post", "delete"].contains(&method)
+        && (path.starts_with("/api/cameras") || path == "/api/config");
+    if asks_store || changes {
         add("503", "The store does not answer", None);
-    } else if !is_public && has_body && path != "/api/config/check" {
-        add("503", "The configuration cannot be kept", None);
     }
 }
 
@@ -145,6 +153,19 @@ mod tests {
             committed == document,
             "docs/src/openapi.json is another one: write it with MDETR_WRITE_OPENAPI=1 and this test"
         );
+    }
+
+    #[test]
+    fn names_of_operations_are_unique() {
+        let document: serde_json::Value = serde_json::from_str(&document()).unwrap();
+        let mut names = std::collections::BTreeSet::new();
+        for item in document["paths"].as_object().unwrap().values() {
+            for operation in item.as_object().unwrap().values() {
+                let name = operation["operationId"].as_str().unwrap();
+                assert!(names.insert(name), "{name} twice");
+            }
+        }
+        assert!(names.contains("put_cameras_camera_watch"), "{names:?}");
     }
 
     #[test]
