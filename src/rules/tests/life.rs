@@ -470,6 +470,26 @@ fn what_changes_is_told_once_a_second() {
 }
 
 #[test]
+fn the_best_view_is_that_with_the_highest_score() {
+    let mut watch = watch(PRESENT);
+    let see = |ms: u64| match ms {
+        300 => vec![person(vec![scored(1, 0.5, 0.5, 0.9)])],
+        500 => vec![person(vec![
+            scored(1, 0.5, 0.5, 0.6),
+            scored(2, 0.7, 0.5, 0.7),
+        ])],
+        _ => vec![person(vec![scored(1, 0.5, 0.5, 0.5)])],
+    };
+    run(&mut watch, 0, 1000, see);
+    let end = &watch.end_all(EndReason::Stopped, at(1000))[0];
+    assert_eq!(
+        (end.best.frame, end.best.boxes.len(), end.score),
+        (3, 1, 0.9)
+    );
+    assert_eq!((end.count, &end.tracks[..]), (Some(2), &[1, 2][..]));
+}
+
+#[test]
 fn another_sentence_ends_the_event() {
     let mut watch = watch(PRESENT);
     let see = |sentence: &'static str| {
