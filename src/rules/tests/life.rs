@@ -240,6 +240,17 @@ fn objects_enter_and_leave_zones() {
         steps(&run(&mut leaves, 3000, 7000, back)),
         [(5200, New), (5200, End)]
     );
+    // One that is not seen while it comes in has come in, if the tracker knows it again.
+    let mut hidden = watch(&with(r#"is = "enters", query = "person", zone = "yard""#));
+    let seen = |ms| !(3500..8000).contains(&ms);
+    let events = run(&mut hidden, 3000, 9000, |ms| {
+        if seen(ms) {
+            walk(ms)
+        } else {
+            vec![person(vec![])]
+        }
+    });
+    assert_eq!(steps(&events), [(8100, New), (8100, End)]);
     // An object that is lost has not left.
     let mut lost = watch(&with(r#"is = "leaves", query = "person", zone = "yard""#));
     assert_eq!(steps(&run(&mut lost, 0, 3000, between(0, 1000))), []);
