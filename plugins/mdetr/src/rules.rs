@@ -7,4 +7,4 @@
 //! `camera`, `rule` and `json`, the whole step as JSON ([`mdetr_rules::event::SCHEMA`]).
 
 pub use crate::events::{FrameEvents, MESSAGE, NAME, attach, read, register, remove};
-pub use crate::mdetrrules::set;
+pub use crate::mdetrrules::{end, set};

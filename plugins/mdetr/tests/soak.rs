@@ -37,10 +37,11 @@ fn resident() -> u64 {
 /// another's. The scene moves, and so do the boxes.
 fn description(frames: u64, mode: &str) -> String {
     let sync = mode == "live";
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/soak.toml");
     format!(
         "tabletopsrc num-buffers={frames} ! video/x-raw,width=64,height=64,framerate=100/1
          ! MDETR mode={mode} short-side=32 workers=1 query=\"a red cube\"
-         ! mdetrtrack min-hits=1 ! tee name=found
+         ! mdetrtrack min-hits=1 ! mdetrrules rules=\"{rules}\" ! tee name=found
          found. ! queue ! mdetroverlay show-absent=true ! fakesink sync={sync}
          found. ! queue ! mdetroverlay ! mdetroverlay regions=always ! fakesink name=takes sync={sync}
          found. ! queue ! mdetr2json ! fakesink sync={sync}"

@@ -23,6 +23,8 @@ pub(crate) struct Evidence {
     pub line: Option<String>,
     pub direction: Option<Direction>,
     pub count: Option<u64>,
+    /// Whether more objects make a better view than a higher score.
+    pub by_count: bool,
     pub answer: Option<String>,
 }
 
@@ -49,6 +51,7 @@ impl Evidence {
     pub fn join(&mut self, other: Evidence) {
         self.boxes.extend(other.boxes);
         self.count = self.count.max(other.count);
+        self.by_count |= other.by_count;
         self.answer = self.answer.take().or(other.answer);
         self.line = self.line.take().or(other.line);
         self.direction = self.direction.or(other.direction);

@@ -12,6 +12,9 @@ use crate::scene::{Area, Moment, Observation, Seen};
 
 /// Most objects that are followed at a time; those that were not seen for longest give way.
 const MOST_OBJECTS: usize = 1024;
+/// For how long the side of an edge on which an object was last is remembered while it is not seen. Whether it is the
+/// same object when it comes back is the tracker's matter.
+const MEMORY: Duration = Duration::from_secs(10);
 /// For how long a moment holds inside of `all`, `any` and `not`.
 const MOMENT: Duration = Duration::from_secs(1);
 
@@ -66,11 +69,13 @@ struct Track {
     holds: bool,
     /// Since when, and in how many results, it is not seen.
     missing: Option<(Duration, u32)>,
+    /// Whether it was lost since.
+    lost: bool,
     /// Until when its last moment holds, and in how many results at least.
     latch: Option<(Duration, u32, Option<Direction>)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Motion {
     Zone(Settled<bool>),
     Stay(Lasting),
@@ -202,6 +207,7 @@ impl Objects {
             .entry(id)
             .or_insert_with(|| Track::new(&self.kind));
         track.missing = None;
+        track.lost = false;
         let inside = self.area.has(&object);
         let point = || frame.in_heights(object.point(self.area.anchor));
         let mut happened = None;
@@ -266,6 +272,7 @@ impl Objects {
     /// Notes which objects are not seen, and forgets those that were not for long.
     fn miss(&mut self, now: Moment, present: &BTreeSet<u64>, sights: &mut Sights<'_>) {
         let Times { frames, clear, .. } = self.times;
+        let mut forgotten = Vec::new();
         for (id, track) in self
             .tracks
             .iter_mut()
@@ -273,24 +280,32 @@ impl Objects {
         {
             let (since, results) = track.missing.get_or_insert((now.time, 0));
             *results = results.saturating_add(1);
-            if *results >= frames && now.time.saturating_sub(*since) >= clear {
-                sights.lost.push(*id);
-            } else {
+            let passed = now.time.saturating_sub(*since);
+            if *results < frames || passed < clear {
                 sights.hidden |= track.holds;
+                continue;
+            }
+            if !track.lost {
+                track.lose(&self.kind);
+                sights.lost.push(*id);
+            }
+            if passed >= MEMORY {
+                forgotten.push(*id);
             }
         }
-        let excess = (self.tracks.len() - sights.lost.len()).saturating_sub(MOST_OBJECTS);
+        let excess = (self.tracks.len() - forgotten.len()).saturating_sub(MOST_OBJECTS);
         if excess > 0 {
             let missing = |(id, track): (&u64, &Track)| Some((track.missing?.0, *id));
             let mut oldest: Vec<_> = self.tracks.iter().filter_map(missing).collect();
-            oldest.retain(|(_, id)| !sights.lost.contains(id));
+            oldest.retain(|(_, id)| !forgotten.contains(id));
             oldest.sort_unstable();
-            sights
-                .lost
-                .extend(oldest.iter().take(excess).map(|(_, id)| id));
+            forgotten.extend(oldest.iter().take(excess).map(|(_, id)| id));
         }
-        for id in &sights.lost {
-            self.tracks.remove(id);
+        for id in &forgotten {
+            let track = self.tracks.remove(id);
+            if track.is_some_and(|track| !track.lost) {
+                sights.lost.push(*id);
+            }
         }
     }
 }
@@ -308,8 +323,23 @@ impl Track {
             motion,
             holds: false,
             missing: None,
+            lost: false,
             latch: None,
         }
+    }
+
+    /// It was not seen for long: what lasts is over.
+    fn lose(&mut self, kind: &Kind) {
+        let motion = match self.motion {
+            Motion::Zone(_) | Motion::Line(_) => self.motion.clone(),
+            _ => Track::new(kind).motion,
+        };
+        *self = Track {
+            motion,
+            missing: self.missing,
+            lost: true,
+            ..Track::new(kind)
+        };
     }
 }
 

@@ -150,6 +150,7 @@ impl Frame {
                     None => objects.len() as f64,
                 };
                 found.count = Some(counted.max(0.0) as u64);
+                found.by_count = true;
                 bounds.allow(counted)
             }
             Test::Answer(expected) => {

@@ -240,6 +240,17 @@ fn objects_enter_and_leave_zones() {
         steps(&run(&mut leaves, 3000, 7000, back)),
         [(5200, New), (5200, End)]
     );
+    // One that is not seen while it comes in has come in, if the tracker knows it again.
+    let mut hidden = watch(&with(r#"is = "enters", query = "person", zone = "yard""#));
+    let seen = |ms| !(3500..8000).contains(&ms);
+    let events = run(&mut hidden, 3000, 9000, |ms| {
+        if seen(ms) {
+            walk(ms)
+        } else {
+            vec![person(vec![])]
+        }
+    });
+    assert_eq!(steps(&events), [(8100, New), (8100, End)]);
     // An object that is lost has not left.
     let mut lost = watch(&with(r#"is = "leaves", query = "person", zone = "yard""#));
     assert_eq!(steps(&run(&mut lost, 0, 3000, between(0, 1000))), []);
@@ -467,6 +478,26 @@ fn what_changes_is_told_once_a_second() {
         [(5100, New)],
         "nothing new, nothing told"
     );
+}
+
+#[test]
+fn the_best_view_is_that_with_the_highest_score() {
+    let mut watch = watch(PRESENT);
+    let see = |ms: u64| match ms {
+        300 => vec![person(vec![scored(1, 0.5, 0.5, 0.9)])],
+        500 => vec![person(vec![
+            scored(1, 0.5, 0.5, 0.6),
+            scored(2, 0.7, 0.5, 0.7),
+        ])],
+        _ => vec![person(vec![scored(1, 0.5, 0.5, 0.5)])],
+    };
+    run(&mut watch, 0, 1000, see);
+    let end = &watch.end_all(EndReason::Stopped, at(1000))[0];
+    assert_eq!(
+        (end.best.frame, end.best.boxes.len(), end.score),
+        (3, 1, 0.9)
+    );
+    assert_eq!((end.count, &end.tracks[..]), (Some(2), &[1, 2][..]));
 }
 
 #[test]

@@ -11,16 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mdetr_grounding::{BBox, Detection, Grounding, Query, QueryResult};
-use mdetr_rules::document::Direction;
-use mdetr_rules::{EventKind, Moment, Observation, RuleSet, Watch};
+use mdetr_rules::{EventKind, Moment, Observation, Watch};
 use mdetr_scenes::{MovingScene, Object, Scene, SceneOptions, rng};
-use oracle::{Point, Signal, Tally, Truth};
+use oracle::setting::{ASPECT, Setting, begins, is_of_all};
+use oracle::{Point, Tally};
 use rand::Rng;
 
 const SCENES: u64 = 200;
 const WIDTH: u32 = 320;
 const HEIGHT: u32 = 240;
-const ASPECT: f64 = WIDTH as f64 / HEIGHT as f64;
 const SECONDS: f64 = 12.0;
 const FPS: f64 = 10.0;
 /// Step of the exact motion in seconds.
@@ -68,124 +67,6 @@ fn exact_box(scene: &Scene, object: &Object) -> [f64; 4] {
 
 fn anchor(bounds: [f64; 4]) -> Point {
     [(bounds[0] + bounds[2]) / 2.0, bounds[3]]
-}
-
-struct Setting {
-    zone: Vec<Point>,
-    from: Point,
-    to: Point,
-}
-
-impl Setting {
-    /// A zone and a line through the middle of the picture.
-    fn sample(random: &mut impl Rng) -> Setting {
-        let mut near = |x: f64, y: f64, by: f64| {
-            [
-                ASPECT * (x + random.random_range(-by..by)),
-                y + random.random_range(-by..by),
-            ]
-        };
-        let mut zone = vec![
-            near(0.3, 0.45, 0.1),
-            near(0.7, 0.45, 0.1),
-            near(0.7, 0.8, 0.1),
-            near(0.3, 0.8, 0.1),
-        ];
-        let (from, to) = (near(0.15, 0.55, 0.12), near(0.85, 0.6, 0.12));
-        if zone[0][0] < 0.3 * ASPECT {
-            // A bay from the right.
-            zone.insert(2, [0.55 * ASPECT, 0.6]);
-        }
-        Setting { zone, from, to }
-    }
-
-    fn rules(&self) -> RuleSet {
-        let relative = |p: &Point| format!("[{}, {}]", p[0] / ASPECT, p[1]);
-        let points: Vec<String> = self.zone.iter().map(relative).collect();
-        let text = format!(
-            r#"
-[[zone]]
-id = "zone"
-points = [{}]
-[[line]]
-id = "line"
-from = {}
-to = {}
-[[rule]]
-id = "enters"
-when = {{ is = "enters", query = "q", zone = "zone" }}
-[[rule]]
-id = "leaves"
-when = {{ is = "leaves", query = "q", zone = "zone" }}
-[[rule]]
-id = "dwells"
-when = {{ is = "dwells", query = "q", zone = "zone", longer_than = "2s" }}
-[[rule]]
-id = "forward"
-when = {{ is = "crosses", query = "q", line = "line", direction = "forward" }}
-[[rule]]
-id = "backward"
-when = {{ is = "crosses", query = "q", line = "line", direction = "backward" }}
-[[rule]]
-id = "absent"
-when = {{ is = "absent", query = "q", zone = "zone" }}
-for = "1s"
-[[rule]]
-id = "count"
-when = {{ is = "count", query = "q", zone = "zone", over = 1 }}
-for = "1s"
-"#,
-            points.join(", "),
-            relative(&self.from),
-            relative(&self.to),
-        );
-        let rules = RuleSet::parse_toml(&text).unwrap();
-        assert_eq!(rules.check(&[]), []);
-        rules
-    }
-
-    /// What each rule must find; those about objects for each of them.
-    fn truths(&self, ways: &[Vec<Point>]) -> Vec<(&'static str, Option<u64>, Truth)> {
-        let inside: Vec<Signal> = ways
-            .iter()
-            .map(|way| way.iter().map(|p| oracle::inside(*p, &self.zone)).collect())
-            .collect();
-        let mut truths = Vec::new();
-        for (index, (way, inside)) in ways.iter().zip(&inside).enumerate() {
-            let track = Some(index as u64);
-            let points: Vec<Option<Point>> = way.iter().copied().map(Some).collect();
-            let crossings = |right| oracle::crossings(&points, self.from, self.to, right, STEP);
-            truths.push(("enters", track, oracle::changes(inside, true, STEP)));
-            truths.push(("leaves", track, oracle::changes(inside, false, STEP)));
-            truths.push(("dwells", track, oracle::lasting(inside, 2.0, 1.0, STEP)));
-            truths.push(("forward", track, crossings(true)));
-            truths.push(("backward", track, crossings(false)));
-        }
-        let frames = 0..ways[0].len();
-        let absent = |frame: usize| {
-            let none = inside.iter().all(|of| of[frame] == Some(false));
-            let one = inside.iter().any(|of| of[frame] == Some(true));
-            if one {
-                Some(false)
-            } else {
-                none.then_some(true)
-            }
-        };
-        let several = |frame: usize| {
-            let surely = inside.iter().filter(|of| of[frame] == Some(true)).count();
-            let perhaps = inside.iter().filter(|of| of[frame] != Some(false)).count();
-            if surely > 1 {
-                Some(true)
-            } else {
-                (perhaps < 2).then_some(false)
-            }
-        };
-        let absent: Signal = frames.clone().map(absent).collect();
-        let several: Signal = frames.map(several).collect();
-        truths.push(("absent", None, oracle::lasting(&absent, 1.0, 1.0, STEP)));
-        truths.push(("count", None, oracle::lasting(&several, 1.0, 1.0, STEP)));
-        truths
-    }
 }
 
 /// When events began that rules found, by rule and object.
@@ -245,25 +126,9 @@ fn found(
             .into_iter()
             .filter(|event| event.kind == EventKind::New)
         {
-            let start = event
-                .start
-                .duration_since(jiff::Timestamp::UNIX_EPOCH)
-                .as_secs_f64();
-            let begins = match event.rule.as_str() {
-                // These truths say when it was so for long enough.
-                "absent" | "count" => start + 1.0,
-                _ => start,
-            };
-            let wanted = match event.rule.as_str() {
-                "forward" => Some(Direction::Forward),
-                "backward" => Some(Direction::Backward),
-                _ => None,
-            };
-            assert_eq!(event.direction, wanted, "{event:?}");
-            let object = match event.rule.as_str() {
-                "absent" | "count" => None,
-                _ => event.tracks.first().copied(),
-            };
+            let begins = begins(&event);
+            let first = event.tracks.first().copied();
+            let object = first.filter(|_| !is_of_all(&event.rule));
             found.entry((event.rule, object)).or_default().push(begins);
         }
     }
@@ -292,12 +157,12 @@ fn rules_find_what_truly_happened() {
                     .collect()
             })
             .collect();
-        let ways: Vec<Vec<Point>> = boxes
+        let ways: Vec<Vec<Option<Point>>> = boxes
             .iter()
-            .map(|of| of.iter().map(|b| anchor(*b)).collect())
+            .map(|of| of.iter().map(|b| Some(anchor(*b))).collect())
             .collect();
         let mut found = found(&setting, &boxes, &mut random);
-        for (rule, object, truth) in setting.truths(&ways) {
+        for (rule, object, truth) in setting.truths(&ways, STEP) {
             let times = found.remove(&(rule.to_owned(), object)).unwrap_or_default();
             let tally = truth.compare(times.clone());
             if tally.wrong + tally.missed > 0 {

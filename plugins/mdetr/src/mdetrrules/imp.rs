@@ -201,7 +201,9 @@ impl BaseTransformImpl for Rules {
             }
             gst::EventView::FlushStop(_)
             | gst::EventView::StreamStart(_)
-            | gst::EventView::Eos(_) => self.end_all(EndReason::StreamRestarted),
+            | gst::EventView::Eos(_) => {
+                self.end_all(EndReason::StreamRestarted);
+            }
             _ => (),
         }
         self.parent_sink_event(event)
@@ -296,12 +298,13 @@ impl Rules {
         place(&before) != place(segment)
     }
 
-    fn end_all(&self, reason: EndReason) {
+    pub(super) fn end_all(&self, reason: EndReason) -> Vec<Event> {
         let events = match &mut *self.state.lock().expect("never poisoned") {
             Some(state) => state.end_all(reason),
             None => Vec::new(),
         };
         self.tell(&events);
+        events
     }
 
     fn tell(&self, steps: &[Event]) {

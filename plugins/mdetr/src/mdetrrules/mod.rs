@@ -3,7 +3,7 @@
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
-use mdetr_rules::{Fault, RuleSet};
+use mdetr_rules::{EndReason, Event, Fault, RuleSet};
 
 mod imp;
 mod state;
@@ -27,6 +27,15 @@ pub fn set(element: &gst::Element, rules: RuleSet) -> Result<(), Vec<Fault>> {
         }]);
     };
     element.imp().set_rules(rules)
+}
+
+/// Ends all open events of an `mdetrrules` for a reason that only the program knows, such as that the camera is lost.
+/// The ends are messages, and go with the next frame, too. Of another element nothing ends.
+pub fn end(element: &gst::Element, reason: EndReason) -> Vec<Event> {
+    match element.downcast_ref::<Rules>() {
+        Some(element) => element.imp().end_all(reason),
+        None => Vec::new(),
+    }
 }
 
 pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {

@@ -257,6 +257,23 @@ fn stopping_ends_events() {
 }
 
 #[test]
+fn a_program_ends_events() {
+    let mut watched = watched(RULES);
+    for number in 0..3 {
+        watched.push(number, Some(50.0));
+    }
+    watched.posted();
+    let ended = rules::end(&watched.element, EndReason::CameraLost);
+    assert_eq!(
+        (steps(&ended), ended[0].reason),
+        (vec![("there", EventKind::End)], Some(EndReason::CameraLost))
+    );
+    assert_eq!(watched.posted(), ended);
+    assert_eq!(rules::end(&watched.element, EndReason::Stopped), []);
+    assert_eq!(rules::read(&watched.push(3, None))[0].events, ended);
+}
+
+#[test]
 fn rules_change_between_frames() {
     let mut watched = watched(RULES);
     for number in 0..3 {

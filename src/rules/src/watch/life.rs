@@ -257,8 +257,11 @@ impl Open {
         self.denied = None;
         self.last_true = frame.moment.utc;
         self.event.revision = asked.revision;
-        let rank = |count: Option<u64>, score: f32| (count.unwrap_or(0), score);
-        if rank(evidence.count, evidence.score) > rank(self.evidence.count, self.event.best.score) {
+        let rank = |objects: &Evidence, score: f32| {
+            let count = objects.count.filter(|_| evidence.by_count);
+            (count.unwrap_or(0), score)
+        };
+        if rank(evidence, evidence.score) > rank(&self.evidence, self.event.best.score) {
             self.event.best = view(frame, evidence);
         }
         self.evidence.grow(evidence);

@@ -5,6 +5,8 @@
 
 use std::ops::RangeInclusive;
 
+pub mod setting;
+
 /// A point in picture heights.
 pub type Point = [f64; 2];
 
