@@ -21,13 +21,25 @@ from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from stand_in import StandIn
 
 WAIT_S = 20
-WIDE = (1440, 900)
-PHONE = (360, 740)
+POLL_S = 0.1
+WIDE = (1280, 800)
+
+# Elements that are seen, have the words and the name.
+LOOK = """
+const [css, words, name] = arguments;
+const nameOf = (e) =>
+  (e.getAttribute("aria-label") ?? ((e.labels?.[0] ?? e).innerText || e.textContent)).trim();
+return [...document.querySelectorAll(css)].filter(
+  (e) =>
+    e.checkVisibility() &&
+    (words === null || (e.innerText ?? e.textContent).includes(words)) &&
+    (name === null || nameOf(e) === name),
+);
+"""
 
 
 def pytest_addoption(parser):
@@ -82,7 +94,6 @@ def page(chromium, monitor, request):
     page = Page(chromium, monitor)
     page.size(*WIDE)
     page.dark(False)
-    page.open("#/")
     yield page
     marker = request.node.get_closest_marker("console")
     allowed = marker.args if marker else ()
@@ -138,36 +149,22 @@ class Page:
                 return found
             if time.monotonic() > end:
                 raise AssertionError(f"not within {seconds} s; the page says:\n{self.text('body')[:3000]}")
-            time.sleep(0.05)
+            time.sleep(POLL_S)
 
-    def all(self, css):
-        return [element for element in self.driver.find_elements(By.CSS_SELECTOR, css) if element.is_displayed()]
+    def all(self, css, words=None, name=None):
+        return self.script(LOOK, css, words, name)
 
-    def find(self, css, text=None):
+    def find(self, css, words=None, name=None):
         """The first element that is seen, has the words, and is there within some seconds."""
-
-        def look():
-            return next((e for e in self.all(css) if text is None or text in e.text), None)
-
-        return self.wait(look)
+        return self.wait(lambda: self.all(css, words, name))[0]
 
     def button(self, name):
-        """A button or link by its accessible name."""
-
-        def look():
-            elements = self.all("button, a, summary, [role=tab], [role=button]")
-            return next((e for e in elements if e.accessible_name == name), None)
-
-        return self.wait(look)
+        """A button or link by its name."""
+        return self.find("button, a, summary, [role=tab], [role=button]", name=name)
 
     def field(self, label):
         """A field by its label."""
-
-        def look():
-            elements = self.driver.find_elements(By.CSS_SELECTOR, "input, select, textarea")
-            return next((e for e in elements if e.accessible_name == label and e.is_displayed()), None)
-
-        return self.wait(look)
+        return self.find("input, select", name=label)
 
     def gone(self, css):
         return self.wait(lambda: not self.all(css))
@@ -228,6 +225,9 @@ class Page:
     def focused(self):
         return self.driver.switch_to.active_element
 
+    def focused_name(self):
+        return self.script("const e = document.activeElement; return e.getAttribute('aria-label') ?? (e.labels?.[0] ?? e).innerText")
+
     def frames(self, camera=None):
         """The number of the frame that is shown."""
         css = f'[data-camera="{camera}"] .screen' if camera else ".screen"
@@ -242,7 +242,9 @@ class Page:
         """How many pixels of a canvas are drawn on."""
         return self.script(
             "const c = document.querySelector(arguments[0]);"
-            "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+            "const k = Object.assign(document.createElement('canvas'), {width: c.width, height: c.height});"
+            "const pen = k.getContext('2d', {willReadFrequently: true}); pen.drawImage(c, 0, 0);"
+            "const d = pen.getImageData(0, 0, c.width, c.height).data;"
             "let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n",
             css,
         )

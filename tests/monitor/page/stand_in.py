@@ -113,7 +113,8 @@ class Refused(Exception):
 class StandIn:
     """The server, in a thread of its own. Methods without `_` may be called from tests."""
 
-    def __init__(self, directory, port=0):
+    def __init__(self, directory, port=0, rate=3):
+        self.pause = 1 / rate
         self.frames = recording.load(directory)
         self.port = port
         self.loop = asyncio.new_event_loop()
@@ -447,7 +448,7 @@ class StandIn:
                     report, jpeg = self._frame(camera, number)
                     text = json.dumps(report, ensure_ascii=False).encode()
                     await socket.send_bytes(struct.pack(">I", len(text)) + text + jpeg)
-                await asyncio.sleep(1 / recording.RATE)
+                await asyncio.sleep(self.pause)
                 if socket.closed or camera.get("enabled") is False:
                     break
         except (ConnectionError, Refused):
@@ -588,7 +589,7 @@ def fill_with_events(server):
 
 if __name__ == "__main__":
     where = Path(tempfile.gettempdir()) / "mdetr-monitor-page"
-    server = StandIn(where, int(sys.argv[1]) if len(sys.argv) > 1 else 8710)
+    server = StandIn(where, int(sys.argv[1]) if len(sys.argv) > 1 else 8710, recording.RATE)
     fill_with_events(server)
     print(f"{server.url} until Ctrl+C", flush=True)
     server.thread.join()

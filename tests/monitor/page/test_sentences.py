@@ -123,7 +123,7 @@ def test_escape_leaves_the_form(table):
     table.click("Edit “all cones”")
     table.field("Sentence").send_keys("x", Keys.ESCAPE)
     table.gone("[data-form=query]")
-    assert table.focused().accessible_name == "Edit “all cones”"
+    assert table.focused_name() == "Edit “all cones”"
 
 
 def test_a_sentence_is_removed(table):
