@@ -7,7 +7,7 @@ import time
 import urllib.request
 
 import recording
-from stand_in import first_document
+from documents import first_document
 
 START_S = 60
 PARTS = {"queries": "query", "zones": "zone", "lines": "line", "rules": "rule"}
@@ -30,7 +30,9 @@ class Program:
         end = time.monotonic() + START_S
         while not self.is_ready():
             if self.process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"the program does not start: {(directory / 'log').read_text()[-2000:]}")
+                raise RuntimeError(
+                    f"the program does not start: {(directory / 'log').read_text()[-2000:]}"
+                )
             time.sleep(0.2)
         self.given = {camera["name"]: camera for camera in first_document()["camera"]}
 
@@ -64,7 +66,7 @@ class Program:
             self.ask("PUT", f"/api/cameras/{name}/enabled", {"enabled": True})
 
     def have_events(self):
-        """Waits until a rule has found something, and ends that, so that there is an event which is over."""
+        """Waits until a rule has found something, and ends that: one event is over then."""
         end = time.monotonic() + START_S
         while not self.ask("GET", "/api/events?open=true")["events"]:
             if time.monotonic() > end:
@@ -96,7 +98,8 @@ def toml(directory, port):
         f'[http]\nlisten = "127.0.0.1:{port}"',
     ]
     for camera in first_document()["camera"]:
-        lines.append(f"[[camera]]\nname = {json.dumps(camera['name'])}\nurl = {json.dumps(camera['url'])}\nfps = 5")
+        name, url = json.dumps(camera["name"]), json.dumps(camera["url"])
+        lines.append(f"[[camera]]\nname = {name}\nurl = {url}\nfps = 5")
         for part in PARTS.values():
             for table in camera.get(part, []):
                 lines.append(f"[[camera.{part}]]")
@@ -107,5 +110,9 @@ def toml(directory, port):
 def value(one):
     """A value of JSON as one of TOML."""
     if isinstance(one, dict):
-        return "{ " + ", ".join(f"{json.dumps(key)} = {value(part)}" for key, part in one.items()) + " }"
+        return (
+            "{ "
+            + ", ".join(f"{json.dumps(key)} = {value(part)}" for key, part in one.items())
+            + " }"
+        )
     return json.dumps(one)

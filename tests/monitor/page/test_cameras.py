@@ -40,7 +40,9 @@ def test_boxes_are_crisp_on_screens_with_many_pixels(page):
     page.size(360, 740, mobile=True)
     page.open("#/cameras/table")
     assert page.is_live()
-    ratio = page.script("const c = document.querySelector('.overlay'); return c.width / c.clientWidth")
+    ratio = page.script(
+        "const c = document.querySelector('.overlay'); return c.width / c.clientWidth"
+    )
     assert ratio == pytest.approx(2, abs=0.02)
 
 
@@ -93,7 +95,8 @@ def point_at_first(page, camera, query):
         const socket = new WebSocket(`ws://${location.host}/api/cameras/${camera}/live`);
         socket.binaryType = 'arraybuffer';
         socket.onmessage = ({data}) => {
-          const text = new TextDecoder().decode(new Uint8Array(data, 4, new DataView(data).getUint32(0)));
+          const bytes = new Uint8Array(data, 4, new DataView(data).getUint32(0));
+          const text = new TextDecoder().decode(bytes);
           const report = JSON.parse(text);
           const found = report.queries.find(({id}) => id === query)?.detections?.[0];
           if (!found) return;
@@ -157,8 +160,10 @@ def test_only_what_is_visible_streams(page):
 def test_a_hidden_tab_does_not_stream(page):
     page.open("#/")
     page.is_live("table")
-    hide = "Object.defineProperty(document, 'hidden', {value: arguments[0], configurable: true});" \
+    hide = (
+        "Object.defineProperty(document, 'hidden', {value: arguments[0], configurable: true});"
         "document.dispatchEvent(new Event('visibilitychange'))"
+    )
     page.script(hide, True)
     page.wait(lambda: not page.monitor.sockets)
     page.script(hide, False)
@@ -225,5 +230,7 @@ def test_full_screen(page):
     page.open("#/cameras/table")
     page.is_live()
     page.click("Full screen")
-    page.wait(lambda: page.script("return document.fullscreenElement?.classList.contains('screen')"))
+    page.wait(
+        lambda: page.script("return document.fullscreenElement?.classList.contains('screen')")
+    )
     page.script("return document.exitFullscreen()")

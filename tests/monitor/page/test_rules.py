@@ -14,7 +14,10 @@ def rules(page):
 
 
 def saved(page, id):
-    return next((rule for rule in page.monitor.document["camera"][0].get("rule", []) if rule["id"] == id), None)
+    return next(
+        (rule for rule in page.monitor.document["camera"][0].get("rule", []) if rule["id"] == id),
+        None,
+    )
 
 
 def save(page):
@@ -44,7 +47,9 @@ def seconds(text):
 
 
 def test_rules_are_said_in_words_with_their_state(rules):
-    rules.find('[data-rule="red-seen"]', "“a red object left of a blue object” is seen in left, for 2 s")
+    rules.find(
+        '[data-rule="red-seen"]', "“a red object left of a blue object” is seen in left, for 2 s"
+    )
     rules.find('[data-rule="red-seen"] .badge', "Alert")
     rules.find('[data-rule="no-cones"]', "“all cones” is not seen, at most every 1 min")
 
@@ -56,26 +61,48 @@ def test_looking_at_a_rule_changes_nothing(rules):
     assert not rules.all(".savebar .button")
 
 
+IN_LEFT = {"Where": "in zone left"}
+CONDITIONS = [
+    (
+        "is seen",
+        {**IN_LEFT, "What must be there": "its centre"},
+        {"is": "present", "query": "red", "zone": "left", "anchor": "center"},
+    ),
+    ("is not seen", {}, {"is": "absent", "query": "red"}),
+    ("number of them is", {"More than": "3"}, {"is": "count", "query": "red", "over": 3}),
+    (
+        "answer is",
+        {"Sentence": "how many objects are there?", "Answer": "3"},
+        {"is": "answer", "query": "count", "equals": "3"},
+    ),
+    ("enters a zone", IN_LEFT, {"is": "enters", "query": "red", "zone": "left"}),
+    ("leaves a zone", IN_LEFT, {"is": "leaves", "query": "red", "zone": "left"}),
+    (
+        "stays in a zone",
+        {**IN_LEFT, "For longer than": "1m 30s"},
+        {"is": "dwells", "query": "red", "zone": "left", "longer_than": 90},
+    ),
+    (
+        "crosses a line",
+        {"Line": "gate", "Direction": "forward (along the arrow)"},
+        {"is": "crosses", "query": "red", "line": "gate", "direction": "forward"},
+    ),
+    (
+        "does not move",
+        {"For longer than": "20s"},
+        {"is": "still", "query": "red", "longer_than": 20},
+    ),
+    (
+        "moves fast",
+        {"Faster than (picture heights a second)": "0.25"},
+        {"is": "moves", "query": "red", "faster_than": 0.25},
+    ),
+]
+
+
 @pytest.mark.parametrize(
-    ("kind", "fields", "condition"),
-    [
-        ("is seen", {"Where": "in zone left", "What must be there": "its centre"},
-         {"is": "present", "query": "red", "zone": "left", "anchor": "center"}),
-        ("is not seen", {}, {"is": "absent", "query": "red"}),
-        ("number of them is", {"More than": "3"}, {"is": "count", "query": "red", "over": 3}),
-        ("answer is", {"Sentence": "how many objects are there?", "Answer": "3"},
-         {"is": "answer", "query": "count", "equals": "3"}),
-        ("enters a zone", {"Where": "in zone left"}, {"is": "enters", "query": "red", "zone": "left"}),
-        ("leaves a zone", {"Where": "in zone left"}, {"is": "leaves", "query": "red", "zone": "left"}),
-        ("stays in a zone", {"Where": "in zone left", "For longer than": "1m 30s"},
-         {"is": "dwells", "query": "red", "zone": "left", "longer_than": 90}),
-        ("crosses a line", {"Line": "gate", "Direction": "forward (along the arrow)"},
-         {"is": "crosses", "query": "red", "line": "gate", "direction": "forward"}),
-        ("does not move", {"For longer than": "20s"}, {"is": "still", "query": "red", "longer_than": 20}),
-        ("moves fast", {"Faster than (picture heights a second)": "0.25"},
-         {"is": "moves", "query": "red", "faster_than": 0.25}),
-    ],
-)  # fmt: skip
+    ("kind", "fields", "condition"), CONDITIONS, ids=[kind for kind, _, _ in CONDITIONS]
+)
 def test_each_condition(rules, kind, fields, condition):
     rules.click("Add rule")
     form = ".rule.open"
@@ -107,11 +134,17 @@ def test_groups_of_conditions(rules):
     choose(rules, inner, "Condition", "is seen")
     choose(rules, inner, "Sentence", "all cones")
     rules.click("Done")
-    rules.find('[data-rule="both"]', "“a red object left of a blue object” is seen and not (“all cones” is seen)")
+    rules.find(
+        '[data-rule="both"]',
+        "“a red object left of a blue object” is seen and not (“all cones” is seen)",
+    )
     save(rules)
     when = saved(rules, "both")["when"]
     assert when["is"] == "all"
-    assert [(part["is"], part.get("query")) for part in when["of"]] == [("present", "red"), ("not", None)]
+    assert [(part["is"], part.get("query")) for part in when["of"]] == [
+        ("present", "red"),
+        ("not", None),
+    ]
     assert when["of"][1]["of"]["query"] == "cones"
 
 
@@ -119,13 +152,18 @@ def test_times_frames_severity_and_schedule(rules):
     rules.click("Edit rule red-seen")
     form = ".rule.open"
     choose(rules, form, "Severity", "Detection")
-    for label, text in [("It must hold for", "3s"), ("It ends after", "1.5s"), ("At most one event in", "2m")]:
+    for label, text in [
+        ("It must hold for", "3s"),
+        ("It ends after", "1.5s"),
+        ("At most one event in", "2m"),
+    ]:
         rules.type(within(rules, form, label), text)
     rules.type(within(rules, form, "Results in a row that confirm it"), "4")
     rules.click("Add times")
     rules.script(
         "const set = (e, v) => { e.value = v; e.dispatchEvent(new Event('input')); };"
-        "const [a, b] = document.querySelectorAll('.rule.open input[type=time]'); set(a, '22:00'); set(b, '05:30')"
+        "const [a, b] = document.querySelectorAll('.rule.open input[type=time]');"
+        "set(a, '22:00'); set(b, '05:30')"
     )
     rules.type(within(rules, form, "Time zone"), "Europe/Berlin")
     for day in ("Mon", "Fri"):

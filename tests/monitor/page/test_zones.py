@@ -16,11 +16,16 @@ def editor(page):
 
 
 def zones(page):
-    return {zone["id"]: zone["points"] for zone in page.monitor.document["camera"][0].get("zone", [])}
+    return {
+        zone["id"]: zone["points"] for zone in page.monitor.document["camera"][0].get("zone", [])
+    }
 
 
 def lines(page):
-    return {line["id"]: (line["from"], line["to"]) for line in page.monitor.document["camera"][0].get("line", [])}
+    return {
+        line["id"]: (line["from"], line["to"])
+        for line in page.monitor.document["camera"][0].get("line", [])
+    }
 
 
 def save(page):
@@ -40,7 +45,11 @@ def choose(page, name):
 
 def drag(page, start, end):
     page.mouse(
-        ("move", *page.at(EDITOR, *start)), ("down",), ("move", *page.at(EDITOR, 0.5, 0.5)), ("move", *page.at(EDITOR, *end)), ("up",)
+        ("move", *page.at(EDITOR, *start)),
+        ("down",),
+        ("move", *page.at(EDITOR, 0.5, 0.5)),
+        ("move", *page.at(EDITOR, *end)),
+        ("up",),
     )
 
 
@@ -83,12 +92,18 @@ def test_a_line_is_drawn_and_turned(editor):
     for end in [(0.2, 0.8), (0.8, 0.8)]:
         editor.mouse(("move", *editor.at(EDITOR, *end)), ("down",), ("up",))
     editor.find('[data-shape="line-line"]')
-    head = editor.script("return document.querySelector('.line.chosen .arrow').getAttribute('y2') * 1")
-    middle = editor.script("return document.querySelector('.line.chosen .grip').getAttribute('y1') * 1")
+    head = editor.script(
+        "return document.querySelector('.line.chosen .arrow').getAttribute('y2') * 1"
+    )
+    middle = editor.script(
+        "return document.querySelector('.line.chosen .grip').getAttribute('y1') * 1"
+    )
     # Looking to the right of the picture, forward is to the right hand: down.
     assert head > middle
     editor.click("Turn the direction of line")
-    head = editor.script("return document.querySelector('.line.chosen .arrow').getAttribute('y2') * 1")
+    head = editor.script(
+        "return document.querySelector('.line.chosen .arrow').getAttribute('y2') * 1"
+    )
     assert head < middle
     save(editor)
     near(lines(editor)["line"], [(0.8, 0.8), (0.2, 0.8)])
@@ -106,7 +121,9 @@ def test_a_point_is_dragged_and_undone(editor):
 
 def test_a_point_is_moved_by_touch(page):
     page.size(360, 740, mobile=True)
-    page.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 1})
+    page.driver.execute_cdp_cmd(
+        "Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 1}
+    )
     try:
         page.open("#/cameras/table")
         page.is_live()
@@ -121,7 +138,9 @@ def test_a_point_is_moved_by_touch(page):
             ("touchMove", [{"x": to_x, "y": to_y}]),
             ("touchEnd", []),
         ]:
-            page.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+            page.driver.execute_cdp_cmd(
+                "Input.dispatchTouchEvent", {"type": kind, "touchPoints": points}
+            )
         save(page)
     finally:
         page.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
