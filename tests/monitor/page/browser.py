@@ -188,7 +188,7 @@ class Page:
     def focused_name(self):
         return self.script(
             "const e = document.activeElement;"
-            "return e.getAttribute('aria-label') ?? (e.labels?.[0] ?? e).innerText"
+            "return e.getAttribute('aria-label') ?? (e.labels?.[0] ?? e).textContent.trim()"
         )
 
     def frames(self, camera=None):

@@ -14,7 +14,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-
 from browser import WIDE, Page, chromium
 from program import Program
 from stand_in import StandIn

@@ -6,9 +6,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from PIL import Image
-
 from browser import Page, chromium
+from PIL import Image
 from program import Program
 
 MOST_BYTES = 300_000

@@ -1,6 +1,7 @@
 """The monitor itself with three cameras that show the tabletop world."""
 
 import json
+import os
 import socket
 import subprocess
 import time
@@ -24,8 +25,13 @@ class Program:
         config = directory / "monitor.toml"
         config.write_text(toml(directory, port))
         self.log = (directory / "log").open("w")
+        environment = {
+            **os.environ,
+            "GST_PLUGIN_PATH": str(recording.plugin_directory()),
+            "GST_REGISTRY": str(directory / "registry.bin"),
+        }
         self.process = subprocess.Popen(
-            [path, config], stdout=self.log, stderr=subprocess.STDOUT, cwd=recording.ROOT
+            [path, config], stdout=self.log, stderr=subprocess.STDOUT, env=environment
         )
         end = time.monotonic() + START_S
         while not self.is_ready():

@@ -18,9 +18,8 @@ import threading
 from datetime import timedelta
 from pathlib import Path
 
-from aiohttp import WSMsgType, web
-
 import recording
+from aiohttp import WSMsgType, web
 from documents import RefusedError, faults_of, first_document, iso, now, without_brackets
 
 PAGE = recording.ROOT / "src/monitor/page"

@@ -5,9 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from selenium.webdriver.common.keys import Keys
-
 from browser import PHONE
+from selenium.webdriver.common.keys import Keys
 
 VIEWS = {
     "cameras": "#/",
@@ -122,8 +121,9 @@ def test_a_phone_needs_no_scrolling_sideways(page, view):
     wide = page.script(
         "return [...document.querySelectorAll('main *')]"
         ".filter((e) => e.checkVisibility() && !e.closest('.scroll, svg'))"
-        ".filter((e) => e.getBoundingClientRect().right > innerWidth + 1)"
-        ".map((e) => e.outerHTML.slice(0, 150))"
+        ".filter((e) => e.getBoundingClientRect().right > arguments[0] + 1)"
+        ".map((e) => e.outerHTML.slice(0, 150))",
+        PHONE[0],
     )
     assert (width, wide) == (PHONE[0], [])
 

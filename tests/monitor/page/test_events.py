@@ -3,9 +3,8 @@
 from datetime import timedelta
 
 import pytest
-from selenium.webdriver.common.keys import Keys
-
 from documents import now
+from selenium.webdriver.common.keys import Keys
 
 ROW = ".events .event"
 
