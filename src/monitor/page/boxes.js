@@ -72,7 +72,7 @@ export function draw(canvas, report, { focus, compact, boxes, masks }) {
   found.sort((a, b) => Number(a.meant) - Number(b.meant));
   for (const { detection, colour, meant } of found) {
     context.globalAlpha = focus && !meant ? 0.3 : 1;
-    if (masks && detection.mask) drawMask(context, detection.mask, room, colour, meant);
+    if (masks && !compact && detection.mask) drawMask(context, detection.mask, room, colour, meant);
   }
   for (const { detection, colour, meant } of found) {
     context.globalAlpha = focus && !meant ? 0.3 : 1;
@@ -137,32 +137,59 @@ function labels(context, found, room) {
   }
 }
 
-/** @type {WeakMap<Mask, HTMLCanvasElement>} masks as pictures, white */
-const drawn = new WeakMap();
+/**
+ * A mask as a picture of its own pixels, with the place of its top left corner.
+ * @typedef {{picture: HTMLCanvasElement, x: number, y: number}} Shape
+ */
+
+/** @type {WeakMap<Mask, Shape | null>} `null`: it is empty or broken */
+const shapes = new WeakMap();
+
+/**
+ * @param {Mask} mask
+ * @param {string} colour
+ * @returns {Shape | null}
+ */
+function shapeOf(mask, colour) {
+  /** @type {[number, number, number][]} */
+  const runs = [];
+  try {
+    eachRun(mask, (x, y, length) => runs.push([x, y, length]));
+  } catch {
+    return null;
+  }
+  if (runs.length === 0) return null;
+  let [left, top, right, bottom] = [Infinity, Infinity, 0, 0];
+  for (const [x, y, length] of runs) {
+    [left, right] = [Math.min(left, x), Math.max(right, x + 1)];
+    [top, bottom] = [Math.min(top, y), Math.max(bottom, y + length)];
+  }
+  const picture = document.createElement("canvas");
+  [picture.width, picture.height] = [right - left, bottom - top];
+  const pen = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d"));
+  pen.fillStyle = colour;
+  for (const [x, y, length] of runs) pen.fillRect(x - left, y - top, 1, length);
+  return { picture, x: left, y: top };
+}
 
 /**
  * @param {CanvasRenderingContext2D} context
  * @param {Mask} mask
- * @param {{x: number, y: number, width: number, height: number}} room
+ * @param {{x: number, y: number, scale: number}} room
  * @param {string} colour
  * @param {boolean} meant
  */
 function drawMask(context, mask, room, colour, meant) {
-  let picture = drawn.get(mask);
-  if (!picture) {
-    picture = document.createElement("canvas");
-    [picture.height, picture.width] = mask.size;
-    const pen = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d"));
-    pen.fillStyle = colour;
-    try {
-      eachRun(mask, (x, y, length) => pen.fillRect(x, y, 1, length));
-    } catch {
-      pen.clearRect(0, 0, picture.width, picture.height);
-    }
-    drawn.set(mask, picture);
+  let shape = shapes.get(mask);
+  if (shape === undefined) {
+    shape = shapeOf(mask, colour);
+    shapes.set(mask, shape);
   }
+  if (!shape) return;
+  const { picture, x, y } = shape;
   const alpha = context.globalAlpha;
   context.globalAlpha = alpha * (meant ? 0.5 : 0.22);
-  context.drawImage(picture, room.x, room.y, room.width, room.height);
+  const [left, top] = [room.x + x * room.scale, room.y + y * room.scale];
+  context.drawImage(picture, left, top, picture.width * room.scale, picture.height * room.scale);
   context.globalAlpha = alpha;
 }

@@ -277,7 +277,7 @@ function tabBar(contents, chosen) {
     choose(TABS[at]);
     buttons[at].focus();
   });
-  const state = { bar, panels: h("div", {}, panels), chosen: /** @type {typeof TABS[number]} */ ("events"), choose };
+  const state = { bar, panels: h("div", { class: "tabpanels" }, panels), chosen: /** @type {typeof TABS[number]} */ ("events"), choose };
   function choose(/** @type {typeof TABS[number]} */ tab) {
     show(tab);
     chosen(tab);

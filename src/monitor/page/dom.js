@@ -132,7 +132,7 @@ export function iconButton(picture, name, press, props = {}) {
   const { wide = false, ...rest } = props;
   const given = { type: "button", class: wide ? "button" : "button bare", on: { click: press }, ...rest };
   if (wide) return h("button", given, icon(picture), name);
-  return h("button", { ...given, "aria-label": name, title: name }, icon(picture));
+  return h("button", { title: name, ...given, "aria-label": name }, icon(picture));
 }
 
 /** What must be undone when a part of the page goes. */

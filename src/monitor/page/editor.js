@@ -39,7 +39,7 @@ export class Editor {
     this.#screen = screen;
     this.#draft = draft;
     this.element = svg("svg", { class: "editor" });
-    screen.stage.after(this.element);
+    screen.stage.append(this.element);
     const sizes = new ResizeObserver(() => this.render());
     sizes.observe(this.element);
     scope.add(() => sizes.disconnect());

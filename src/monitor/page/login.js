@@ -16,6 +16,8 @@ export function loginView(main) {
     { class: "card login stack", novalidate: true },
     h("h1", { id: "title", tabindex: -1 }, t("login.title")),
     h("p", {}, t("login.text")),
+    // For those who keep passwords: they want to know whose.
+    h("input", { type: "text", autocomplete: "username", value: t("app.name"), hidden: true, "aria-hidden": "true", tabindex: -1 }),
     token.element,
     h("div", { class: "row end" }, go),
   );

@@ -9,7 +9,7 @@ import { eventsView } from "./events.js";
 import { loginView } from "./login.js";
 import { t } from "./strings.js";
 import { systemView } from "./system.js";
-import { connect, hear, logOut, world } from "./world.js";
+import { connect, hear, logOut, restWhileKept, world } from "./world.js";
 
 /**
  * @typedef {{keys: (key: string, event: KeyboardEvent) => boolean, leave?: () => Promise<boolean>}} View
@@ -249,4 +249,5 @@ hear("session", () => {
 });
 for (const topic of ["link", "status", "session"]) hear(topic, renderBanners);
 setInterval(() => !world.linked && renderBanners(), 500);
+restWhileKept();
 connect();

@@ -40,16 +40,12 @@ export class Screen {
   constructor(name, { compact = false } = {}) {
     this.#name = name;
     this.#compact = compact;
-    this.picture = h("canvas", { class: "picture", width: 4, height: 3 });
-    this.overlay = h("canvas", { class: "overlay" });
+    // Pictures come many times a second: the words beside them are what is read out, not what is drawn.
+    const label = t("screen.label", { camera: name });
+    this.picture = h("canvas", { class: "picture", width: 4, height: 3, role: "img", "aria-label": label });
+    this.overlay = h("canvas", { class: "overlay", "aria-hidden": "true" });
     this.note = h("p", { class: "note" }, t("screen.wait"));
-    // Pictures come many times a second: the words beside them are what is read out, not the canvas.
-    this.stage = h(
-      "div",
-      { class: "stage", role: "img", "aria-label": t("screen.label", { camera: name }) },
-      this.picture,
-      this.overlay,
-    );
+    this.stage = h("div", { class: "stage" }, this.picture, this.overlay);
     this.element = h("div", { class: compact ? "screen compact" : "screen" }, this.stage, this.note);
     this.#live = new Live(
       name,

@@ -205,6 +205,14 @@ export async function connect() {
   }
 }
 
+/** A page that the browser keeps for going back must not hold a connection: there are six for each host. */
+export function restWhileKept() {
+  window.addEventListener("pagehide", close);
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted && !world.locked) connect();
+  });
+}
+
 /** @param {EventSource} source */
 function hearFrom(source) {
   const on = (/** @type {string} */ type, /** @type {(data: any) => void} */ take) => {

@@ -49,10 +49,9 @@ export function zonesPanel(draft, editor) {
     const now = JSON.stringify([
       zones.map(({ id, points }) => [id, points.length, crossesItself(points)]),
       lines.map(({ id }) => id),
-      editor.selected,
       world.viewer,
     ]);
-    if (now === shape) return;
+    if (now === shape) return mark();
     shape = now;
     const focused = document.activeElement;
     const back = focused instanceof HTMLElement && list.contains(focused) ? focused.dataset.key : undefined;
@@ -61,7 +60,17 @@ export function zonesPanel(draft, editor) {
       ...lines.map((line) => row("line", line.id, "", false)),
     ];
     fill(list, rows.length > 0 ? rows : h("li", { class: "empty" }, t("zones.none")));
+    mark();
     if (back) /** @type {HTMLElement | null} */ (list.querySelector(`[data-key="${CSS.escape(back)}"]`))?.focus();
+  };
+
+  /** Marks the one that is chosen. */
+  const mark = () => {
+    const chosen = editor.selected ? `${editor.selected.kind}-${editor.selected.id}` : "";
+    for (const item of /** @type {NodeListOf<HTMLElement>} */ (list.querySelectorAll(".shape"))) {
+      item.classList.toggle("chosen", item.dataset.shape === chosen);
+      item.querySelector("[aria-pressed]")?.setAttribute("aria-pressed", String(item.dataset.shape === chosen));
+    }
   };
 
   const row = (
@@ -70,7 +79,6 @@ export function zonesPanel(draft, editor) {
     /** @type {string} */ size,
     /** @type {boolean} */ crossing,
   ) => {
-    const chosen = editor.selected?.kind === kind && editor.selected.id === id;
     const name = h("input", {
       type: "text",
       value: id,
@@ -85,13 +93,13 @@ export function zonesPanel(draft, editor) {
     });
     return h(
       "li",
-      { class: chosen ? "shape chosen" : "shape", "data-shape": `${kind}-${id}` },
+      { class: "shape", "data-shape": `${kind}-${id}` },
       h(
         "button",
         {
           type: "button",
           class: "button bare",
-          "aria-pressed": String(chosen),
+          "aria-pressed": "false",
           "aria-label": `${t(`zones.${kind}`)} ${id}`,
           "data-key": `pick-${kind}-${id}`,
           on: { click: () => editor.select(kind, id) },

@@ -10,24 +10,13 @@ Tests that need failures on demand are for the stand-in only.
 
 import os
 import re
-import shutil
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
+from browser import WIDE, Page, chromium
 from program import Program
-from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.action_chains import ActionChains
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
 from stand_in import StandIn
-
-WAIT_S = 20
-WIDE = (1440, 900)
-PHONE = (360, 740)
 
 
 def pytest_addoption(parser):
@@ -36,8 +25,12 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "stand_in: needs failures on demand, which the program does not give")
-    config.addinivalue_line("markers", "console(*patterns): lines of the console that belong to the test")
+    config.addinivalue_line(
+        "markers", "stand_in: needs failures on demand, which the program does not give"
+    )
+    config.addinivalue_line(
+        "markers", "console(*patterns): lines of the console that belong to the test"
+    )
 
 
 def pytest_collection_modifyitems(config, items):
@@ -66,183 +59,22 @@ def monitor(running):
 
 
 @pytest.fixture(scope="session")
-def chromium():
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or "/usr/bin/chromium"
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--mute-audio", "--force-color-profile=srgb"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+def driver():
+    driver = chromium()
     yield driver
     driver.quit()
 
 
 @pytest.fixture
-def page(chromium, monitor, request):
-    page = Page(chromium, monitor)
+def page(driver, monitor, request):
+    page = Page(driver, monitor)
     page.size(*WIDE)
     page.dark(False)
-    page.open("#/")
     yield page
     marker = request.node.get_closest_marker("console")
     allowed = marker.args if marker else ()
-    lines = [line for line in page.console() if not any(re.search(pattern, line) for pattern in allowed)]
+    lines = [
+        line for line in page.console() if not any(re.search(pattern, line) for pattern in allowed)
+    ]
     page.leave()
     assert lines == []
-
-
-class Page:
-    """The page as somebody uses it."""
-
-    def __init__(self, driver, monitor):
-        self.driver = driver
-        self.monitor = monitor
-
-    def open(self, place):
-        """Loads the page anew at a place such as `#/events`."""
-        self.leave()
-        self.console()
-        self.driver.get(f"{self.monitor.url}/{place}")
-        self.wait(lambda: self.script("return document.querySelector('#main').childElementCount > 0"))
-
-    def leave(self):
-        self.driver.get("about:blank")
-        try:
-            self.driver.switch_to.alert.accept()
-        except WebDriverException:
-            pass
-
-    def size(self, width, height, mobile=False):
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 2 if mobile else 1, "mobile": mobile}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-    def dark(self, on):
-        features = [{"name": "prefers-color-scheme", "value": "dark" if on else "light"}]
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-
-    def console(self):
-        return [f"{entry['level']}: {entry['message']}" for entry in self.driver.get_log("browser")]
-
-    def script(self, text, *arguments):
-        return self.driver.execute_script(text, *arguments)
-
-    def wait(self, condition, seconds=WAIT_S):
-        """Waits until the condition gives something that is true, and gives it back."""
-        end = time.monotonic() + seconds
-        while True:
-            try:
-                found = condition()
-            except StaleElementReferenceException:
-                found = None
-            if found:
-                return found
-            if time.monotonic() > end:
-                raise AssertionError(f"not within {seconds} s; the page says:\n{self.text('body')[:3000]}")
-            time.sleep(0.05)
-
-    def all(self, css):
-        return [element for element in self.driver.find_elements(By.CSS_SELECTOR, css) if element.is_displayed()]
-
-    def find(self, css, text=None):
-        """The first element that is seen, has the words, and is there within some seconds."""
-
-        def look():
-            return next((e for e in self.all(css) if text is None or text in e.text), None)
-
-        return self.wait(look)
-
-    def button(self, name):
-        """A button or link by its accessible name."""
-
-        def look():
-            elements = self.all("button, a, summary, [role=tab], [role=button]")
-            return next((e for e in elements if e.accessible_name == name), None)
-
-        return self.wait(look)
-
-    def field(self, label):
-        """A field by its label."""
-
-        def look():
-            elements = self.driver.find_elements(By.CSS_SELECTOR, "input, select, textarea")
-            return next((e for e in elements if e.accessible_name == label and e.is_displayed()), None)
-
-        return self.wait(look)
-
-    def gone(self, css):
-        return self.wait(lambda: not self.all(css))
-
-    def text(self, css):
-        return self.script("return document.querySelector(arguments[0])?.innerText ?? ''", css)
-
-    def says(self, css, words):
-        return self.wait(lambda: words in self.text(css))
-
-    def click(self, name):
-        self.button(name).click()
-
-    def type(self, element, text):
-        element.send_keys(Keys.CONTROL, "a")
-        element.send_keys(Keys.DELETE)
-        element.send_keys(text)
-
-    def choose(self, label, words):
-        select = self.field(label)
-        option = next(o for o in select.find_elements(By.TAG_NAME, "option") if o.text == words)
-        option.click()
-
-    def press(self, *keys):
-        """Keys on what has the focus."""
-        actions = ActionChains(self.driver)
-        for key in keys:
-            actions.send_keys(key)
-        actions.perform()
-
-    def chord(self, *keys):
-        actions = ActionChains(self.driver)
-        for key in keys[:-1]:
-            actions.key_down(key)
-        actions.send_keys(keys[-1])
-        for key in keys[:-1]:
-            actions.key_up(key)
-        actions.perform()
-
-    def at(self, css, x, y):
-        """The place (in pixels of the window) at parts x and y of an element."""
-        script = "const r = document.querySelector(arguments[0]).getBoundingClientRect();" \
-            "return [r.left + r.width * arguments[1], r.top + r.height * arguments[2]]"
-        return self.script(script, css, x, y)
-
-    def mouse(self, *steps):
-        """Steps of a mouse: ("move", x, y), ("down",), ("up",)."""
-        actions = ActionChains(self.driver, duration=20)
-        for step, *place in steps:
-            if step == "move":
-                actions.w3c_actions.pointer_action.move_to_location(*map(round, place))
-            elif step == "down":
-                actions.w3c_actions.pointer_action.pointer_down()
-            else:
-                actions.w3c_actions.pointer_action.pointer_up()
-        actions.perform()
-
-    def focused(self):
-        return self.driver.switch_to.active_element
-
-    def frames(self, camera=None):
-        """The number of the frame that is shown."""
-        css = f'[data-camera="{camera}"] .screen' if camera else ".screen"
-        number = self.script("return document.querySelector(arguments[0])?.dataset.frame", css)
-        return int(number) if number else None
-
-    def is_live(self, camera=None):
-        first = self.wait(lambda: self.frames(camera) is not None) and self.frames(camera)
-        return self.wait(lambda: self.frames(camera) != first)
-
-    def ink(self, css=".screen .overlay"):
-        """How many pixels of a canvas are drawn on."""
-        return self.script(
-            "const c = document.querySelector(arguments[0]);"
-            "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
-            "let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n",
-            css,
-        )

@@ -1,13 +1,14 @@
 """The monitor itself with three cameras that show the tabletop world."""
 
 import json
+import os
 import socket
 import subprocess
 import time
 import urllib.request
 
 import recording
-from stand_in import first_document
+from documents import first_document
 
 START_S = 60
 PARTS = {"queries": "query", "zones": "zone", "lines": "line", "rules": "rule"}
@@ -24,13 +25,20 @@ class Program:
         config = directory / "monitor.toml"
         config.write_text(toml(directory, port))
         self.log = (directory / "log").open("w")
+        environment = {
+            **os.environ,
+            "GST_PLUGIN_PATH": str(recording.plugin_directory()),
+            "GST_REGISTRY": str(directory / "registry.bin"),
+        }
         self.process = subprocess.Popen(
-            [path, config], stdout=self.log, stderr=subprocess.STDOUT, cwd=recording.ROOT
+            [path, config], stdout=self.log, stderr=subprocess.STDOUT, env=environment
         )
         end = time.monotonic() + START_S
         while not self.is_ready():
             if self.process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"the program does not start: {(directory / 'log').read_text()[-2000:]}")
+                raise RuntimeError(
+                    f"the program does not start: {(directory / 'log').read_text()[-2000:]}"
+                )
             time.sleep(0.2)
         self.given = {camera["name"]: camera for camera in first_document()["camera"]}
 
@@ -64,7 +72,7 @@ class Program:
             self.ask("PUT", f"/api/cameras/{name}/enabled", {"enabled": True})
 
     def have_events(self):
-        """Waits until a rule has found something, and ends that, so that there is an event which is over."""
+        """Waits until a rule has found something, and ends that: one event is over then."""
         end = time.monotonic() + START_S
         while not self.ask("GET", "/api/events?open=true")["events"]:
             if time.monotonic() > end:
@@ -96,7 +104,8 @@ def toml(directory, port):
         f'[http]\nlisten = "127.0.0.1:{port}"',
     ]
     for camera in first_document()["camera"]:
-        lines.append(f"[[camera]]\nname = {json.dumps(camera['name'])}\nurl = {json.dumps(camera['url'])}\nfps = 5")
+        name, url = json.dumps(camera["name"]), json.dumps(camera["url"])
+        lines.append(f"[[camera]]\nname = {name}\nurl = {url}\nfps = 5")
         for part in PARTS.values():
             for table in camera.get(part, []):
                 lines.append(f"[[camera.{part}]]")
@@ -107,5 +116,9 @@ def toml(directory, port):
 def value(one):
     """A value of JSON as one of TOML."""
     if isinstance(one, dict):
-        return "{ " + ", ".join(f"{json.dumps(key)} = {value(part)}" for key, part in one.items()) + " }"
+        return (
+            "{ "
+            + ", ".join(f"{json.dumps(key)} = {value(part)}" for key, part in one.items())
+            + " }"
+        )
     return json.dumps(one)

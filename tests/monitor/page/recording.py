@@ -1,4 +1,4 @@
-"""Pictures of the tabletop world with what the bundled model finds in them, for the stand-in server."""
+"""Pictures of the tabletop world with what the bundled model finds in them."""
 
 import json
 import os
@@ -10,7 +10,7 @@ FRAMES = 24
 RATE = 6
 SIZE = (640, 480)
 
-# Name of a camera, seed of its scene, and its sentences. The ids are kept when sentences are typed anew.
+# Name of a camera, seed of its scene, and its sentences.
 CAMERAS = {
     "table": (
         7,
@@ -21,14 +21,17 @@ CAMERAS = {
             "purple": "a purple ball",
         },
     ),
-    "bench": (5, {"green": "[a large green sphere] behind a small sphere", "cylinders": "a blue cylinder"}),
+    "bench": (
+        5,
+        {"green": "[a large green sphere] behind a small sphere", "cylinders": "a blue cylinder"},
+    ),
     "shelf": (11, {"yellow": "yellow cylinders", "cube": "is there a red cube?"}),
 }
 
 
 def plugin_directory():
-    """Where libgstmdetr.so is: MDETR_PLUGINS, else what cargo built."""
-    given = os.environ.get("MDETR_PLUGINS")
+    """Where libgstmdetr.so is: MDETR_BUILD, else what cargo built."""
+    given = os.environ.get("MDETR_BUILD")
     places = [Path(given)] if given else [ROOT / "target/debug", ROOT / "target/release"]
     for place in places:
         if (place / "libgstmdetr.so").exists():
@@ -41,7 +44,10 @@ def record(name, directory):
     """Writes NAME.jsonl and NAME-000.jpg and so on to the directory."""
     seed, queries = CAMERAS[name]
     # JSON's strings are TOML's.
-    tables = (f"[[query]]\nid = {json.dumps(id)}\ntext = {json.dumps(text)}\n" for id, text in queries.items())
+    tables = (
+        f"[[query]]\nid = {json.dumps(id)}\ntext = {json.dumps(text)}\n"
+        for id, text in queries.items()
+    )
     config = directory / f"{name}.toml"
     config.write_text("\n".join(tables))
     width, height = SIZE
@@ -82,8 +88,14 @@ def load(directory):
 def record_clip(path):
     """Writes two seconds of the tabletop world as WebM."""
     pipeline = (
-        f"tabletopsrc seed=7 num-buffers=24 ! video/x-raw,width=320,height=240,framerate=12/1 ! videoconvert "
-        f"! vp8enc deadline=1 ! webmmux ! filesink location={path}"
+        f"tabletopsrc seed=7 num-buffers=24 ! video/x-raw,width=320,height=240,framerate=12/1 "
+        f"! videoconvert ! vp8enc deadline=1 ! webmmux ! filesink location={path}"
     )
-    environment = {**os.environ, "GST_PLUGIN_PATH": str(plugin_directory()), "GST_REGISTRY": f"{path}.registry"}
-    subprocess.run(["gst-launch-1.0", "-q", *pipeline.split()], env=environment, check=True, timeout=120)
+    environment = {
+        **os.environ,
+        "GST_PLUGIN_PATH": str(plugin_directory()),
+        "GST_REGISTRY": f"{path}.registry",
+    }
+    subprocess.run(
+        ["gst-launch-1.0", "-q", *pipeline.split()], env=environment, check=True, timeout=120
+    )

@@ -1,8 +1,9 @@
-"""A server that speaks the monitor's HTTP interface with recorded pictures, for tests of the page.
+"""A server that speaks the monitor's HTTP interface with recorded pictures.
 
     python tests/monitor/page/stand_in.py 8710
 
-It keeps its state in memory. Tests reach into it through `StandIn`; nothing of that is reachable over HTTP.
+It keeps its state in memory. Tests reach into it through `StandIn`; nothing of that is reachable
+over HTTP.
 """
 
 import asyncio
@@ -14,106 +15,25 @@ import struct
 import sys
 import tempfile
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import recording
 from aiohttp import WSMsgType, web
+from documents import RefusedError, faults_of, first_document, iso, now, without_brackets
 
 PAGE = recording.ROOT / "src/monitor/page"
-POLICY = "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'; base-uri 'none'"
-SCHEMES = ("rtsp", "rtsps", "http", "https", "file", "v4l2", "tabletop")
-
-
-def iso(time):
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def now():
-    return datetime.now(UTC)
-
-
-def first_document():
-    cameras = []
-    for name, (seed, queries) in recording.CAMERAS.items():
-        entries = [{"id": id, "text": text} for id, text in queries.items()]
-        url = f"tabletop://?seed={seed}"
-        cameras.append({"name": name, "url": url, "fps": 15, "enabled": True, "query": entries})
-    cameras[0]["zone"] = [{"id": "left", "points": [[0.05, 0.2], [0.55, 0.2], [0.55, 0.95], [0.05, 0.95]]}]
-    cameras[0]["line"] = [{"id": "gate", "from": [0.6, 0.25], "to": [0.9, 0.75]}]
-    cameras[0]["rule"] = [
-        {
-            "id": "red-seen",
-            "severity": "alert",
-            "when": {"is": "present", "query": "red", "zone": "left", "anchor": "bottom-center"},
-            "for": "PT2S",
-            "frames": 2,
-            "clear": "PT1S",
-        },
-        {
-            "id": "no-cones",
-            "severity": "detection",
-            "when": {"is": "absent", "query": "cones", "anchor": "bottom-center"},
-            "frames": 2,
-            "clear": "PT1S",
-            "every": "PT1M",
-        },
-    ]
-    return {"engine": "auto", "data": "/var/lib/mdetr", "http": {"listen": "127.0.0.1:8710"}, "camera": cameras}
-
-
-def without_brackets(text):
-    """The text of a sentence, or ValueError."""
-    plain = text.replace("[[", "\0").replace("]]", "\1")
-    if plain.count("[") != plain.count("]"):
-        raise ValueError("'[' without ']'")
-    plain = plain.replace("[", "").replace("]", "").replace("\0", "[").replace("\1", "]").strip()
-    if not plain:
-        raise ValueError("the text is empty; say what to look for")
-    return plain
-
-
-def faults_of(document):
-    faults = []
-    for camera in document["camera"]:
-        place = f'camera "{camera["name"]}"'
-        queries = [query["id"] for query in camera.get("query", [])]
-        for query in camera.get("query", []):
-            try:
-                without_brackets(query["text"])
-            except ValueError as error:
-                faults.append({"place": f'{place}, query "{query["id"]}"', "message": str(error)})
-            if "forbidden" in query["text"]:
-                message = "17 tokens, the model takes at most 16; shorten it"
-                faults.append({"place": f'{place}, query "{query["id"]}"', "message": message})
-        for rule in camera.get("rule", []):
-            for condition in conditions(rule["when"]):
-                if "query" in condition and condition["query"] not in queries:
-                    message = f'there is no query "{condition["query"]}"'
-                    faults.append({"place": f'{place}, rule "{rule["id"]}"', "message": message})
-        if camera["url"].split(":")[0] not in SCHEMES:
-            faults.append({"place": f"{place}, url", "message": "expected one of rtsp://, file://"})
-    return faults
-
-
-def conditions(condition):
-    yield condition
-    within = condition.get("of", [])
-    for part in within if isinstance(within, list) else [within]:
-        yield from conditions(part)
-
-
-class Refused(Exception):
-    def __init__(self, status, error, faults=None):
-        super().__init__(error)
-        self.status = status
-        self.body = {"error": error, **({"faults": faults} if faults else {})}
+POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; object-src 'none'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
 
 
 class StandIn:
     """The server, in a thread of its own. Methods without `_` may be called from tests."""
 
-    def __init__(self, directory, port=0):
+    def __init__(self, directory, port=0, rate=3):
+        self.pause = 1 / rate
         self.frames = recording.load(directory)
         self.port = port
         self.loop = asyncio.new_event_loop()
@@ -143,12 +63,25 @@ class StandIn:
         self.live = True
         self.age_ms = 40.0
         self.broker = {"connected": True, "waiting": 0}
-        self.store = {"writable": True, "bytes": 1_834_000_000, "free_bytes": 41_200_000_000, "waiting": 0}
+        self.store = {
+            "writable": True,
+            "bytes": 1_834_000_000,
+            "free_bytes": 41_200_000_000,
+            "waiting": 0,
+        }
         self.started = iso(now() - timedelta(hours=5))
         since = iso(now() - timedelta(minutes=42))
         self.states = {
-            name: {"name": name, "state": "online", "since": since, "size": list(recording.SIZE), "fps": 15.0,
-                   "inferred_fps": 11.2, "reconnects": 0, "revision": 3}
+            name: {
+                "name": name,
+                "state": "online",
+                "since": since,
+                "size": list(recording.SIZE),
+                "fps": 15.0,
+                "inferred_fps": 11.2,
+                "reconnects": 0,
+                "revision": 3,
+            }
             for name in recording.CAMERAS
         }
         self.number = itertools.count(1)
@@ -161,7 +94,9 @@ class StandIn:
         event = {**event, "kind": kind, "time": iso(now())}
         if kind == "end":
             event.update(end=event["time"], reason=event.get("reason", "cleared"))
-        known = self.events.get(event["id"], {"has_picture": True, "has_clip": False, "kept": False})
+        known = self.events.get(
+            event["id"], {"has_picture": True, "has_clip": False, "kept": False}
+        )
         extra = {key: known[key] for key in ("has_picture", "has_clip", "kept")}
         self.events[event["id"]] = {**event, **extra}
         self.tell("event", event)
@@ -191,14 +126,24 @@ class StandIn:
             "tracks": [detection["track"] for detection in found if "track" in detection],
             "phrases": phrases,
             "zones": ["left"],
-            "best": {"frame": 1, "utc": iso(start), "size": list(recording.SIZE),
-                     "boxes": [detection["box"] for detection in found], "score": 0.9},
+            "best": {
+                "frame": 1,
+                "utc": iso(start),
+                "size": list(recording.SIZE),
+                "boxes": [detection["box"] for detection in found],
+                "score": 0.9,
+            },
             **fields,
         }
         if seconds is not None:
             end = iso(start + timedelta(seconds=seconds))
             event.update(kind="end", end=end, time=end, reason=fields.get("reason", "cleared"))
-        self.events[event["id"]] = {**event, "has_picture": True, "has_clip": seconds is not None, "kept": False}
+        self.events[event["id"]] = {
+            **event,
+            "has_picture": True,
+            "has_clip": seconds is not None,
+            "kept": False,
+        }
         return event
 
     def have_events(self):
@@ -292,7 +237,7 @@ class StandIn:
         try:
             request["role"] = self._role(request)
             return await handler(request)
-        except Refused as refused:
+        except RefusedError as refused:
             return web.json_response(refused.body, status=refused.status)
 
     def _role(self, request):
@@ -301,27 +246,45 @@ class StandIn:
             return "admin"
         role = self.sessions.get(request.cookies.get("session"))
         if role is None:
-            raise Refused(401, "a token is needed")
+            raise RefusedError(401, "a token is needed")
         unsafe = request.method not in ("GET", "HEAD") and request.path != "/api/logout"
         if role == "viewer" and (unsafe or request.path.endswith("/history")):
-            raise Refused(403, "the token allows to look only")
+            raise RefusedError(403, "the token allows to look only")
         return role
 
     async def _page(self, request):
         path = PAGE / request.match_info.get("name", "index.html")
         if path.parent != PAGE or not path.exists():
-            raise Refused(404, "there is no such file")
-        kinds = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+            raise RefusedError(404, "there is no such file")
+        kinds = {
+            ".html": "text/html",
+            ".js": "text/javascript",
+            ".css": "text/css",
+            ".svg": "image/svg+xml",
+        }
         headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
-        return web.Response(body=path.read_bytes(), content_type=kinds[path.suffix], charset="utf-8", headers=headers)
+        return web.Response(
+            body=path.read_bytes(),
+            content_type=kinds[path.suffix],
+            charset="utf-8",
+            headers=headers,
+        )
 
     async def _status(self, request):
-        return web.json_response({
-            "version": "0.1.0", "revision": self.revision, "started": self.started, "model": "tabletop",
-            "engine": "tract", "name": "phone" if self.tokens else "loopback", "role": request["role"],
-            "cameras": list(self.states.values()), "store": self.store,
-            **({"broker": self.broker} if self.broker else {}),
-        })
+        return web.json_response(
+            {
+                "version": "0.1.0",
+                "revision": self.revision,
+                "started": self.started,
+                "model": "tabletop",
+                "engine": "tract",
+                "name": "phone" if self.tokens else "loopback",
+                "role": request["role"],
+                "cameras": list(self.states.values()),
+                "store": self.store,
+                **({"broker": self.broker} if self.broker else {}),
+            }
+        )
 
     async def _config(self, request):
         return web.json_response(self.document, headers={"ETag": f'"{self.revision}"'})
@@ -334,17 +297,19 @@ class StandIn:
         for camera in document["camera"]:
             if camera["name"] == name:
                 return camera
-        raise Refused(404, f'there is no camera "{name}"')
+        raise RefusedError(404, f'there is no camera "{name}"')
 
     def _apply(self, request, change):
         tag = request.headers.get("If-Match")
         if tag is not None and tag != f'"{self.revision}"':
-            raise Refused(412, f"revision {tag} was changed, {self.revision} is in force: read it again")
+            raise RefusedError(
+                412, f"revision {tag} was changed, {self.revision} is in force: read it again"
+            )
         document = copy.deepcopy(self.document)
         change(document)
         if faults := faults_of(document):
             words = "; ".join(f"{fault['place']}: {fault['message']}" for fault in faults)
-            raise Refused(422, f"refused: {words}", faults)
+            raise RefusedError(422, f"refused: {words}", faults)
         self.document = document
         self._taken("http: page")
         return web.json_response({"revision": self.revision})
@@ -359,13 +324,18 @@ class StandIn:
 
         def change(document):
             if any(known["name"] == camera["name"] for known in document["camera"]):
-                raise Refused(409, "there are two of this name")
+                raise RefusedError(409, "there are two of this name")
             document["camera"].append({"enabled": True, **camera})
 
         answer = self._apply(request, change)
         self.states[camera["name"]] = {
-            "name": camera["name"], "state": "connecting", "since": iso(now()), "fps": 0, "inferred_fps": 0,
-            "reconnects": 0, "revision": self.revision,
+            "name": camera["name"],
+            "state": "connecting",
+            "since": iso(now()),
+            "fps": 0,
+            "inferred_fps": 0,
+            "reconnects": 0,
+            "revision": self.revision,
         }
         return answer
 
@@ -383,7 +353,7 @@ class StandIn:
         given = await request.json()
         names = {"queries": "query", "zones": "zone", "lines": "line", "rules": "rule"}
         if unknown := set(given) - set(names):
-            raise Refused(422, f"unknown field {unknown}")
+            raise RefusedError(422, f"unknown field {unknown}")
 
         def change(document):
             camera = self._camera(document, request)
@@ -394,7 +364,9 @@ class StandIn:
 
     async def _enable_camera(self, request):
         enabled = (await request.json())["enabled"]
-        answer = self._apply(request, lambda document: self._camera(document, request).update(enabled=enabled))
+        answer = self._apply(
+            request, lambda document: self._camera(document, request).update(enabled=enabled)
+        )
         self.set_state(request.match_info["camera"], state="online" if enabled else "disabled")
         return answer
 
@@ -426,16 +398,23 @@ class StandIn:
             if result is None:
                 result = {"present": False, "detections": []}
             results.append({**result, "id": query["id"], "text": text})
-        report = {**report, "source": camera["name"], "frame": number, "utc": iso(now()), "age_ms": self.age_ms,
-                  "revision": self.revision, "queries": results}
+        report = {
+            **report,
+            "source": camera["name"],
+            "frame": number,
+            "utc": iso(now()),
+            "age_ms": self.age_ms,
+            "revision": self.revision,
+            "queries": results,
+        }
         return report, jpeg
 
     async def _live(self, request):
         if not self.live:
-            raise Refused(503, "too many streams")
+            raise RefusedError(503, "too many streams")
         camera = self._camera(self.document, request)
         if camera.get("enabled") is False:
-            raise Refused(404, "the camera is switched off")
+            raise RefusedError(404, "the camera is switched off")
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self.sockets.add(socket)
@@ -447,10 +426,10 @@ class StandIn:
                     report, jpeg = self._frame(camera, number)
                     text = json.dumps(report, ensure_ascii=False).encode()
                     await socket.send_bytes(struct.pack(">I", len(text)) + text + jpeg)
-                await asyncio.sleep(1 / recording.RATE)
+                await asyncio.sleep(self.pause)
                 if socket.closed or camera.get("enabled") is False:
                     break
-        except (ConnectionError, Refused):
+        except (ConnectionError, RefusedError):
             pass
         finally:
             reader.cancel()
@@ -464,7 +443,7 @@ class StandIn:
                 return
 
     async def _picture(self, request):
-        report, jpeg = self._frame(self._camera(self.document, request), 0)
+        _, jpeg = self._frame(self._camera(self.document, request), 0)
         return web.Response(body=jpeg, content_type="image/jpeg")
 
     def _tell(self, kind, data):
@@ -472,7 +451,9 @@ class StandIn:
             queue.put_nowait((kind, data))
 
     async def _listen_to(self, request):
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+        )
         await response.prepare(request)
         queue = asyncio.Queue()
         self.listeners.add(queue)
@@ -498,21 +479,29 @@ class StandIn:
         asked = dict(request.query)
         known = {"from", "to", "camera", "rule", "words", "severity", "open", "after", "limit"}
         if unknown := set(asked) - known:
-            raise Refused(400, f"unknown field {unknown}")
+            raise RefusedError(400, f"unknown field {unknown}")
         limit = int(asked.get("limit", 100))
 
         def fits(event):
-            text = " ".join([event["text"], *(phrase["text"] for phrase in event["phrases"])]).lower()
+            text = " ".join(
+                [event["text"], *(phrase["text"] for phrase in event["phrases"])]
+            ).lower()
             is_open = "end" not in event
             return (
-                all(event[key] == asked[key] for key in ("camera", "rule", "severity") if key in asked)
+                all(
+                    event[key] == asked[key]
+                    for key in ("camera", "rule", "severity")
+                    if key in asked
+                )
                 and ("open" not in asked or is_open == (asked["open"] == "true"))
                 and ("from" not in asked or is_open or event["end"] >= asked["from"])
                 and ("to" not in asked or event["start"] < asked["to"])
                 and all(word in text for word in asked.get("words", "").lower().split())
             )
 
-        found = sorted(filter(fits, self.events.values()), key=lambda e: (e["start"], e["id"]), reverse=True)
+        found = sorted(
+            filter(fits, self.events.values()), key=lambda e: (e["start"], e["id"]), reverse=True
+        )
         if "after" in asked:
             last = self.events.get(asked["after"])
             place = (last["start"], last["id"]) if last else ("", "")
@@ -523,7 +512,7 @@ class StandIn:
     def _known(self, request):
         event = self.events.get(request.match_info["id"])
         if event is None:
-            raise Refused(404, "there is no such event")
+            raise RefusedError(404, "there is no such event")
         return event
 
     async def _event(self, request):
@@ -540,9 +529,11 @@ class StandIn:
     async def _event_picture(self, request):
         event = self._known(request)
         if unknown := set(request.query) - {"drawn"}:
-            raise Refused(400, f"unknown field {unknown}")
+            raise RefusedError(400, f"unknown field {unknown}")
         frames = self.frames.get(event["camera"]) or self.frames["table"]
-        return web.Response(body=frames[0 if "drawn" in request.query else 6][1], content_type="image/jpeg")
+        return web.Response(
+            body=frames[0 if "drawn" in request.query else 6][1], content_type="image/jpeg"
+        )
 
     async def _clip(self, request):
         self._known(request)
@@ -558,7 +549,7 @@ class StandIn:
     async def _login(self, request):
         role = self.tokens.get((await request.json())["token"])
         if role is None:
-            raise Refused(401, "this token is not known")
+            raise RefusedError(401, "this token is not known")
         session = secrets.token_hex(8)
         self.sessions[session] = role
         response = web.json_response({"name": "phone", "role": role})
@@ -582,13 +573,18 @@ def fill_with_events(server):
             fields.update(rule="no-cones", query="cones", zones=[], reason="object-lost")
         elif camera != "table":
             fields.update(rule="seen", zones=[])
-        server.event(camera=camera, start=start + timedelta(minutes=9 * at + at % 5), seconds=20 + 37 * at % 400, **fields)
+        server.event(
+            camera=camera,
+            start=start + timedelta(minutes=9 * at + at % 5),
+            seconds=20 + 37 * at % 400,
+            **fields,
+        )
     server.event(start=now() - timedelta(seconds=75))
 
 
 if __name__ == "__main__":
     where = Path(tempfile.gettempdir()) / "mdetr-monitor-page"
-    server = StandIn(where, int(sys.argv[1]) if len(sys.argv) > 1 else 8710)
+    server = StandIn(where, int(sys.argv[1]) if len(sys.argv) > 1 else 8710, recording.RATE)
     fill_with_events(server)
     print(f"{server.url} until Ctrl+C", flush=True)
     server.thread.join()

@@ -110,7 +110,10 @@ def test_thresholds_and_ids_are_checked(table):
     table.type(table.field("Id"), "red")
     table.click("Save")
     faults = [fault.text for fault in table.all("[data-form=query] .fault") if fault.text]
-    assert faults == ["There is a sentence with this id already.", "Expected a number from 0 to 1, or nothing."]
+    assert faults == [
+        "There is a sentence with this id already.",
+        "Expected a number from 0 to 1, or nothing.",
+    ]
     table.type(table.field("Id"), " ")
     table.click("Save")
     table.find("[data-form=query] .fault", "Expected an id")
@@ -123,7 +126,7 @@ def test_escape_leaves_the_form(table):
     table.click("Edit “all cones”")
     table.field("Sentence").send_keys("x", Keys.ESCAPE)
     table.gone("[data-form=query]")
-    assert table.focused().accessible_name == "Edit “all cones”"
+    assert table.focused_name() == "Edit “all cones”"
 
 
 def test_a_sentence_is_removed(table):
@@ -155,7 +158,11 @@ def test_other_scripts(table):
 def test_changes_of_others_are_seen_and_typing_goes_on(table):
     prompt(table).send_keys("half a sen")
     if hasattr(table.monitor, "change"):
-        table.monitor.change(lambda document: document["camera"][0]["query"].append({"id": "new", "text": "a tiny cube"}))
+        table.monitor.change(
+            lambda document: document["camera"][0]["query"].append(
+                {"id": "new", "text": "a tiny cube"}
+            )
+        )
     else:
         watch = {"queries": [*queries(table), {"id": "new", "text": "a tiny cube"}]}
         table.monitor.ask("PUT", "/api/cameras/table/watch", watch)
