@@ -19,7 +19,10 @@ pub const MAX_PACKET: u32 = 16 << 20;
 /// Largest message from the broker in bytes: commands and descriptions of devices are small.
 const MAX_INCOMING: u32 = 1 << 20;
 /// How often the broker must be heard of.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// Bytes that the system keeps for us until they are sent. A ping waits behind them: on a slow network more of them
+/// would look like a broker that does not answer.
+const SEND_BUFFER: u32 = 128 << 10;
 /// How long connecting may take.
 const CONNECT_SECONDS: u64 = 10;
 /// Messages that are on their way from us to the connection.
@@ -269,6 +272,7 @@ fn settings(options: &Options) -> MqttOptions {
         ));
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
+    network.set_tcp_send_buffer_size(SEND_BUFFER);
     network.set_connection_timeout(CONNECT_SECONDS);
     settings.set_network_options(network);
     if let Some((name, password)) = &options.user {
