@@ -16,8 +16,9 @@ use serde_json::Value;
 mod links;
 mod messages;
 
-const ELEMENTS: [&str; 5] = [
+const ELEMENTS: [&str; 6] = [
     "mdetr",
+    "mdetrrules",
     "mdetrtrack",
     "mdetroverlay",
     "mdetr2json",
@@ -25,7 +26,7 @@ const ELEMENTS: [&str; 5] = [
 ];
 
 /// First words of commands.
-const PROGRAMS: [&str; 15] = [
+const PROGRAMS: [&str; 17] = [
     ".venv/bin/python",
     ".venv/bin/torchrun",
     "cargo",
@@ -37,10 +38,12 @@ const PROGRAMS: [&str; 15] = [
     "gst-launch-1.0",
     "make",
     "mdetr",
+    "mdetr-monitor",
     "mkdir",
     "python3",
     "sudo",
     "target/release/mdetr",
+    "target/release/mdetr-monitor",
 ];
 
 /// Documents for users outside the book.
@@ -163,6 +166,10 @@ impl Clone {
         link(&root.join("models/tabletop"), "models/mdetr-eb3");
         link(&root.join("examples"), "examples");
         link(&stand_ins.join("mdetr"), "target/release/mdetr");
+        link(
+            &stand_ins.join("mdetr-monitor"),
+            "target/release/mdetr-monitor",
+        );
         let plugin = clone.env.target().join("libgstmdetr.so");
         link(&plugin, "target/release/libgstmdetr.so");
         link(&stand_ins.join("python"), ".venv/bin/python");
@@ -209,6 +216,7 @@ impl Clone {
             .args(["-euo", "pipefail", "-c", script])
             .env("PATH", format!("{}:{path}", stand_ins.display()))
             .env("MDETR_COMMAND", self.env.target().join("mdetr"))
+            .env("MDETR_MONITOR", self.env.target().join("mdetr-monitor"))
             .env("MDETR_ROOT", self.env.root());
         command
     }
@@ -415,7 +423,9 @@ fn names_in_the_documents_exist() {
     ] {
         known += &fs::read_to_string(root.join(file)).unwrap();
     }
-    known += &literals(&root.join("plugins/mdetr/src"));
+    for sources in ["plugins/mdetr/src", "src/monitor/src", "src/rules/src"] {
+        known += &literals(&root.join(sources));
+    }
     let known: BTreeSet<&str> = known
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
         .collect();
