@@ -41,6 +41,14 @@ pub enum StoreError {
     /// Another program uses the directory.
     #[error("{0} is in use by another mdetr-monitor: stop it, or use another directory")]
     InUse(PathBuf),
+    /// The database cannot be opened.
+    #[error("{path} cannot be opened: {source}")]
+    Open {
+        /// The database.
+        path: PathBuf,
+        /// What went wrong.
+        source: Box<StoreError>,
+    },
     /// A file could not be read or written.
     #[error("{path}: {source}")]
     File {

@@ -1,6 +1,7 @@
 //! Events, their pictures and clips, what waits for a broker, and the history of the configuration: SQLite and files.
 
 mod base;
+mod batch;
 mod browse;
 mod configs;
 mod counters;

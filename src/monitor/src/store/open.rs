@@ -38,10 +38,11 @@ impl Store {
         let database = match database(data).await {
             Err(error) if error.may_be_full() && use_spare(data) => {
                 tracing::warn!(%error, "the store could not be opened: tried again with the spare file removed");
-                database(data).await?
+                database(data).await
             }
-            database => database?,
+            database => database,
         };
+        let database = database.map_err(|error| with_path(data, error))?;
         let inner = Inner {
             data: data.to_owned(),
             database,
@@ -60,6 +61,17 @@ impl Store {
             tracing::error!(%error, "pictures and clips cannot be compared with the database");
         }
         Ok(store)
+    }
+}
+
+/// SQLite does not say which file it is.
+fn with_path(data: &Path, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Database(_) | StoreError::Migration(_) => StoreError::Open {
+            path: data.join(DATABASE),
+            source: Box::new(error),
+        },
+        error => error,
     }
 }
 

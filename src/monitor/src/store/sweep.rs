@@ -57,9 +57,6 @@ impl Store {
     ) -> Result<Swept, StoreError> {
         let mut swept = Swept::default();
         let done = self.sweep_all(settings, now, &mut swept).await;
-        let counters = &self.inner.counters;
-        add(&counters.events_deleted, swept.events);
-        add(&counters.bytes_deleted, swept.bytes);
         if swept != Swept::default() {
             let Swept { events, bytes } = swept;
             tracing::info!(events, bytes, "retention removed old events");
@@ -132,7 +129,9 @@ impl Store {
             }
             Ok::<_, StoreError>(bytes)
         });
-        swept.bytes += removed.await.expect("removing files does not panic")?;
+        let bytes = removed.await.expect("removing files does not panic")?;
+        swept.bytes += bytes;
+        add(&self.inner.counters.bytes_deleted, bytes);
         Ok(())
     }
 
@@ -207,6 +206,8 @@ impl Store {
         self.remove_all(events).await?;
         swept.events += count;
         swept.bytes += bytes;
+        add(&self.inner.counters.events_deleted, count);
+        add(&self.inner.counters.bytes_deleted, bytes);
         Ok(())
     }
 

