@@ -23,6 +23,9 @@ use crate::{http, mqtt, notify, store};
 /// Longest time from being told to stop to the end; the cameras' pipelines have most of it.
 const STOP: Duration = Duration::from_millis(1900);
 
+/// Longest time in which the database is closed behind that.
+const CLOSE: Duration = Duration::from_millis(300);
+
 /// Why the program ended.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -152,6 +155,7 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
         let _ = time::timeout_at(deadline, task).await;
     }
     let _ = time::timeout_at(deadline, served).await;
+    let _ = time::timeout_at(deadline + CLOSE, store.close()).await;
     outcome
 }
 

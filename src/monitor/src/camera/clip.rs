@@ -9,7 +9,7 @@ use gst::prelude::*;
 use gst_app::AppSrc;
 use jiff::Timestamp;
 
-use super::recorder::Unit;
+use super::unit::Unit;
 use crate::hub::{Clip, Delivery, Hub};
 
 /// Longest time in which a file is brought to its end.

@@ -11,5 +11,6 @@ mod recorder;
 mod run;
 mod source;
 mod supervise;
+mod unit;
 
 pub use supervise::{Cameras, Context};

@@ -18,8 +18,9 @@ use jiff::Timestamp;
 
 use super::analysis::{Analysis, Frame, Task};
 use super::queries;
-use super::recorder::{Recorder, Unit};
+use super::recorder::Recorder;
 use super::source::{self, Output, Source};
+use super::unit::Unit;
 use crate::config::Camera;
 use crate::hub::{Hub, Picture};
 

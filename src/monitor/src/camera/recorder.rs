@@ -9,6 +9,7 @@ use mdetr_rules::{Event, EventKind};
 use tokio::runtime::Handle;
 
 use super::clip::Writer;
+use super::unit::Unit;
 use crate::config::Recording;
 use crate::hub::Hub;
 
@@ -16,15 +17,6 @@ use crate::hub::Hub;
 const MAX_BYTES: usize = 64 << 20;
 /// Most clips of a camera that are written at once.
 const MAX_WRITERS: usize = 8;
-
-/// A coded picture.
-#[derive(Debug, Clone)]
-pub(super) struct Unit {
-    pub(super) buffer: gst::Buffer,
-    pub(super) utc: Timestamp,
-    /// Whether it can be decoded without others.
-    pub(super) key: bool,
-}
 
 /// Makes clips of the events of a camera.
 #[derive(Debug)]

@@ -75,6 +75,7 @@ pub fn check(document: &Document) -> Vec<Fault> {
         check_camera(&mut faults, camera);
     }
     check_http(&mut faults, document);
+    check_store(&mut faults, document);
     check_receivers(&mut faults, document);
     faults.0
 }
@@ -187,6 +188,28 @@ fn check_source(faults: &mut Faults, place: &str, url: &str) {
             place,
             format!("{error}; expected a URL such as rtsp://camera/stream"),
         ),
+    }
+}
+
+fn check_store(faults: &mut Faults, document: &Document) {
+    let store = &document.store;
+    let mut days = vec![("store.days".to_owned(), store.days)];
+    for keep in &store.keeps {
+        let place = format!("store.keep {:?}", keep.rule);
+        days.push((format!("{place}, days"), keep.days));
+        let known = |camera: &Camera| keep.camera.as_ref().is_none_or(|name| *name == camera.name);
+        let mut cameras = document.cameras.iter().filter(|camera| known(camera));
+        let named = |camera: &Camera| {
+            keep.rule == "*" || camera.rules.iter().any(|rule| rule.id == keep.rule)
+        };
+        if !cameras.any(named) {
+            faults.add(place, "no camera has such a rule");
+        }
+    }
+    for (place, days) in days {
+        if !(1..=36_500).contains(&days) {
+            faults.add(place, format!("expected 1 to 36500, found {days}"));
+        }
     }
 }
 
