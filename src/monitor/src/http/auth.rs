@@ -1,8 +1,7 @@
 //! Who asks, and what they may do.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Extension;
@@ -14,17 +13,15 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 
+use super::app::{App, Secure};
 use super::error::{ApiError, Body, ErrorBody};
+use super::sessions::SESSION;
 use super::token::{self, Hash};
-use super::{App, Secure};
+
 use crate::config::{Http, Role};
 
 /// Name of the cookie.
 const COOKIE: &str = "mdetr_session";
-/// How long a session lasts.
-const SESSION: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Most sessions at once.
-const MAX_SESSIONS: usize = 1024;
 /// Longest token that is looked at.
 const MAX_TOKEN: usize = 1024;
 
@@ -86,47 +83,6 @@ impl Caller {
             return Err(ApiError::forbidden(message));
         }
         Ok(())
-    }
-}
-
-/// Sessions of browsers. They end with the program.
-#[derive(Debug, Default)]
-pub(super) struct Sessions(Mutex<HashMap<Hash, Session>>);
-
-#[derive(Debug)]
-struct Session {
-    token: Hash,
-    end: Instant,
-}
-
-impl Sessions {
-    fn begin(&self, token: Hash) -> String {
-        let id = token::random();
-        let now = Instant::now();
-        let mut sessions = self.0.lock().expect("no code panics with the lock");
-        sessions.retain(|_, session| session.end > now);
-        if sessions.len() >= MAX_SESSIONS {
-            let oldest = sessions
-                .iter()
-                .min_by_key(|(_, session)| session.end)
-                .map(|(id, _)| *id);
-            oldest.map(|id| sessions.remove(&id));
-        }
-        let end = now + SESSION;
-        sessions.insert(token::hash(&id), Session { token, end });
-        id
-    }
-
-    fn token(&self, id: &str) -> Option<Hash> {
-        let sessions = self.0.lock().expect("no code panics with the lock");
-        // By hash: how long it takes to find one tells nothing about others.
-        let session = sessions.get(&token::hash(id))?;
-        (session.end > Instant::now()).then_some(session.token)
-    }
-
-    fn end(&self, id: &str) {
-        let mut sessions = self.0.lock().expect("no code panics with the lock");
-        sessions.remove(&token::hash(id));
     }
 }
 
@@ -394,18 +350,6 @@ fn set_cookie(id: &str, age: Duration, Secure(tls): Secure, headers: &HeaderMap)
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sessions_are_limited() {
-        let sessions = Sessions::default();
-        let first = sessions.begin([1; 32]);
-        assert_eq!(sessions.token(&first), Some([1; 32]));
-        for _ in 0..MAX_SESSIONS {
-            sessions.begin([2; 32]);
-        }
-        assert_eq!(sessions.token(&first), None);
-        assert_eq!(sessions.0.lock().unwrap().len(), MAX_SESSIONS);
-    }
 
     #[test]
     fn hosts_have_no_port() {

@@ -9,7 +9,7 @@ use mdetr_rules::document::{Line, Rule, Zone};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::App;
+use super::app::App;
 use super::auth::Caller;
 use super::config::{self, Expected, Revision};
 use super::error::{ApiError, Body, ErrorBody, Name, Params};

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::App;
+use super::app::App;
 use super::auth::Caller;
 use super::error::{ApiError, Body, ErrorBody, Search};
 use crate::config::{self, Document, Fault, Role};

@@ -11,7 +11,7 @@ use tower::ServiceExt;
 use tower_http::services::ServeFile;
 use utoipa::{IntoParams, ToSchema};
 
-use super::App;
+use super::app::App;
 use super::error::{ApiError, Body, ErrorBody, Name, Params, Search};
 use super::schema;
 use crate::store::{EventFilter, StoredEvent};

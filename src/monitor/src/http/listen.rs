@@ -21,7 +21,8 @@ use tokio::task::JoinHandle;
 use tokio_io_timeout::TimeoutStream;
 use tower::Layer;
 
-use super::{App, Ending, HttpState, Secure, router};
+use super::app::{App, Ending, HttpState, Secure};
+use super::router::router;
 use crate::config::{Http, Tls};
 
 /// How long the head of a request may take, and how long a connection may be idle.

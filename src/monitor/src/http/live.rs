@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use utoipa::IntoParams;
 
+use super::app::{App, Ending};
 use super::auth::Caller;
 use super::error::{ApiError, ErrorBody, Search};
-use super::{App, Ending};
 use crate::hub::Notice;
 
 /// How often a client is asked whether it is there.

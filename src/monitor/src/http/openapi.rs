@@ -1,5 +1,8 @@
 //! The document of the interface.
 
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
@@ -36,13 +39,10 @@ use crate::config::schema::{Anchor, Condition, ConditionKind, Conditions};
 )]
 struct Head;
 
-/// The OpenAPI 3.1 document of the interface as JSON, with a line feed at its end.
-///
-/// # Panics
-/// Never: the document does not depend on anything.
-pub fn document() -> String {
+/// The whole document as JSON, of what routes say.
+pub(super) fn render(routes: utoipa::openapi::OpenApi) -> String {
     let mut document = Head::openapi();
-    document.merge(super::routes().get_openapi().clone());
+    document.merge(routes);
     let components = document.components.get_or_insert_default();
     let token = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
@@ -124,6 +124,10 @@ fn refusal(description: &str, header: Option<(&str, &str)>) -> Answer {
     answer.build()
 }
 
+/// The document as it is sent.
+#[derive(Debug, Clone)]
+pub(super) struct Text(pub Arc<str>);
+
 /// This document
 #[utoipa::path(
     get,
@@ -132,14 +136,14 @@ fn refusal(description: &str, header: Option<(&str, &str)>) -> Answer {
     security(()),
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object))
 )]
-pub(super) async fn openapi() -> Response {
+pub(super) async fn openapi(Extension(Text(document)): Extension<Text>) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/json")];
-    (kind, document()).into_response()
+    (kind, document.to_string()).into_response()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::http::document;
 
     #[test]
     fn the_book_has_the_document() {

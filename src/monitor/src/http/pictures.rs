@@ -13,10 +13,10 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::app::{App, Ending};
 use super::auth::Caller;
 use super::error::{ApiError, ErrorBody, Name, Params};
 use super::live::{Peer, upgraded};
-use super::{App, Ending};
 use crate::hub::{Current, Picture};
 
 /// How long a picture may take.

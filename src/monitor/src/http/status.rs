@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::App;
+use super::app::App;
 use super::auth::Caller;
 use super::error::{ApiError, ErrorBody};
 use crate::config::{Document, Role};
