@@ -151,6 +151,7 @@ impl<'a> Teller<'a> {
         tokio::select! {
             (ended, ()) = async { tokio::join!(ended, connections) } => ended,
             () = self.follow(devices) => Ended::Stopped,
+            never = self.outbox.fill() => match never {},
             never = self.outbox.file() => match never {},
         }
     }

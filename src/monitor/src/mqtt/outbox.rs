@@ -56,8 +56,10 @@ struct State {
 pub struct Outbox {
     store: Store,
     state: Mutex<State>,
+    /// The store may have more.
+    news: Notify,
     /// There may be something to send.
-    filled: Notify,
+    sendable: Notify,
     /// Something was acknowledged.
     emptied: Notify,
 }
@@ -68,7 +70,8 @@ impl Outbox {
         Outbox {
             store,
             state: Mutex::default(),
-            filled: Notify::new(),
+            news: Notify::new(),
+            sendable: Notify::new(),
             emptied: Notify::new(),
         }
     }
@@ -79,7 +82,7 @@ impl Outbox {
 
     /// The store has new letters.
     pub fn wake(&self) {
-        self.filled.notify_one();
+        self.news.notify_one();
     }
 
     /// A connection begins: what is not acknowledged is sent again.
@@ -92,22 +95,14 @@ impl Outbox {
         self.wake();
     }
 
-    /// Waits for the next step to send. Nothing is lost when the wait is given up.
-    pub async fn next(&self) -> Change {
+    /// Reads letters from the store before they are needed. Goes on for ever.
+    pub async fn fill(&self) -> Infallible {
         loop {
-            let room = {
-                let mut state = self.state();
-                let room = state.sent.len() + state.acknowledged.len() < IN_FLIGHT;
-                if room && let Some(letter) = state.ready.pop_front() {
-                    return state.send(letter);
-                }
-                room
-            };
-            if room {
+            if self.state().ready.len() < IN_FLIGHT {
                 match self.store.letters(RECEIVER, BATCH).await {
                     Ok(letters) => {
                         if self.state().take(letters) {
-                            continue;
+                            self.sendable.notify_one();
                         }
                     }
                     Err(error) => {
@@ -117,7 +112,21 @@ impl Outbox {
                 }
             }
             // Ending of the wait without a word is the rule where nothing happens.
-            let _ = timeout(LOOK, self.filled.notified()).await;
+            let _ = timeout(LOOK, self.news.notified()).await;
+        }
+    }
+
+    /// Waits for the next step to send. Nothing is lost when the wait is given up.
+    pub async fn next(&self) -> Change {
+        loop {
+            let next = self.state().next();
+            if let Some((change, few)) = next {
+                if few {
+                    self.news.notify_one();
+                }
+                return change;
+            }
+            self.sendable.notified().await;
         }
     }
 
@@ -148,7 +157,7 @@ impl Outbox {
             match self.store.delivered(RECEIVER, sequence).await {
                 Ok(()) => {
                     self.state().acknowledged.pop_front();
-                    self.filled.notify_one();
+                    self.sendable.notify_one();
                 }
                 Err(error) => {
                     tracing::warn!(%error, sequence, "a delivery to the broker cannot be noted");
@@ -190,6 +199,16 @@ impl State {
             }
         }
         !self.ready.is_empty()
+    }
+
+    /// The next step to send, if there is one and the broker has room for it, and whether more should be read.
+    fn next(&mut self) -> Option<(Change, bool)> {
+        if self.sent.len() + self.acknowledged.len() >= IN_FLIGHT {
+            return None;
+        }
+        let letter = self.ready.pop_front()?;
+        let few = self.ready.len() == IN_FLIGHT / 2 || self.ready.is_empty();
+        Some((self.send(letter), few))
     }
 
     fn send(&mut self, letter: Letter) -> Change {

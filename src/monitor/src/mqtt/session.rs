@@ -123,9 +123,11 @@ impl<L: Link> Session<'_, L> {
     async fn write(&self) -> LinkError {
         let written = async {
             loop {
+                // Events first: a picture may take long, and as long as the broker acknowledges, there is room for both.
                 let next = tokio::select! {
-                    posting = self.board.next() => Next::State(posting),
+                    biased;
                     change = self.outbox.next() => Next::Event(change),
+                    posting = self.board.next() => Next::State(posting),
                 };
                 match next {
                     Next::State(posting) => self.post(posting).await?,

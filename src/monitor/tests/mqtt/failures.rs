@@ -43,6 +43,7 @@ async fn a_broker_that_is_away_loses_nothing() {
     })
     .await;
     broker.restart();
+    let back = std::time::Instant::now();
     until("no letter waits", async || {
         telling.program.store.waiting("mqtt").await.unwrap() == 0
     })
@@ -51,6 +52,10 @@ async fn a_broker_that_is_away_loses_nothing() {
         listener.steps().len() >= expected.len()
     })
     .await;
+    println!(
+        "1000 steps within {:?} of the broker's return",
+        back.elapsed()
+    );
     assert_eq!(listener.steps(), expected);
     listener.wait("mdetr/available", "online").await;
 }
