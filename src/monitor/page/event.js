@@ -129,10 +129,10 @@ export function eventView(main, scope, id, announce) {
   };
 
   const findNeighbours = async () => {
+    if (!event) return;
     try {
       const older = await request("GET", `${path("events")}?after=${encodeURIComponent(id)}&limit=1`);
       link(neighbours.older, older.data.events[0]);
-      if (!event) return;
       // Newer ones are listed from the newest: the last of those that begin behind this one is next to it.
       const { data } = await request("GET", `${path("events")}?from=${encodeURIComponent(event.start)}&limit=1000`);
       const at = data.events.findIndex((/** @type {Event} */ other) => other.id === id);

@@ -11,7 +11,7 @@ def test_all_cameras_are_live_side_by_side(page):
     for camera in ("table", "bench", "shelf"):
         assert page.is_live(camera)
         page.find(f'[data-camera="{camera}"] .status', "online")
-    assert page.ink('[data-camera="table"] .overlay') > 100
+    page.wait(lambda: page.ink('[data-camera="table"] .overlay') > 100)
 
 
 def test_a_tile_says_what_is_seen_and_leads_to_its_camera(page):

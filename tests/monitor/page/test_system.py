@@ -14,9 +14,9 @@ def system(page):
 
 
 def test_cameras_broker_and_disk(system):
-    row = system.find('tr[data-camera="table"]')
-    assert "online" in row.text
-    assert re.search(r"640 \S 480", row.text)
+    row = 'tr[data-camera="table"]'
+    system.find(row, "online")
+    system.wait(lambda: re.search(r"640 \S 480", system.text(row)))
     system.find('[data-panel="disk"]', "writing")
     system.find('[data-panel="disk"]', "free")
     system.find('[data-panel="program"]', "Revision")
