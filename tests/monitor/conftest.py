@@ -65,7 +65,11 @@ class Monitor:
         self.write(config)
 
     def write(self, config):
-        head = f'data = "data"\n[http]\nlisten = "127.0.0.1:{self.port}"\n' if "[http]" not in config else ""
+        head = (
+            f'data = "data"\n[http]\nlisten = "127.0.0.1:{self.port}"\n'
+            if "[http]" not in config
+            else ""
+        )
         self.config.write_text(head + config)
 
     def start(self):
@@ -89,7 +93,9 @@ class Monitor:
 
     def request(self, method, path, body=None, headers=None):
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data=data, method=method, headers=headers or {})
+        request = urllib.request.Request(
+            self.url + path, data=data, method=method, headers=headers or {}
+        )
         if data is not None:
             request.add_header("Content-Type", "application/json")
         with urllib.request.urlopen(request, timeout=30) as answer:
@@ -107,7 +113,9 @@ class Monitor:
         return cameras.get(name)
 
     def is_in_state(self, name, state, seconds=60):
-        return wait_for(lambda: (self.camera(name) or {}).get("state") == state and self.camera(name), seconds)
+        return wait_for(
+            lambda: (self.camera(name) or {}).get("state") == state and self.camera(name), seconds
+        )
 
     def events(self, **filters):
         query = "&".join(f"{key}={value}" for key, value in filters.items())

@@ -80,7 +80,11 @@ def measure(monitor, cameras, seconds):
             round(min(rates.values()) / mean, 3),
             round(max(rates.values()) / mean, 3),
         ],
-        "resident MiB": {"first": round(memory[0]), "last": round(memory[-1]), "most": round(max(memory))},
+        "resident MiB": {
+            "first": round(memory[0]),
+            "last": round(memory[-1]),
+            "most": round(max(memory)),
+        },
         "processors": round((monitor.cpu() - cpu) / passed, 2),
     }
 
@@ -95,7 +99,9 @@ def inferences(monitor):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cameras", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=300)
     options = parser.parse_args()

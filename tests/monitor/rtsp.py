@@ -37,7 +37,9 @@ def encoded(seed, width, height, fps, frames):
         units.append((data, not buffer.has_flags(Gst.BufferFlags.DELTA_UNIT)))
     pipeline.set_state(Gst.State.NULL)
     if len(units) != frames:
-        raise SystemExit(f"rtsp: {len(units)} of {frames} frames could be rendered: is GST_PLUGIN_PATH set?")
+        raise SystemExit(
+            f"rtsp: {len(units)} of {frames} frames could be rendered: is GST_PLUGIN_PATH set?"
+        )
     return units
 
 
@@ -53,7 +55,9 @@ class Camera(GstRtspServer.RTSPMediaFactory):
 
     def do_create_element(self, _url):
         launch = f'appsrc name=source is-live=true format=time do-timestamp=true caps="{CAPS}"'
-        return Gst.parse_launch(f"( {launch} ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=1 )")
+        return Gst.parse_launch(
+            f"( {launch} ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=1 )"
+        )
 
     def do_configure(self, media):
         source = media.get_element().get_by_name_recurse_up("source")
@@ -82,8 +86,13 @@ class Server:
         self.server.set_service(str(options.port))
         if options.user:
             self.lock(*options.user.split(":", 1))
-        clips = [self.clip(seed, options.width, options.height) for seed in range(11, 11 + min(options.cameras, 4))]
-        self.cameras = [Camera(clips[index % len(clips)], options.fps) for index in range(options.cameras)]
+        clips = [
+            self.clip(seed, options.width, options.height)
+            for seed in range(11, 11 + min(options.cameras, 4))
+        ]
+        self.cameras = [
+            Camera(clips[index % len(clips)], options.fps) for index in range(options.cameras)
+        ]
         for index in range(options.cameras):
             self.add(index)
         self.server.attach(None)
@@ -102,8 +111,12 @@ class Server:
         camera = self.cameras[index]
         if self.options.user:
             permissions = GstRtspServer.RTSPPermissions()
-            permissions.add_permission_for_role("user", GstRtspServer.RTSP_PERM_MEDIA_FACTORY_ACCESS, True)
-            permissions.add_permission_for_role("user", GstRtspServer.RTSP_PERM_MEDIA_FACTORY_CONSTRUCT, True)
+            permissions.add_permission_for_role(
+                "user", GstRtspServer.RTSP_PERM_MEDIA_FACTORY_ACCESS, True
+            )
+            permissions.add_permission_for_role(
+                "user", GstRtspServer.RTSP_PERM_MEDIA_FACTORY_CONSTRUCT, True
+            )
             camera.set_permissions(permissions)
         self.server.get_mount_points().add_factory(f"/{index}", camera)
 
@@ -115,7 +128,9 @@ class Server:
             case ["thaw", index]:
                 self.cameras[int(index)].frozen = False
             case ["drop"]:
-                self.server.client_filter(lambda _server, _client: GstRtspServer.RTSPFilterResult.REMOVE)
+                self.server.client_filter(
+                    lambda _server, _client: GstRtspServer.RTSPFilterResult.REMOVE
+                )
             case ["remove", index]:
                 self.server.get_mount_points().remove_factory(f"/{index}")
             case ["add", index]:
@@ -129,7 +144,9 @@ class Server:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cameras", type=int, default=1)
     parser.add_argument("--fps", type=int, default=15)
     parser.add_argument("--frames", type=int, default=300, help="of each clip")

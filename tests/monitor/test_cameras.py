@@ -15,7 +15,15 @@ def camera(name, url, more="", fps=15):
 
 
 def streams(path):
-    shown = ["ffprobe", "-v", "error", "-show_entries", "stream=codec_name,width,height:format=duration", "-of", "json"]
+    shown = [
+        "ffprobe",
+        "-v",
+        "error",
+        "-show_entries",
+        "stream=codec_name,width,height:format=duration",
+        "-of",
+        "json",
+    ]
     return json.loads(subprocess.run([*shown, path], check=True, capture_output=True).stdout)
 
 
@@ -78,7 +86,9 @@ def test_frames_may_change_their_size(monitor, rtsp):
 
 def test_clips_are_copied_with_what_was_before(monitor, rtsp):
     cameras = rtsp()
-    config = camera("gate", cameras.url(), "record = { before = '3s', after = '1s' }\n").replace("seen", "later", 0)
+    config = camera("gate", cameras.url(), "record = { before = '3s', after = '1s' }\n").replace(
+        "seen", "later", 0
+    )
     running = monitor(config.replace(RULE, ""))
     running.is_in_state("gate", "online")
     time.sleep(5)

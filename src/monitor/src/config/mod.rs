@@ -15,3 +15,6 @@ pub use document::{
 pub use read::{ConfigFile, MAX_BYTES, ReadError, parse_json, parse_toml, read};
 pub use redact::{redacted, redacted_url, restored};
 pub use secret::{Secret, SecretError};
+
+#[cfg(test)]
+mod mutated;
