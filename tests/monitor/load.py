@@ -1,9 +1,9 @@
-"""Measures the monitor under load: many RTSP cameras with two rules each, looked at through its own interface.
+"""Measures the monitor under load: many RTSP cameras with two rules each.
 
     python tests/monitor/load.py --cameras 16 --seconds 300
 
-Prints lateness of frames (from the time a frame was taken to its report at a listener), fairness of inference, memory
-and processor time. MDETR_BUILD names the directory of mdetr-monitor and the plugin.
+Prints lateness of frames (from the time a frame was taken to its report at a listener), fairness of
+inference, memory and processor time. MDETR_BUILD names the directory of mdetr-monitor and the plugin.
 """
 
 import argparse
@@ -26,8 +26,10 @@ def configuration(cameras, url):
             '[[camera.query]]\nid = "balls"\ntext = "all balls"\n'
             '[[camera.query]]\nid = "cube"\ntext = "a green cube"\n'
             "[[camera.line]]\nid = 'middle'\nfrom = [0.5, 0.0]\nto = [0.5, 1.0]\n"
-            "[[camera.rule]]\nid = 'crossed'\nwhen = { is = 'crosses', query = 'balls', line = 'middle' }\n"
-            "[[camera.rule]]\nid = 'no-cube'\nwhen = { is = 'absent', query = 'cube' }\nfor = '5s'\n"
+            "[[camera.rule]]\nid = 'crossed'\n"
+            "when = { is = 'crosses', query = 'balls', line = 'middle' }\n"
+            "[[camera.rule]]\nid = 'no-cube'\n"
+            "when = { is = 'absent', query = 'cube' }\nfor = '5s'\n"
         )
     return "".join(parts)
 

@@ -1,9 +1,10 @@
-"""Cameras for tests: RTSP streams of rendered clips that can be frozen, cut off, resized and locked.
+"""Cameras for tests: RTSP streams of clips that can be frozen, cut off, resized and locked.
 
     python3 rtsp.py --cameras 16 --fps 15 --port 8554 [--user name:password]
 
-Streams are at rtsp://127.0.0.1:PORT/0 and so on. Lines on the standard input change them: `freeze 0`, `thaw 0`,
-`drop` (closes all connections), `remove 0`, `add 0`, `resize 0 320x240`. "ready PORT" is printed at the start.
+Streams are at rtsp://127.0.0.1:PORT/0 and so on. Lines on the standard input change them:
+`freeze 0`, `thaw 0`, `drop` (closes all connections), `remove 0`, `add 0`, `resize 0 320x240`.
+"ready PORT" is printed at the start.
 Needs gir1.2-gst-rtsp-server-1.0 and x264enc; GST_PLUGIN_PATH must have the plugin mdetr.
 """
 
@@ -24,9 +25,11 @@ CAPS = "video/x-h264,stream-format=byte-stream,alignment=au"
 def encoded(seed, width, height, fps, frames):
     """Access units of a rendered clip with whether each is a key picture."""
     pipeline = Gst.parse_launch(
-        f"tabletopsrc seed={seed} num-buffers={frames} ! video/x-raw,width={width},height={height},framerate={fps}/1"
-        f" ! videoconvert ! video/x-raw,format=I420 ! x264enc tune=zerolatency speed-preset=ultrafast bitrate=1500"
-        f" key-int-max={2 * fps} ! {CAPS} ! appsink name=sink sync=false"
+        f"tabletopsrc seed={seed} num-buffers={frames}"
+        f" ! video/x-raw,width={width},height={height},framerate={fps}/1"
+        f" ! videoconvert ! video/x-raw,format=I420"
+        f" ! x264enc tune=zerolatency speed-preset=ultrafast bitrate=1500 key-int-max={2 * fps}"
+        f" ! {CAPS} ! appsink name=sink sync=false"
     )
     sink = pipeline.get_by_name("sink")
     pipeline.set_state(Gst.State.PLAYING)
