@@ -3,7 +3,9 @@
     python tests/monitor/load.py --cameras 16 --seconds 300
 
 Prints lateness of frames (from the time a frame was taken to its report at a listener), fairness of
-inference, memory and processor time. MDETR_BUILD names the directory of mdetr-monitor and the plugin.
+inference, memory and processor time.
+
+MDETR_BUILD names the directory of mdetr-monitor and the plugin.
 """
 
 import argparse

@@ -94,6 +94,7 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
     let control = Arc::new(Control::new(hub.clone(), store.clone(), &file));
     let metrics = Arc::new(Metrics::default());
     let (stop_cameras, cameras_stop) = watch::channel(false);
+    let (stop_store, store_stop) = watch::channel(false);
     let (stop_rest, rest_stop) = watch::channel(false);
 
     let bundled = bundled_model();
@@ -113,7 +114,7 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
         hub.clone(),
         deliveries,
         notify::receivers,
-        rest_stop.clone(),
+        store_stop,
     ));
     let rest: Vec<JoinHandle<()>> = vec![
         tokio::spawn(mqtt::run(
@@ -147,11 +148,13 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
     };
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     let deadline = Instant::now() + STOP;
-    // Cameras end their events before the store and what sends them ends.
+    // Cameras end their events, then the store has them, then those who send them.
     stop_cameras.send_replace(true);
     let _ = time::timeout_at(deadline - Duration::from_millis(700), cameras).await;
+    stop_store.send_replace(true);
+    let _ = time::timeout_at(deadline - Duration::from_millis(400), written).await;
     stop_rest.send_replace(true);
-    for task in rest.into_iter().chain([written]) {
+    for task in rest {
         let _ = time::timeout_at(deadline, task).await;
     }
     let _ = time::timeout_at(deadline, served).await;

@@ -102,7 +102,8 @@ fn spoilt_documents_are_refused_or_taken() {
     for index in 0..count() {
         let from_json = index % 2 == 0;
         let seeds = if from_json { &json } else { &toml };
-        let text = mutate(&mut random, seeds.choose(&mut random).unwrap(), &words);
+        let seed = seeds.choose(&mut random).expect("there are seeds");
+        let text = mutate(&mut random, seed, &words);
         let document = match from_json {
             true => parse_json(text.as_bytes()),
             false => parse_toml(&text),
