@@ -16,9 +16,10 @@ use serde_json::Value;
 mod links;
 mod messages;
 
-const ELEMENTS: [&str; 5] = [
+const ELEMENTS: [&str; 6] = [
     "mdetr",
     "mdetrtrack",
+    "mdetrrules",
     "mdetroverlay",
     "mdetr2json",
     "tabletopsrc",
@@ -410,12 +411,14 @@ fn names_in_the_documents_exist() {
     for file in [
         "examples/read_json.py",
         "models/training/mdetr_training/__main__.py",
+        "src/rules/schema/event-1.json",
         "tools/setup",
         "Cargo.toml",
     ] {
         known += &fs::read_to_string(root.join(file)).unwrap();
     }
     known += &literals(&root.join("plugins/mdetr/src"));
+    known += &literals(&root.join("src/rules/src"));
     let known: BTreeSet<&str> = known
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
         .collect();
