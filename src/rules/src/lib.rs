@@ -4,7 +4,11 @@
 //! frames of one camera and gives [`Event`]s.
 //!
 //! ```
-//! use mdetr_rules::RuleSet;
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use mdetr_grounding::{BBox, Detection, Grounding, Query, QueryResult};
+//! use mdetr_rules::{EventKind, Moment, Observation, RuleSet, Watch};
 //!
 //! let rules = RuleSet::parse_toml(
 //!     r#"
@@ -20,7 +24,29 @@
 //! "#,
 //! )?;
 //! assert!(rules.check(&["helmet"]).is_empty());
-//! # Ok::<(), mdetr_rules::check::ParseError>(())
+//! let mut watch = Watch::new("gate", rules).expect("rules that pass their check");
+//!
+//! let query = Arc::new(Query::parse("helmet", "[a person] without a helmet")?);
+//! let bbox = BBox { x: 300.0, y: 200.0, width: 60.0, height: 150.0 };
+//! let person = Detection { bbox, score: 0.9, phrases: vec![], track: None, mask: None };
+//! let result = QueryResult { query, detections: vec![person], answer: None };
+//! let grounding = Grounding { revision: 1, width: 640, height: 480, queries: vec![result] };
+//! for frame in 0..30 {
+//!     let time = Duration::from_millis(100 * frame);
+//!     let events = watch.observe(&Observation {
+//!         moment: Moment { time, utc: jiff::Timestamp::UNIX_EPOCH + time },
+//!         frame,
+//!         pts_ns: None,
+//!         age: Duration::ZERO,
+//!         grounding: &grounding,
+//!     });
+//!     for event in events {
+//!         assert_eq!((event.kind, event.time.as_second()), (EventKind::New, 2));
+//!         println!("{}: {} in {:?}", event.id, event.text, event.zones);
+//!     }
+//! }
+//! assert_eq!(watch.states().next().unwrap().events, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # True, false, not known

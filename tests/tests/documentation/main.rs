@@ -18,8 +18,8 @@ mod messages;
 
 const ELEMENTS: [&str; 6] = [
     "mdetr",
-    "mdetrrules",
     "mdetrtrack",
+    "mdetrrules",
     "mdetroverlay",
     "mdetr2json",
     "tabletopsrc",
@@ -418,6 +418,7 @@ fn names_in_the_documents_exist() {
     for file in [
         "examples/read_json.py",
         "models/training/mdetr_training/__main__.py",
+        "src/rules/schema/event-1.json",
         "tools/setup",
         "Cargo.toml",
     ] {
