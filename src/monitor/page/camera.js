@@ -1,8 +1,9 @@
 /** One camera: its picture, its sentences, its zones, rules and events. */
 
-import { confirmed, fill, h, icon, iconButton, setText } from "./dom.js";
 import { cameraLink, stateBadge } from "./cameras.js";
-import { Draft, usersOf } from "./draft.js";
+import { usersOf } from "./document.js";
+import { confirmed, fill, h, icon, iconButton, setText } from "./dom.js";
+import { Draft } from "./draft.js";
 import { Editor } from "./editor.js";
 import { EventList } from "./eventlist.js";
 import { moment } from "./format.js";
@@ -12,8 +13,8 @@ import { Screen } from "./screen.js";
 import { Sentence, sentenceActions } from "./sentences.js";
 import { t } from "./strings.js";
 import { enableCamera } from "./system.js";
-import { zonesPanel } from "./zones.js";
 import { hear, setWatch, world } from "./world.js";
+import { zonesPanel } from "./zones.js";
 
 /** @typedef {import("./boxes.js").Focus} Focus */
 
@@ -138,7 +139,7 @@ function header(name, scope, screen) {
     h("h1", { id: "title", tabindex: -1 }, name),
     status,
     h("span", { class: "grow" }),
-    h("label", { class: "switch" }, toggle, h("span", { class: "knob" }), h("span", {}, t("camera.enabled"))),
+    h("label", { class: "switch" }, toggle, h("span", { class: "knob" }), h("span", { class: "name" }, t("camera.enabled"))),
     boxesButton,
     iconButton("full", t("camera.full"), full),
     iconButton("previous", t("camera.previous"), () => go(-1)),

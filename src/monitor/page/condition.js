@@ -81,7 +81,7 @@ export function conditionForm(value, known, { depth = 0, remove = null } = {}) {
   const element = h("div", { class: "condition" }, h("div", { class: "row top" }, kindField.element, off), body);
   /** What was given before, so that another kind keeps what it can. */
   let given = value;
-  /** @type {() => any} */
+  /** @type {(quiet?: boolean) => any} */
   let read = () => null;
   const build = () => {
     const is = kind.value;
@@ -90,7 +90,7 @@ export function conditionForm(value, known, { depth = 0, remove = null } = {}) {
     read = part.read;
   };
   kind.addEventListener("change", () => {
-    given = { ...given, ...read.call(null, true), is: kind.value };
+    given = { ...given, ...read(true), is: kind.value };
     build();
   });
   build();

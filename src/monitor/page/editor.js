@@ -1,7 +1,7 @@
 /** Zones and lines on a picture: seen, drawn, moved. */
 
+import { freeName } from "./document.js";
 import { fill, svg } from "./dom.js";
-import { freeName } from "./draft.js";
 import { clamp01, crossesItself, fit, forwardArrow, rounded } from "./geometry.js";
 import { t } from "./strings.js";
 

@@ -27,13 +27,16 @@ export class Live {
   /** The message that waits while another is decoded; a newer one takes its place. */
   #next = /** @type {ArrayBuffer | null} */ (null);
   #busy = false;
+  #pause;
 
   /**
    * @param {string} camera
    * @param {(bitmap: ImageBitmap, report: Report | null) => void} take is given each picture, and closes it
    * @param {(state: "connecting" | "live" | "pictures") => void} tell
+   * @param {number} [pause] least milliseconds from one picture to the next
    */
-  constructor(camera, take, tell) {
+  constructor(camera, take, tell, pause = 0) {
+    this.#pause = pause;
     this.#camera = camera;
     this.#take = take;
     this.#tell = tell;
@@ -95,6 +98,7 @@ export class Live {
       } catch {
         // A broken message says nothing about the next one.
       }
+      if (this.#pause > 0) await new Promise((resolve) => setTimeout(resolve, this.#pause));
     }
     this.#busy = false;
   }

@@ -121,6 +121,8 @@ function header() {
     h("a", { href, "data-tab": name }, icon(picture), h("span", {}, t(`nav.${name}`))),
   );
   fill(/** @type {HTMLElement} */ (document.getElementById("nav")), links);
+  document.getElementById("nav")?.setAttribute("aria-label", t("nav.label"));
+  polite.setAttribute("aria-label", t("alerts.label"));
   const tools = /** @type {HTMLElement} */ (document.getElementById("tools"));
   const look = iconButton("theme", "", nextTheme);
   const out = iconButton("logout", t("tool.logout"), () => logOut().catch(() => announce(t("link.lost"))));

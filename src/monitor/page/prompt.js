@@ -1,6 +1,7 @@
 /** Sentences are typed, changed and removed here. */
 
 import { ApiError } from "./api.js";
+import { conditionsOf, usersOf } from "./document.js";
 import { fill, h, setText } from "./dom.js";
 import { idFor, parseSentence } from "./spans.js";
 import { t } from "./strings.js";
@@ -184,7 +185,8 @@ export function queryForm(camera, query, done) {
     save.disabled = true;
     try {
       const list = queries.map((other) => (other.id === query.id ? changed : other));
-      await setWatch(camera, { queries: list }, world.revision);
+      const rules = renamed(world.camera(camera)?.rule ?? [], query.id, changed.id);
+      await setWatch(camera, rules ? { queries: list, rules } : { queries: list }, world.revision);
       done();
     } catch (error) {
       setText(general, wordsOfError(error, t("prompt.conflict")));
@@ -193,6 +195,21 @@ export function queryForm(camera, query, done) {
     }
   });
   return { element: form, focus: () => text.input.focus() };
+}
+
+/**
+ * The rules with another id of a query; `null` if none uses it.
+ * @param {import("./world.js").Rule[]} rules
+ * @param {string} from
+ * @param {string} to
+ */
+function renamed(rules, from, to) {
+  if (from === to || usersOf(rules, "query", from).length === 0) return null;
+  const copy = structuredClone(rules);
+  for (const condition of copy.flatMap((rule) => conditionsOf(rule.when))) {
+    if (condition.query === from) condition.query = to;
+  }
+  return copy;
 }
 
 /** @param {string} text */

@@ -2,8 +2,8 @@
 
 import { path, request } from "./api.js";
 import { choice, conditionForm, durationField, sayCondition } from "./condition.js";
+import { freeName, isName } from "./document.js";
 import { fill, h, icon, iconButton, setText } from "./dom.js";
-import { freeName, isName } from "./draft.js";
 import { parseDuration, spoken, toIso } from "./duration.js";
 import { moment } from "./format.js";
 import { field, wordsOfError } from "./prompt.js";

@@ -12,6 +12,8 @@ import { hear, world } from "./world.js";
 
 /** Time without a picture after which the state of the camera is said on it. */
 const STALE_MS = 3000;
+/** Small pictures, of which there are many, change less often. */
+const COMPACT_PAUSE_MS = 100;
 
 export class Screen {
   scope = new Scope();
@@ -54,6 +56,7 @@ export class Screen {
         this.#state = state;
         this.#say();
       },
+      compact ? COMPACT_PAUSE_MS : 0,
     );
     this.scope.add(() => this.#live.stop());
     const watcher = new IntersectionObserver((entries) => {
@@ -141,6 +144,7 @@ export class Screen {
     this.report = report;
     this.redraw();
     this.element.dataset.frame = String(report?.frame ?? "");
+    this.element.dataset.age = String(report?.age_ms ?? "");
     for (const reader of this.#readers) reader(report);
     if (!this.note.hidden) this.#say();
   }

@@ -12,6 +12,7 @@ const BLANK = /^\s$/u;
  */
 export function parseSentence(source) {
   const letters = Array.from(source);
+  /** @type {string[]} */
   const text = [];
   /** @type {Span[]} */
   const targets = [];

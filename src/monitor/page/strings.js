@@ -8,6 +8,7 @@ export const STRINGS = {
   "app.name": "mdetr monitor",
   "app.skip": "Skip to content",
   "nav.label": "Main",
+  "alerts.label": "New alerts",
   "nav.cameras": "Cameras",
   "nav.events": "Events",
   "nav.system": "System",

@@ -1,8 +1,8 @@
 /** How the monitor does, and its cameras. */
 
 import { path, request } from "./api.js";
+import { isName } from "./document.js";
 import { confirmed, fill, h, icon, iconButton, openDialog, setText } from "./dom.js";
-import { isName } from "./draft.js";
 import { bytes, moment } from "./format.js";
 import { field, wordsOfError } from "./prompt.js";
 import { t } from "./strings.js";

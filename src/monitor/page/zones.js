@@ -1,7 +1,7 @@
 /** The list of zones and lines beside the picture. */
 
+import { conditionsOf, isName, usersOf } from "./document.js";
 import { fill, h, icon, iconButton, setText } from "./dom.js";
-import { conditionsOf, isName, usersOf } from "./draft.js";
 import { crossesItself } from "./geometry.js";
 import { t } from "./strings.js";
 import { world } from "./world.js";

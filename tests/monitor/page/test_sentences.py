@@ -169,3 +169,13 @@ def test_changes_of_others_are_seen_and_typing_goes_on(table):
     table.find(".sentence .words", "a tiny cube")
     assert prompt(table).get_attribute("value") == "half a sen"
     assert table.focused() == prompt(table)
+
+
+def test_a_new_id_reaches_the_rules(table):
+    table.click("Edit “[a red object] left of a blue object”")
+    table.type(table.field("Id"), "left-red")
+    table.click("Save")
+    table.find('[data-query="left-red"]')
+    camera = table.monitor.document["camera"][0]
+    assert camera["query"][0]["id"] == "left-red"
+    assert camera["rule"][0]["when"]["query"] == "left-red"

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { canonical, conditionsOf, freeName, isName, usersOf } from "../../../../src/monitor/page/draft.js";
+import { canonical, conditionsOf, freeName, isName, usersOf } from "../../../../src/monitor/page/document.js";
 
 const SERVED = {
   id: "a",
