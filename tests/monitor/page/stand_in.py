@@ -22,6 +22,8 @@ import recording
 from aiohttp import WSMsgType, web
 from documents import RefusedError, faults_of, first_document, iso, now, without_brackets
 
+# What the caller may do.
+ROLE = web.RequestKey("role", str)
 PAGE = recording.ROOT / "src/monitor/page"
 POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; object-src 'none'; "
@@ -235,7 +237,7 @@ class StandIn:
     async def _guard(self, request, handler):
         self.requests.append((request.method, request.path))
         try:
-            request["role"] = self._role(request)
+            request[ROLE] = self._role(request)
             return await handler(request)
         except RefusedError as refused:
             return web.json_response(refused.body, status=refused.status)
@@ -279,7 +281,7 @@ class StandIn:
                 "model": "tabletop",
                 "engine": "tract",
                 "name": "phone" if self.tokens else "loopback",
-                "role": request["role"],
+                "role": request[ROLE],
                 "cameras": list(self.states.values()),
                 "store": self.store,
                 **({"broker": self.broker} if self.broker else {}),
