@@ -10,7 +10,7 @@ const HIDDEN: &str = "***";
 /// The document with `***` for passwords in URLs and for values of headers.
 pub fn redacted(document: &Document) -> Document {
     let mut shown = document.clone();
-    for url in urls(&mut shown) {
+    for (_, url) in urls(&mut shown) {
         *url = redacted_url(url);
     }
     for webhook in &mut shown.webhooks {
@@ -79,31 +79,36 @@ pub fn restored(shown: &Document, known: &Document) -> Document {
         }
     }
     let mut known = known.clone();
-    let known: Vec<String> = urls(&mut known)
+    let known: Vec<(String, String)> = urls(&mut known)
         .into_iter()
-        .map(|url| url.clone())
+        .map(|(owner, url)| (owner, url.clone()))
         .collect();
-    for url in urls(&mut document) {
-        let hidden = known
-            .iter()
-            .find(|known| redacted_url(known) == *url && *known != url);
-        if let Some(known) = hidden {
+    for (owner, url) in urls(&mut document) {
+        let hides = |known: &&(String, String)| redacted_url(&known.1) == *url && known.1 != *url;
+        // Two cameras may be at the same address with passwords of their own.
+        let own = known.iter().filter(|known| known.0 == owner).find(hides);
+        if let Some((_, known)) = own.or_else(|| known.iter().find(hides)) {
             url.clone_from(known);
         }
     }
     document
 }
 
-/// All URLs that may have a password in them.
-fn urls(document: &mut Document) -> Vec<&mut String> {
-    let mut urls: Vec<&mut String> = Vec::new();
+/// All URLs that may have a password in them, each with whose it is.
+fn urls(document: &mut Document) -> Vec<(String, &mut String)> {
+    let mut urls: Vec<(String, &mut String)> = Vec::new();
     for camera in &mut document.cameras {
-        urls.push(&mut camera.url);
-        urls.extend(camera.record_url.as_mut());
+        let owner = format!("camera {}", camera.name);
+        urls.extend(camera.record_url.as_mut().map(|url| (owner.clone(), url)));
+        urls.push((owner, &mut camera.url));
     }
-    urls.extend(document.mqtt.as_mut().map(|broker| &mut broker.url));
-    urls.extend(document.webhooks.iter_mut().map(|webhook| &mut webhook.url));
-    urls.extend(document.email.as_mut().map(|email| &mut email.smtp.url));
+    let broker = document.mqtt.as_mut();
+    urls.extend(broker.map(|broker| ("mqtt".to_owned(), &mut broker.url)));
+    for webhook in &mut document.webhooks {
+        urls.push((format!("webhook {}", webhook.id), &mut webhook.url));
+    }
+    let email = document.email.as_mut();
+    urls.extend(email.map(|email| ("email".to_owned(), &mut email.smtp.url)));
     urls
 }
 
@@ -121,6 +126,10 @@ mod tests {
         let json = serde_json::to_string(&shown).unwrap();
         assert!(!json.contains("secret") && !json.contains("hush"), "{json}");
         assert_eq!(restored(&shown, &document), document);
+        shown.cameras[0].url = "rtsp://me:secret@cam/1".to_owned();
+        shown.cameras[1].url = "rtsp://me:other@cam/1".to_owned();
+        let twice = shown.clone();
+        assert_eq!(restored(&redacted(&twice), &twice), twice);
         // Another host does not get the password of this one.
         shown.cameras[0].url = "rtsp://me:***@elsewhere/1".to_owned();
         assert_eq!(
