@@ -72,19 +72,25 @@ class Program:
             self.ask("PUT", f"/api/cameras/{name}/enabled", {"enabled": True})
 
     def have_events(self):
-        """Waits until a rule has found something, and ends that: one event is over then."""
+        """Waits for an event of the rule red-seen and ends it; another one is open then."""
+        rule = "/api/cameras/table/rules/red-seen/enabled"
         end = time.monotonic() + START_S
-        while not self.ask("GET", "/api/events?open=true")["events"]:
-            if time.monotonic() > end:
-                raise TimeoutError("no rule found anything")
-            time.sleep(0.2)
-        while not self.ask("GET", "/api/events?open=false")["events"]:
-            self.ask("PUT", "/api/cameras/table/rules/red-seen/enabled", {"enabled": False})
-            time.sleep(0.5)
-            self.ask("PUT", "/api/cameras/table/rules/red-seen/enabled", {"enabled": True})
-            if time.monotonic() > end:
-                raise TimeoutError("no event ended")
-            time.sleep(2)
+        while not self.events(rule="red-seen", open="false"):
+            if self.events(rule="red-seen", open="true"):
+                for enabled in (False, True):
+                    self.ask("PUT", rule, {"enabled": enabled})
+            self.rest_until(end, "no event of the rule red-seen ended")
+        while not self.events(open="true"):
+            self.rest_until(end, "no rule finds anything")
+
+    def events(self, **filters):
+        query = "&".join(f"{key}={value}" for key, value in filters.items())
+        return self.ask("GET", f"/api/events?{query}")["events"]
+
+    def rest_until(self, end, words):
+        if time.monotonic() > end:
+            raise TimeoutError(words)
+        time.sleep(0.5)
 
     def end(self):
         self.process.terminate()
