@@ -16,7 +16,7 @@ use mdetr_grounding::report::{self, FrameInfo};
 use mdetr_rules::event::EndReason;
 use mdetr_rules::{Event, Fault, Moment, Observation, RuleSet, Watch};
 
-use super::pictures::Painter;
+use super::pictures::{Painter, Pictures};
 use super::queries;
 use super::rates::Rate;
 use super::recorder::Recorder;
@@ -364,7 +364,8 @@ fn start_painter(hub: Arc<Hub>, waiting: Arc<AtomicUsize>) -> Sender<Job> {
             });
             for event in job.steps {
                 let is_shown = Some(event.best.frame) == shown;
-                let (plain, drawn) = pictures.clone().filter(|_| is_shown).unzip();
+                let shown = pictures.clone().filter(|_| is_shown);
+                let (plain, drawn) = shown.map(|both| (both.plain, both.drawn)).unzip();
                 let step = Step {
                     event,
                     plain,
@@ -384,7 +385,7 @@ fn paint(
     buffer: &gst::Buffer,
     info: &VideoInfo,
     found: Option<&Grounding>,
-) -> Result<(Arc<[u8]>, Arc<[u8]>), String> {
+) -> Result<Pictures, String> {
     match painter {
         Some(painter) if painter.takes(info) => painter.paint(buffer, found),
         _ => painter.insert(Painter::new(info)?).paint(buffer, found),

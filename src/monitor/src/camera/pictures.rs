@@ -11,6 +11,14 @@ use mdetr_grounding::Grounding;
 /// Quality of the pictures of events, 1 to 100.
 const QUALITY: u8 = 88;
 
+/// A frame as JPEG.
+#[derive(Debug, Clone)]
+pub(super) struct Pictures {
+    pub(super) plain: Arc<[u8]>,
+    /// With what was found drawn on it.
+    pub(super) drawn: Arc<[u8]>,
+}
+
 /// Turns frames of one format into JPEG.
 #[derive(Debug)]
 pub(super) struct Painter {
@@ -51,7 +59,7 @@ impl Painter {
         &self,
         buffer: &gst::Buffer,
         found: Option<&Grounding>,
-    ) -> Result<(Arc<[u8]>, Arc<[u8]>), String> {
+    ) -> Result<Pictures, String> {
         let frame = VideoFrame::from_buffer_readable(buffer.clone(), &self.from);
         let frame = frame.map_err(|_| "the frame cannot be read")?;
         let target = gst::Buffer::with_size(self.to.size()).map_err(|error| error.to_string())?;
@@ -65,7 +73,8 @@ impl Painter {
             // Without fonts, words are left out; a frame too large to draw on stays as it is.
             let _ = mdetr_draw::annotate_rgb(width, height, &mut pixels, found, &Style::default());
         }
-        Ok((plain, encode(&pixels, width, height)?))
+        let drawn = encode(&pixels, width, height)?;
+        Ok(Pictures { plain, drawn })
     }
 }
 
@@ -115,7 +124,7 @@ mod tests {
             pixels.map_writable().unwrap().fill(128);
             let painter = Painter::new(&info).unwrap();
             assert!(painter.takes(&info));
-            let (plain, drawn) = painter.paint(&buffer, None).unwrap();
+            let Pictures { plain, drawn } = painter.paint(&buffer, None).unwrap();
             assert_eq!(plain, drawn);
             let decoded = image::load_from_memory(&plain).unwrap();
             assert_eq!((decoded.width(), decoded.height()), (63, 48));

@@ -256,12 +256,11 @@ impl Runner {
             Some(_) if silent > GIVE_UP => {
                 return Some(End::Failed(format!("no frame for {} s", GIVE_UP.as_secs())));
             }
+            Some(_) if silent > STALL && self.state == CameraState::Stalled => {}
             Some(_) if silent > STALL => {
-                if self.state != CameraState::Stalled {
-                    self.outlets.analysis.end_events(EndReason::CameraLost);
-                    let message = format!("no frame for {} s", STALL.as_secs());
-                    self.set_state(CameraState::Stalled, Some(message));
-                }
+                self.outlets.analysis.end_events(EndReason::CameraLost);
+                let message = format!("no frame for {} s", STALL.as_secs());
+                self.set_state(CameraState::Stalled, Some(message));
             }
             Some(_) => {
                 backoff.reset();
