@@ -10,24 +10,6 @@ use mdetr_rules::{EndReason, Event, EventKind};
 use EventKind::{End, New, Update};
 
 const PRESENT: &str = "[[rule]]\nid = \"seen\"\nwhen = { is = \"present\", query = \"person\" }\n";
-const ZONE: &str =
-    "[[zone]]\nid = \"yard\"\npoints = [[0.5, 0.0], [1.0, 0.0], [1.0, 1.0], [0.5, 1.0]]\n";
-const LINE: &str = "[[line]]\nid = \"gate\"\nfrom = [0.0, 0.5]\nto = [1.0, 0.5]\n";
-
-fn with(when: &str) -> String {
-    format!("{ZONE}{LINE}[[rule]]\nid = \"r\"\nclear = \"300ms\"\nwhen = {{ {when} }}\n")
-}
-
-/// A person who is there from one time to another.
-fn between(from: u64, to: u64) -> impl Fn(u64) -> Vec<QueryResult> {
-    move |ms| {
-        let there = (from..to).contains(&ms);
-        vec![person(
-            there.then(|| object(7, 0.5, 0.5)).into_iter().collect(),
-        )]
-    }
-}
-
 #[test]
 fn an_event_begins_when_it_is_confirmed_and_ends_when_it_is_denied_for_long_enough() {
     let mut watch = watch(&format!("{PRESENT}for = \"500ms\"\nclear = \"400ms\"\n"));

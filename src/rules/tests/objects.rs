@@ -3,29 +3,10 @@
 mod common;
 
 use common::*;
-use mdetr_grounding::QueryResult;
 use mdetr_rules::document::Direction;
 use mdetr_rules::{EndReason, EventKind};
 
 use EventKind::{End, New};
-
-const ZONE: &str =
-    "[[zone]]\nid = \"yard\"\npoints = [[0.5, 0.0], [1.0, 0.0], [1.0, 1.0], [0.5, 1.0]]\n";
-const LINE: &str = "[[line]]\nid = \"gate\"\nfrom = [0.0, 0.5]\nto = [1.0, 0.5]\n";
-
-fn with(when: &str) -> String {
-    format!("{ZONE}{LINE}[[rule]]\nid = \"r\"\nclear = \"300ms\"\nwhen = {{ {when} }}\n")
-}
-
-/// A person who is there from one time to another.
-fn between(from: u64, to: u64) -> impl Fn(u64) -> Vec<QueryResult> {
-    move |ms| {
-        let there = (from..to).contains(&ms);
-        vec![person(
-            there.then(|| object(7, 0.5, 0.5)).into_iter().collect(),
-        )]
-    }
-}
 
 #[test]
 fn objects_enter_and_leave_zones() {

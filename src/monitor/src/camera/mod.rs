@@ -1,7 +1,6 @@
 //! Cameras: a pipeline for each, connected again when it fails, and what its frames show.
 
 mod analysis;
-mod backoff;
 mod clip;
 mod pictures;
 mod pipeline;

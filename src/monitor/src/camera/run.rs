@@ -11,11 +11,11 @@ use tokio::sync::watch;
 use tokio::time::{self, MissedTickBehavior};
 
 use super::analysis::Task;
-use super::backoff::Backoff;
 use super::pipeline::{Connection, Model, Outlets};
 use crate::config::Camera;
 use crate::hub::{CameraState, CameraStatus};
 use crate::metrics::Metrics;
+use crate::retry::Backoff;
 
 /// Longest time from the attempt to the first frame.
 const CONNECT: Duration = Duration::from_secs(20);
@@ -23,6 +23,10 @@ const CONNECT: Duration = Duration::from_secs(20);
 const STALL: Duration = Duration::from_secs(5);
 /// Longest time without a frame before it is connected anew.
 const GIVE_UP: Duration = Duration::from_secs(15);
+/// Wait after the first failure.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// Longest wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How often all this is looked at.
 const TICK: Duration = Duration::from_millis(250);
 /// How often the state is told when nothing but the rates changed.
@@ -89,7 +93,7 @@ impl Runner {
 
     /// Runs until it is told to stop.
     pub(super) async fn run(mut self) {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         self.tell();
         loop {
             let end = self.connect(&mut backoff).await;

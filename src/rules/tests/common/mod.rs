@@ -115,3 +115,21 @@ pub fn run(
 pub fn steps(events: &[(u64, Event)]) -> Vec<(u64, EventKind)> {
     events.iter().map(|(ms, event)| (*ms, event.kind)).collect()
 }
+
+pub const ZONE: &str =
+    "[[zone]]\nid = \"yard\"\npoints = [[0.5, 0.0], [1.0, 0.0], [1.0, 1.0], [0.5, 1.0]]\n";
+pub const LINE: &str = "[[line]]\nid = \"gate\"\nfrom = [0.0, 0.5]\nto = [1.0, 0.5]\n";
+
+pub fn with(when: &str) -> String {
+    format!("{ZONE}{LINE}[[rule]]\nid = \"r\"\nclear = \"300ms\"\nwhen = {{ {when} }}\n")
+}
+
+/// A person who is there from one time to another.
+pub fn between(from: u64, to: u64) -> impl Fn(u64) -> Vec<QueryResult> {
+    move |ms| {
+        let there = (from..to).contains(&ms);
+        vec![person(
+            there.then(|| object(7, 0.5, 0.5)).into_iter().collect(),
+        )]
+    }
+}
