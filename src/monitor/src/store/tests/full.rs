@@ -142,7 +142,7 @@ fn take_all(path: &Path) {
 
 #[tokio::test]
 #[ignore = "needs root, mkfs.ext4 and loop devices"]
-async fn a_full_disk_is_survived() {
+async fn loop_disk_is_full_and_watching_goes_on() {
     let disk = Disk::new(24);
     let data = disk.path("data");
     let store = open(&data).await;
@@ -175,7 +175,7 @@ async fn a_full_disk_is_survived() {
 
 #[tokio::test]
 #[ignore = "needs root, mkfs.ext4 and loop devices"]
-async fn pictures_of_more_than_a_disk_holds_push_each_other_out() {
+async fn loop_disk_keeps_the_newest_pictures() {
     let disk = Disk::new(24);
     let store = open(&disk.path("data")).await;
     let settings = config::Store {
@@ -206,7 +206,7 @@ async fn pictures_of_more_than_a_disk_holds_push_each_other_out() {
 /// A start on a disk without any room.
 #[tokio::test]
 #[ignore = "needs root, mkfs.ext4 and loop devices"]
-async fn a_full_disk_does_not_keep_the_program_from_starting() {
+async fn loop_disk_is_full_and_the_program_starts() {
     let disk = Disk::new(24);
     let data = disk.path("data");
     let store = open(&data).await;
