@@ -286,7 +286,7 @@ impl Runner {
             gst::MessageView::Error(error) => {
                 let source = error.src().map(|source| source.name().to_string());
                 tracing::debug!(camera = self.camera.name, source, debug = ?error.debug(), "{}", error.error());
-                Some(End::Failed(error.error().to_string()))
+                Some(End::Failed(in_words(&error.error())))
             }
             gst::MessageView::Eos(_) if self.camera.repeat => Some(End::Again),
             gst::MessageView::Eos(_) if self.camera.url.starts_with("file:") => Some(End::Over),
@@ -328,11 +328,20 @@ impl Runner {
     }
 }
 
+fn in_words(error: &gst::glib::Error) -> String {
+    match error.kind::<gst::CoreError>() {
+        Some(gst::CoreError::MissingPlugin) => {
+            "there is no decoder for these pictures: install gstreamer1.0-libav and gstreamer1.0-plugins-bad".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
 /// The error that is on a bus already.
 fn first_error(bus: &gst::Bus) -> Option<String> {
     let message = bus.pop_filtered(&[gst::MessageType::Error])?;
     match message.view() {
-        gst::MessageView::Error(error) => Some(error.error().to_string()),
+        gst::MessageView::Error(error) => Some(in_words(&error.error())),
         _ => None,
     }
 }
