@@ -1,10 +1,11 @@
 //! What rules say of a frame, as metadata and as messages.
 
-use std::ops::ControlFlow;
 use std::sync::{Arc, Once};
 
 use gst::glib;
 use mdetr_rules::{Event, EventKind, RuleSet, RuleState};
+
+use crate::custom_meta;
 
 /// Name of the metadata.
 pub const NAME: &str = "GstMdetrEventsMeta";
@@ -35,8 +36,7 @@ struct Boxed(Arc<FrameEvents>);
 pub fn register() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let tags = ["video", "size", "orientation"];
-        gst::meta::CustomMeta::register_with_transform(NAME, &tags, transform);
+        gst::meta::CustomMeta::register_with_transform(NAME, &custom_meta::TAGS, transform);
     });
 }
 
@@ -47,9 +47,8 @@ fn transform(
     kind: glib::Quark,
 ) -> bool {
     // Zones and lines are relative to the picture, so a scaled one has the same.
-    let keeps = matches!(kind.as_str().as_str(), "gst-copy" | "gst-video-scale");
     match content(meta) {
-        Some(found) if keeps => add(target, found),
+        Some(found) if custom_meta::stays(kind) => add(target, found),
         _ => false,
     }
 }
@@ -81,24 +80,12 @@ pub fn attach(buffer: &mut gst::BufferRef, found: FrameEvents) {
 /// What rules say of a buffer, for each `mdetrrules` it came through, in their order.
 pub fn read(buffer: &gst::BufferRef) -> Vec<Arc<FrameEvents>> {
     register();
-    buffer
-        .iter_meta::<gst::Meta>()
-        .filter_map(|meta| {
-            let custom = meta.try_as_custom_meta()?;
-            custom.has_name(NAME).then(|| content(custom)).flatten()
-        })
-        .collect()
+    custom_meta::read(buffer, NAME, content)
 }
 
 /// Takes off a buffer what rules say.
 pub fn remove(buffer: &mut gst::BufferRef) {
-    buffer.foreach_meta_mut(|meta| {
-        let ours = meta.try_as_custom_meta().is_some_and(|m| m.has_name(NAME));
-        match ours {
-            true => ControlFlow::Continue(gst::buffer::BufferMetaForeachAction::Remove),
-            false => ControlFlow::Continue(gst::buffer::BufferMetaForeachAction::Keep),
-        }
-    });
+    custom_meta::remove(buffer, NAME);
 }
 
 /// The message of a step.

@@ -165,10 +165,12 @@
 pub mod meta;
 pub mod regions;
 pub mod rules;
+pub mod text_file;
 pub mod time;
 
 mod allocation;
 mod bundle;
+mod custom_meta;
 mod element;
 mod events;
 mod frame;

@@ -4,11 +4,12 @@
 //! pixels of the frame that was grounded, whose size [`Grounding`] holds. What moves pixels in other
 //! ways (cropping, rotating) drops it.
 
-use std::ops::ControlFlow;
 use std::sync::{Arc, Once};
 
 use gst::glib;
 use mdetr::{BBox, Grounding};
+
+use crate::custom_meta;
 
 /// Name of the metadata.
 pub const NAME: &str = "GstMdetrGroundingMeta";
@@ -65,9 +66,7 @@ struct Boxed(FrameGrounding);
 pub fn register() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // Tags of what the content depends on: elements ask `transform` before they copy it.
-        let tags = ["video", "size", "orientation"];
-        gst::meta::CustomMeta::register_with_transform(NAME, &tags, transform);
+        gst::meta::CustomMeta::register_with_transform(NAME, &custom_meta::TAGS, transform);
     });
 }
 
@@ -77,9 +76,8 @@ fn transform(
     _source: &gst::BufferRef,
     kind: glib::Quark,
 ) -> bool {
-    let keeps = matches!(kind.as_str().as_str(), "gst-copy" | "gst-video-scale");
     match content(meta) {
-        Some(found) if keeps => add(target, found),
+        Some(found) if custom_meta::stays(kind) => add(target, found),
         _ => false,
     }
 }
@@ -125,24 +123,12 @@ fn unique(element: Arc<str>, others: &[FrameGrounding]) -> Arc<str> {
 /// The results on a buffer, one for each `mdetr` element it came through, in their order.
 pub fn read(buffer: &gst::BufferRef) -> Vec<FrameGrounding> {
     register();
-    buffer
-        .iter_meta::<gst::Meta>()
-        .filter_map(|meta| {
-            let custom = meta.try_as_custom_meta()?;
-            custom.has_name(NAME).then(|| content(custom)).flatten()
-        })
-        .collect()
+    custom_meta::read(buffer, NAME, content)
 }
 
 /// Takes all results off a buffer.
 pub fn remove(buffer: &mut gst::BufferRef) {
-    buffer.foreach_meta_mut(|meta| {
-        let ours = meta.try_as_custom_meta().is_some_and(|m| m.has_name(NAME));
-        match ours {
-            true => ControlFlow::Continue(gst::buffer::BufferMetaForeachAction::Remove),
-            false => ControlFlow::Continue(gst::buffer::BufferMetaForeachAction::Keep),
-        }
-    });
+    custom_meta::remove(buffer, NAME);
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Standing queries from a TOML file.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use mdetr::Query;
 use mdetr::query::{QueryEntry, QueryError};
 use serde::Deserialize;
+
+use crate::text_file;
 
 /// Most bytes of a configuration file; thousands of queries fit.
 const MAX_BYTES: u64 = 1 << 20;
@@ -35,7 +36,20 @@ struct Document {
 
 /// Reads the queries of the file at `path`.
 pub(super) fn read(path: &Path) -> Result<Vec<Query>, ConfigError> {
-    let text = read_bounded(path)?;
+    let text = match text_file::read(path, MAX_BYTES) {
+        Ok(Some(text)) => text,
+        Ok(None) => {
+            return Err(ConfigError::TooLarge {
+                path: path.to_owned(),
+            });
+        }
+        Err(source) => {
+            return Err(ConfigError::Read {
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
     let document: Document = toml::from_str(&text).map_err(|error| ConfigError::Syntax {
         path: path.to_owned(),
         message: error.to_string(),
@@ -52,24 +66,6 @@ pub(super) fn read(path: &Path) -> Result<Vec<Query>, ConfigError> {
             path: path.to_owned(),
             source,
         })
-}
-
-fn read_bounded(path: &Path) -> Result<String, ConfigError> {
-    let mut text = String::new();
-    let fault = |source| ConfigError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let file = File::open(path).map_err(fault)?;
-    file.take(MAX_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(fault)?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(ConfigError::TooLarge {
-            path: path.to_owned(),
-        });
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

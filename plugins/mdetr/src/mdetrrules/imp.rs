@@ -2,8 +2,6 @@
 //!
 //! Lock order: `settings` and `state` are never held together, nor across a push, a query or a message.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::{LazyLock, Mutex};
 
@@ -18,7 +16,7 @@ use mdetr_rules::{EndReason, Event, Fault, Moment, RuleSet};
 
 use super::state::State;
 use crate::element::{self, TYPE_CHECKED};
-use crate::{allocation, events, meta, time};
+use crate::{allocation, events, meta, text_file, time};
 
 static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| element::debug_category("mdetrrules", "States and events of rules"));
@@ -46,12 +44,11 @@ impl Settings {
 /// The rules of a file, if they pass their check.
 fn read(path: &Path) -> Result<RuleSet, String> {
     let place = path.display();
-    let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_string(&mut text))
-        .map_err(|error| {
-            format!("{place}: cannot be read: {error}; name a TOML file such as configs/rules.toml")
-        })?;
+    let text = text_file::read(path, MAX_BYTES as u64).map_err(|error| {
+        format!("{place}: cannot be read: {error}; name a TOML file such as configs/rules.toml")
+    })?;
+    let text =
+        text.ok_or_else(|| format!("{place}: more than {MAX_BYTES} bytes; these are no rules"))?;
     let rules = RuleSet::parse_toml(&text).map_err(|error| format!("{place}: {error}"))?;
     match rules.check(&[]) {
         faults if faults.is_empty() => Ok(rules),

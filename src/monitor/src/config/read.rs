@@ -1,9 +1,9 @@
 //! Documents from files and from requests.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use gstmdetr::text_file;
 use sha2::{Digest, Sha256};
 
 use super::Document;
@@ -52,20 +52,20 @@ pub struct ConfigFile {
 /// # Errors
 /// It cannot be read, is larger than [`MAX_BYTES`], is no TOML, or has keys or values that a document has not.
 pub fn read(path: &Path) -> Result<ConfigFile, ReadError> {
-    let mut text = String::new();
-    let fault = |source| ReadError::File {
-        path: path.to_owned(),
-        source,
+    let text = match text_file::read(path, MAX_BYTES) {
+        Ok(Some(text)) => text,
+        Ok(None) => {
+            return Err(ReadError::TooLarge {
+                path: path.to_owned(),
+            });
+        }
+        Err(source) => {
+            return Err(ReadError::File {
+                path: path.to_owned(),
+                source,
+            });
+        }
     };
-    let file = File::open(path).map_err(fault)?;
-    file.take(MAX_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(fault)?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(ReadError::TooLarge {
-            path: path.to_owned(),
-        });
-    }
     let mut document = parse_toml(&text).map_err(|message| ReadError::Syntax {
         path: path.to_owned(),
         message,

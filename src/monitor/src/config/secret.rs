@@ -1,9 +1,8 @@
 //! Passwords and keys, which a configuration names and does not hold.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::PathBuf;
 
+use gstmdetr::text_file;
 use serde::{Deserialize, Serialize};
 
 /// Most bytes of a secret.
@@ -53,16 +52,10 @@ impl Secret {
             path: path.clone(),
             message,
         };
-        let mut text = String::new();
-        let file = File::open(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
-        file.take(MAX_BYTES + 1)
-            .read_to_string(&mut text)
+        let text = text_file::read(path, MAX_BYTES)
             .map_err(|error| fault(format!("cannot be read: {error}")))?;
-        if text.len() as u64 > MAX_BYTES {
-            return Err(fault(format!(
-                "more than {MAX_BYTES} bytes, expected a password"
-            )));
-        }
+        let text =
+            text.ok_or_else(|| fault(format!("more than {MAX_BYTES} bytes, expected a password")))?;
         match text.trim_end() {
             "" => Err(fault("empty, expected a password".to_owned())),
             secret => Ok(secret.to_owned()),
