@@ -1,6 +1,7 @@
 //! The elements that give a camera's frames, by its URL.
 
 use gst::prelude::*;
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::config::{Camera, Transport};
@@ -58,12 +59,9 @@ fn decoded(text: &str) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Text of a URL without its percent signs; bytes that are not UTF-8 become U+FFFD.
+/// Bytes that are not UTF-8 become U+FFFD.
 fn percent_decoded(text: &str) -> String {
-    // The crate `url` decodes forms: there a plus sign is a space.
-    let pair = format!("x={}", text.replace('+', "%2B"));
-    let decoded = url::form_urlencoded::parse(pair.as_bytes()).next();
-    decoded.map_or_else(String::new, |(_, value)| value.into_owned())
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 fn make<'a>(

@@ -1,6 +1,8 @@
 //! Names of topics. Names of cameras and rules stand in them as they are; ids of queries may be any text, and what is
 //! not a letter, a digit, `-`, `_` or `.` is percent-encoded in them.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 /// The topics of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topics {
@@ -87,16 +89,12 @@ impl Topics {
     }
 }
 
+/// What is not said as it is.
+const STRANGE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+
 /// Text as one level of a topic.
 pub fn encoded(text: &str) -> String {
-    let mut level = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => level.push(byte.into()),
-            _ => level.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    level
+    utf8_percent_encode(text, STRANGE).to_string()
 }
 
 /// The text of a level, if it is one.
