@@ -45,7 +45,7 @@ async fn edit(
     caller: &Caller,
     headers: &HeaderMap,
     change: impl FnOnce(&mut Document) -> Result<(), ApiError>,
-) -> Result<u64, ApiError> {
+) -> Result<axum::Json<Revision>, ApiError> {
     let mut refusal = None;
     let origin = caller.origin();
     let expected = config::expected(headers)?.and_then(Expected::revision);
@@ -66,7 +66,7 @@ async fn edit(
     let edited = edited.await;
     match refusal {
         Some(error) => Err(error),
-        None => Ok(edited?),
+        None => Ok(axum::Json(Revision { revision: edited? })),
     }
 }
 
@@ -114,7 +114,7 @@ pub(super) async fn add(
     Body(camera): Body<Camera>,
 ) -> Result<Response, ApiError> {
     let place = format!("/api/cameras/{}", camera.name);
-    let revision = edit(&app, &caller, &headers, |document| {
+    let body = edit(&app, &caller, &headers, |document| {
         let name = &camera.name;
         if document.cameras.iter().any(|known| known.name == *name) {
             let message = format!("there is a camera {name:?} already: change it by PUT {place}");
@@ -124,7 +124,6 @@ pub(super) async fn add(
         Ok(())
     })
     .await?;
-    let body = axum::Json(Revision { revision });
     Ok((StatusCode::CREATED, [(header::LOCATION, place)], body).into_response())
 }
 
@@ -182,12 +181,11 @@ pub(super) async fn put(
         );
         return Err(ApiError::bad(message));
     }
-    let revision = edit(&app, &caller, &headers, |document| {
+    edit(&app, &caller, &headers, |document| {
         *find(document, &name)? = camera;
         Ok(())
     })
-    .await?;
-    Ok(axum::Json(Revision { revision }))
+    .await
 }
 
 /// Remove a camera
@@ -214,13 +212,12 @@ pub(super) async fn remove(
     headers: HeaderMap,
     Params(Name(name)): Params<Name>,
 ) -> Result<axum::Json<Revision>, ApiError> {
-    let revision = edit(&app, &caller, &headers, |document| {
+    edit(&app, &caller, &headers, |document| {
         find(document, &name)?;
         document.cameras.retain(|camera| camera.name != name);
         Ok(())
     })
-    .await?;
-    Ok(axum::Json(Revision { revision }))
+    .await
 }
 
 /// What is watched for in a camera. What is not given stays as it is.
@@ -272,7 +269,7 @@ pub(super) async fn watch(
             *place = value;
         }
     }
-    let revision = edit(&app, &caller, &headers, |document| {
+    edit(&app, &caller, &headers, |document| {
         let camera = find(document, &name)?;
         set(&mut camera.queries, watch.queries);
         set(&mut camera.zones, watch.zones);
@@ -280,8 +277,7 @@ pub(super) async fn watch(
         set(&mut camera.rules, watch.rules);
         Ok(())
     })
-    .await?;
-    Ok(axum::Json(Revision { revision }))
+    .await
 }
 
 /// Whether something is switched on.
@@ -316,12 +312,11 @@ pub(super) async fn enable(
     Params(Name(name)): Params<Name>,
     Body(Enabled { enabled }): Body<Enabled>,
 ) -> Result<axum::Json<Revision>, ApiError> {
-    let revision = edit(&app, &caller, &headers, |document| {
+    edit(&app, &caller, &headers, |document| {
         find(document, &name)?.enabled = enabled;
         Ok(())
     })
-    .await?;
-    Ok(axum::Json(Revision { revision }))
+    .await
 }
 
 /// Switch a rule on or off
@@ -350,7 +345,7 @@ pub(super) async fn enable_rule(
     Body(Enabled { enabled }): Body<Enabled>,
 ) -> Result<axum::Json<Revision>, ApiError> {
     let (Name(name), Name(id)) = names;
-    let revision = edit(&app, &caller, &headers, |document| {
+    edit(&app, &caller, &headers, |document| {
         let camera = find(document, &name)?;
         let mut rules = camera.rules.iter_mut();
         let rule = rules
@@ -359,6 +354,5 @@ pub(super) async fn enable_rule(
         rule.enabled = enabled;
         Ok(())
     })
-    .await?;
-    Ok(axum::Json(Revision { revision }))
+    .await
 }
