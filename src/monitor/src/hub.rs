@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 use jiff::Timestamp;
 use mdetr_grounding::Grounding;
@@ -25,8 +25,11 @@ pub struct Current {
     pub document: Document,
 }
 
+/// A line of JSON that is written when somebody reads it.
+pub type LazyLine = LazyLock<String, Box<dyn FnOnce() -> String + Send>>;
+
 /// What a frame of a camera showed.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Report {
     /// Name of the camera.
     pub camera: Arc<str>,
@@ -39,7 +42,7 @@ pub struct Report {
     /// The results; `None` until the model has answered.
     pub grounding: Option<Arc<Grounding>>,
     /// The frame as a line of `mdetr/1`, without line feed.
-    pub json: Arc<str>,
+    pub json: LazyLine,
 }
 
 /// A picture of a camera, for the page.

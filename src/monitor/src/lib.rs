@@ -3,6 +3,8 @@
 pub mod camera;
 pub mod config;
 pub mod control;
+#[cfg(test)]
+mod example;
 pub mod http;
 pub mod hub;
 pub mod metrics;

@@ -126,7 +126,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "inference",
-            "Time that the inference of a frame took",
+            "Time from a frame to the first frame with its result: waiting for a turn, inference, and the wait for that frame",
             Unit::Seconds,
             self.inference.clone(),
         );
@@ -207,7 +207,7 @@ impl Metrics {
         self.frames.get_or_create(&of(camera)).inc();
     }
 
-    /// A frame of a camera was inferred, which took so many seconds.
+    /// A frame of a camera was inferred; the first frame with its result came so many seconds behind it.
     pub fn inference(&self, camera: &str, seconds: f64) {
         self.inferences.get_or_create(&of(camera)).inc();
         self.inference.get_or_create(&of(camera)).observe(seconds);

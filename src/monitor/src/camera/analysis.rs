@@ -20,7 +20,7 @@ use super::pictures::{Painter, Pictures};
 use super::queries;
 use super::rates::Rate;
 use super::recorder::Recorder;
-use crate::hub::{Delivery, Hub, Notice, Report, Step};
+use crate::hub::{Delivery, Hub, LazyLine, Notice, Report, Step};
 use crate::metrics::Metrics;
 
 /// Reports that are kept for pictures that come later: more than any encoder holds back.
@@ -65,7 +65,6 @@ pub(super) struct Analysis {
     camera: Arc<str>,
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
-    recorder: Arc<Recorder>,
     jobs: Sender<Job>,
     /// Frames that wait for the painter.
     waiting: Arc<AtomicUsize>,
@@ -93,12 +92,20 @@ struct State {
     inferred: Rate,
 }
 
-/// Steps of events and the frame they are of.
+/// Steps of events, with their frame if it is to be a picture.
 #[derive(Debug)]
 struct Job {
     steps: Vec<Event>,
-    /// The frame, its format, its number, and what was found in it.
-    frame: Option<(gst::Buffer, VideoInfo, u64, Option<Arc<Grounding>>)>,
+    shot: Option<Shot>,
+}
+
+/// A frame that is to become a picture.
+#[derive(Debug)]
+struct Shot {
+    buffer: gst::Buffer,
+    info: VideoInfo,
+    number: u64,
+    found: Option<Arc<Grounding>>,
 }
 
 impl Analysis {
@@ -115,7 +122,7 @@ impl Analysis {
     ) -> Result<Arc<Analysis>, Vec<Fault>> {
         let watch = Watch::new(camera, task.rules.clone())?;
         let waiting = Arc::new(AtomicUsize::new(0));
-        let jobs = start_painter(hub.clone(), waiting.clone());
+        let jobs = start_painter(hub.clone(), metrics.clone(), recorder, waiting.clone());
         let state = State {
             watch,
             task,
@@ -134,7 +141,6 @@ impl Analysis {
             camera: camera.into(),
             hub,
             metrics,
-            recorder,
             jobs,
             waiting,
             state: Mutex::new(state),
@@ -224,8 +230,10 @@ impl Analysis {
             .as_ref()
             .map(|found| Arc::new(found.scaled(width, height)));
         let mut steps = self.change_task(&mut state, grounding.as_deref());
-        if let (Some(found), Some(grounding)) = (&found, &grounding) {
-            let age = Duration::from_nanos(found.age.nseconds());
+        let age = found
+            .as_ref()
+            .map(|found| Duration::from_nanos(found.age.nseconds()));
+        if let (Some(found), Some(age), Some(grounding)) = (&found, age, &grounding) {
             let made = frame.running.saturating_sub(found.age);
             if state.inferred_at.replace(made) != Some(made) {
                 state.inferred.count(now);
@@ -241,12 +249,7 @@ impl Analysis {
             };
             steps.extend(state.watch.observe(&observation));
         }
-        let report = self.reported(
-            &state,
-            frame,
-            found.map(|found| found.age),
-            grounding.clone(),
-        );
+        let report = self.reported(state.frame, frame, age, grounding.clone());
         if let Some(pts) = frame.buffer.pts() {
             state.recent.push_back((pts, report.clone()));
             if state.recent.len() > RECENT {
@@ -254,9 +257,11 @@ impl Analysis {
             }
         }
         let shown = steps.iter().any(|step| step.best.frame == state.frame);
-        let picture = shown.then_some((frame.buffer, frame.info, state.frame, grounding));
+        let shot = shown
+            .then(|| self.shot(frame, state.frame, grounding))
+            .flatten();
         state.frame += 1;
-        self.send(steps, picture);
+        self.send(steps, shot);
         drop(state);
         self.hub.tell(Notice::Report(report));
     }
@@ -285,84 +290,88 @@ impl Analysis {
 
     fn reported(
         &self,
-        state: &State,
+        number: u64,
         frame: &Frame,
-        age: Option<gst::ClockTime>,
+        age: Option<Duration>,
         grounding: Option<Arc<Grounding>>,
     ) -> Arc<Report> {
-        let age_ms = age.map_or(0.0, |age| age.nseconds() as f64 / 1e6);
+        let age_ms = age.map(|age| age.as_secs_f64() * 1e3);
         let info = FrameInfo {
             source: self.camera.to_string(),
-            frame: state.frame,
+            frame: number,
             pts_ns: frame.buffer.pts().map(gst::ClockTime::nseconds),
             utc: Some(frame.utc),
-            age_ms: age.map(|_| age_ms),
+            age_ms,
         };
-        let nothing = || Grounding {
-            revision: 0,
-            width: frame.info.width(),
-            height: frame.info.height(),
-            queries: Vec::new(),
-        };
-        let json = match &grounding {
-            Some(grounding) => report::to_json_line(&info, grounding),
-            None => report::to_json_line(&info, &nothing()),
-        };
+        let shown = grounding.clone().unwrap_or_else(|| {
+            Arc::new(Grounding {
+                revision: 0,
+                width: frame.info.width(),
+                height: frame.info.height(),
+                queries: Vec::new(),
+            })
+        });
         Arc::new(Report {
             camera: self.camera.clone(),
-            frame: state.frame,
+            frame: number,
             utc: timestamp(frame.utc),
-            age_ms,
+            age_ms: age_ms.unwrap_or_default(),
             grounding,
-            json: json.into(),
+            json: LazyLine::new(Box::new(move || report::to_json_line(&info, &shown))),
+        })
+    }
+
+    /// A frame that is to become a picture; none if too many wait to.
+    fn shot(&self, frame: &Frame, number: u64, found: Option<Arc<Grounding>>) -> Option<Shot> {
+        if self.waiting.load(Ordering::Relaxed) >= WAITING_FRAMES {
+            return None;
+        }
+        // Copied, since decoders wait for the frames that they lent.
+        let buffer = frame.buffer.copy_deep().ok()?;
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Some(Shot {
+            buffer,
+            info: frame.info.clone(),
+            number,
+            found,
         })
     }
 
     /// Gives steps to the painter's thread, in order, with the frame if it is to be a picture of one of them.
-    fn send(
-        &self,
-        steps: Vec<Event>,
-        frame: Option<(&gst::BufferRef, &VideoInfo, u64, Option<Arc<Grounding>>)>,
-    ) {
-        if steps.is_empty() {
-            return;
+    fn send(&self, steps: Vec<Event>, shot: Option<Shot>) {
+        if !steps.is_empty() {
+            // The thread ends when this is dropped, not before.
+            let _ = self.jobs.send(Job { steps, shot });
         }
-        for step in &steps {
-            self.metrics.event(step);
-            self.recorder.step(step);
-        }
-        // Copied, since decoders wait for the frames that they lent.
-        let free = self.waiting.load(Ordering::Relaxed) < WAITING_FRAMES;
-        let frame = frame
-            .filter(|_| free)
-            .and_then(|(buffer, info, number, found)| {
-                let buffer = buffer.copy_deep().ok()?;
-                Some((buffer, info.clone(), number, found))
-            });
-        if frame.is_some() {
-            self.waiting.fetch_add(1, Ordering::Relaxed);
-        }
-        // The thread ends when this is dropped, not before.
-        let _ = self.jobs.send(Job { steps, frame });
     }
 }
 
-/// Starts the thread that makes pictures and delivers steps.
-fn start_painter(hub: Arc<Hub>, waiting: Arc<AtomicUsize>) -> Sender<Job> {
+/// Starts the thread that does what frames should not wait for: it begins and ends clips, makes pictures, and delivers
+/// steps.
+fn start_painter(
+    hub: Arc<Hub>,
+    metrics: Arc<Metrics>,
+    recorder: Arc<Recorder>,
+    waiting: Arc<AtomicUsize>,
+) -> Sender<Job> {
     let (jobs, received) = mpsc::channel::<Job>();
     let work = move || {
         let mut painter: Option<Painter> = None;
-        for job in received {
-            let shown = job.frame.as_ref().map(|(_, _, number, _)| *number);
-            let pictures = job.frame.and_then(|(buffer, info, _, found)| {
+        for Job { steps, shot } in received {
+            for step in &steps {
+                metrics.event(step);
+                recorder.step(step);
+            }
+            let shown = shot.as_ref().map(|shot| shot.number);
+            let pictures = shot.and_then(|shot| {
                 waiting.fetch_sub(1, Ordering::Relaxed);
-                let painted = paint(&mut painter, &buffer, &info, found.as_deref());
+                let painted = paint(&mut painter, &shot);
                 if let Err(error) = &painted {
                     tracing::warn!(error, "an event has no picture");
                 }
                 painted.ok()
             });
-            for event in job.steps {
+            for event in steps {
                 let is_shown = Some(event.best.frame) == shown;
                 let shown = pictures.clone().filter(|_| is_shown);
                 let (plain, drawn) = shown.map(|both| (both.plain, both.drawn)).unzip();
@@ -380,15 +389,13 @@ fn start_painter(hub: Arc<Hub>, waiting: Arc<AtomicUsize>) -> Sender<Job> {
     jobs
 }
 
-fn paint(
-    painter: &mut Option<Painter>,
-    buffer: &gst::Buffer,
-    info: &VideoInfo,
-    found: Option<&Grounding>,
-) -> Result<Pictures, String> {
+fn paint(painter: &mut Option<Painter>, shot: &Shot) -> Result<Pictures, String> {
+    let found = shot.found.as_deref();
     match painter {
-        Some(painter) if painter.takes(info) => painter.paint(buffer, found),
-        _ => painter.insert(Painter::new(info)?).paint(buffer, found),
+        Some(painter) if painter.takes(&shot.info) => painter.paint(&shot.buffer, found),
+        _ => painter
+            .insert(Painter::new(&shot.info)?)
+            .paint(&shot.buffer, found),
     }
 }
 
@@ -400,7 +407,7 @@ fn moment(time: Duration, utc: SystemTime) -> Moment {
 }
 
 /// Times outside the years -9999 to 9999 become the nearest of them.
-fn timestamp(time: SystemTime) -> Timestamp {
+pub(super) fn timestamp(time: SystemTime) -> Timestamp {
     let limit = || match time < SystemTime::UNIX_EPOCH {
         true => Timestamp::MIN,
         false => Timestamp::MAX,

@@ -16,7 +16,7 @@ use gst_app::{AppSink, AppSinkCallbacks};
 use gst_video::VideoInfo;
 use jiff::Timestamp;
 
-use super::analysis::{Analysis, Frame, Task};
+use super::analysis::{Analysis, Frame, Task, timestamp};
 use super::queries;
 use super::recorder::Recorder;
 use super::source::{self, Output, Source};
@@ -329,8 +329,7 @@ fn taken(sink: &AppSink, sample: &gst::Sample) -> Timestamp {
     let time = running
         .zip(sample.buffer())
         .map(|(running, buffer)| gstmdetr::time::utc(buffer, sink, running));
-    let time = time.unwrap_or_else(SystemTime::now);
-    Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH)
+    timestamp(time.unwrap_or_else(SystemTime::now))
 }
 
 /// Connects a source with what its frames go to, as its pads come.

@@ -200,7 +200,6 @@ impl State {
             bytes -= unit.buffer.size();
             drop = drop.max(index + 1);
         }
-        // Pictures that refer to a dropped one are of no use, but for what is first in the whole stream.
         self.bytes = bytes;
         self.units.drain(..drop.min(self.units.len()));
     }

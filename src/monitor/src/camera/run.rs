@@ -297,7 +297,6 @@ impl Runner {
                 self.tell();
                 None
             }
-            gst::MessageView::Latency(_) => None,
             _ => None,
         }
     }

@@ -10,14 +10,18 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use mdetr_grounding::{Answer, BBox, Detection, Grounding, Phrase, Query, QueryResult, Span};
 use mdetr_monitor::config::{self, Document};
-use mdetr_monitor::hub::{Current, Hub, Notice, Report, Step};
+use mdetr_monitor::hub::{Current, Hub, LazyLine, Notice, Report, Step};
 use mdetr_monitor::notify;
 use mdetr_monitor::store::Store;
-use mdetr_rules::document::Severity;
-use mdetr_rules::event::{EndReason, EventPhrase, View};
+use mdetr_rules::event::EndReason;
 use mdetr_rules::{Event, EventKind};
 use rumqttc::{AsyncClient, Incoming, MqttOptions, QoS};
 use tempfile::TempDir;
+
+#[path = "../../src/example.rs"]
+mod example;
+
+pub use example::begun;
 
 /// How long a test waits for what must come: only what hangs takes so long.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -368,44 +372,6 @@ impl Program {
     }
 }
 
-/// The first step of an event of `gate`'s rule.
-pub fn begun(id: &str, start: Timestamp) -> Event {
-    Event {
-        kind: EventKind::New,
-        id: id.to_owned(),
-        camera: "gate".to_owned(),
-        rule: "no-helmet".to_owned(),
-        severity: Severity::Alert,
-        query: "helmet".to_owned(),
-        text: "a person without a helmet".to_owned(),
-        revision: 1,
-        start,
-        time: start,
-        end: None,
-        reason: None,
-        score: 0.875,
-        tracks: vec![7],
-        phrases: vec![EventPhrase {
-            text: "a person".to_owned(),
-            span: Span { start: 0, end: 8 },
-            score: 0.75,
-        }],
-        zones: vec!["yard".to_owned()],
-        line: None,
-        direction: None,
-        count: None,
-        answer: None,
-        best: View {
-            frame: 412,
-            pts_ns: None,
-            utc: start,
-            size: [1280, 720],
-            boxes: vec![[412.0, 96.5, 88.0, 210.0]],
-            score: 0.875,
-        },
-    }
-}
-
 /// The same event a while later.
 pub fn later(event: &Event, kind: EventKind, seconds: i64) -> Event {
     let time = event.start + SignedDuration::from_secs(seconds);
@@ -465,7 +431,7 @@ pub fn report(frame: u64, boxes: &[f32], answer: Option<&str>) -> Report {
             height: 720,
             queries: vec![helmet, cones],
         })),
-        json: "{}".into(),
+        json: LazyLine::new(Box::new(|| "{}".to_owned())),
     }
 }
 

@@ -13,10 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use mdetr_grounding::Span;
-use mdetr_rules::document::Severity;
-use mdetr_rules::event::{EventPhrase, View};
-use mdetr_rules::{Event, EventKind};
+use mdetr_rules::Event;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,8 +24,10 @@ use tokio::task::JoinHandle;
 use super::{About, HttpState, Limits, Server, token};
 use crate::config::{self, ConfigFile};
 use crate::control::{self, Control};
+use crate::example::begun;
 use crate::hub::{
-    BrokerStatus, CameraState, CameraStatus, Clip, Hub, Picture, Report, Step, StoreStatus,
+    BrokerStatus, CameraState, CameraStatus, Clip, Hub, LazyLine, Picture, Report, Step,
+    StoreStatus,
 };
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -267,45 +266,16 @@ fn report(frame: u64) -> Report {
         utc: Timestamp::UNIX_EPOCH,
         age_ms: 12.0,
         grounding: None,
-        json: format!("{{\"schema\":\"mdetr/1\",\"frame\":{frame}}}").into(),
+        json: LazyLine::new(Box::new(move || {
+            format!("{{\"schema\":\"mdetr/1\",\"frame\":{frame}}}")
+        })),
     }
 }
 
 fn event(id: &str) -> Event {
-    let start: Timestamp = "2026-01-05T10:15:03.123Z".parse().unwrap();
     Event {
-        kind: EventKind::New,
-        id: id.to_owned(),
-        camera: "gate".to_owned(),
-        rule: "no-helmet".to_owned(),
-        severity: Severity::Alert,
-        query: "helmet".to_owned(),
         text: "[a person] without a helmet".to_owned(),
-        revision: 1,
-        start,
-        time: start,
-        end: None,
-        reason: None,
-        score: 0.875,
-        tracks: vec![7],
-        phrases: vec![EventPhrase {
-            text: "a person".to_owned(),
-            span: Span { start: 0, end: 8 },
-            score: 0.875,
-        }],
-        zones: vec!["yard".to_owned()],
-        line: None,
-        direction: None,
-        count: None,
-        answer: None,
-        best: View {
-            frame: 17,
-            pts_ns: Some(1_000_000),
-            utc: start,
-            size: [640, 480],
-            boxes: vec![[1.0, 2.0, 30.0, 40.0]],
-            score: 0.875,
-        },
+        ..begun(id, "2026-01-05T10:15:03.123Z".parse().unwrap())
     }
 }
 

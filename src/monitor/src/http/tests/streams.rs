@@ -135,7 +135,7 @@ async fn a_client_that_does_not_read_is_told_what_it_missed() {
     let bench = Bench::new().await;
     let mut socket = bench.socket("/api/ws?reports=true").await;
     let mut long = report(1);
-    long.json = format!("\"{}\"", "x".repeat(1 << 14)).into();
+    long.json = LazyLine::new(Box::new(|| format!("\"{}\"", "x".repeat(1 << 14))));
     let long = Arc::new(long);
     // More than sockets and the backlog hold.
     for _ in 0..4000 {
