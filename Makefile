@@ -36,7 +36,7 @@ override CONFIG := $(value CONFIG)
 export VIDEO QUERY CONFIG
 
 demo: setup
-	@test -e $${CARGO_TARGET_DIR:-target}/release/mdetr || echo "demo: compiling some 380 crates, which takes about fourteen minutes of processor time; cargo counts them"
+	@test -e $${CARGO_TARGET_DIR:-target}/release/mdetr || echo "demo: compiling some 380 crates, which takes about twelve minutes of processor time; cargo counts them"
 	cargo build --release --no-default-features -p mdetr-cli -p gst-plugin-mdetr
 	tools/demo
 

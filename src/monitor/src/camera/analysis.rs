@@ -15,6 +15,7 @@ use mdetr_grounding::query::QueryEntry;
 use mdetr_grounding::report::{self, FrameInfo};
 use mdetr_rules::event::EndReason;
 use mdetr_rules::{Event, Fault, Moment, Observation, RuleSet, Watch};
+use tokio::sync::oneshot;
 
 use super::pictures::{Painter, Pictures};
 use super::queries;
@@ -92,11 +93,13 @@ struct State {
     inferred: Rate,
 }
 
-/// Steps of events, with their frame if it is to be a picture.
+/// What the painter's thread does.
 #[derive(Debug)]
-struct Job {
-    steps: Vec<Event>,
-    shot: Option<Shot>,
+enum Job {
+    /// Steps of events, with their frame if it is to be a picture.
+    Steps(Vec<Event>, Option<Shot>),
+    /// To say that all jobs before are done.
+    Settle(oneshot::Sender<()>),
 }
 
 /// A frame that is to become a picture.
@@ -341,8 +344,16 @@ impl Analysis {
     fn send(&self, steps: Vec<Event>, shot: Option<Shot>) {
         if !steps.is_empty() {
             // The thread ends when this is dropped, not before.
-            let _ = self.jobs.send(Job { steps, shot });
+            let _ = self.jobs.send(Job::Steps(steps, shot));
         }
+    }
+
+    /// Waits until all steps so far are delivered.
+    pub(super) async fn settled(&self) {
+        let (done, settled) = oneshot::channel();
+        let _ = self.jobs.send(Job::Settle(done));
+        // Without the thread there is nothing to wait for.
+        let _ = settled.await;
     }
 }
 
@@ -357,7 +368,15 @@ fn start_painter(
     let (jobs, received) = mpsc::channel::<Job>();
     let work = move || {
         let mut painter: Option<Painter> = None;
-        for Job { steps, shot } in received {
+        for job in received {
+            let (steps, shot) = match job {
+                Job::Steps(steps, shot) => (steps, shot),
+                Job::Settle(done) => {
+                    // Who asked may have stopped waiting.
+                    let _ = done.send(());
+                    continue;
+                }
+            };
             for step in &steps {
                 metrics.event(step);
                 recorder.step(step);

@@ -93,29 +93,31 @@ impl Runner {
 
     /// Runs until it is told to stop.
     pub(super) async fn run(mut self) {
+        let reason = self.watch_until_stopped().await;
+        self.outlets.analysis.end_events(reason);
+        // The store ends behind this.
+        self.outlets.analysis.settled().await;
+    }
+
+    async fn watch_until_stopped(&mut self) -> EndReason {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         self.tell();
         loop {
             let end = self.connect(&mut backoff).await;
+            // Events that have just begun have clips of what there is.
+            self.outlets.analysis.settled().await;
             self.outlets.recorder.disconnected();
             let message = match end {
-                End::Stopped(reason) => {
-                    self.outlets.analysis.end_events(reason);
-                    return;
-                }
+                End::Stopped(reason) => return reason,
                 End::Again => {
                     self.outlets.analysis.end_events(EndReason::StreamRestarted);
                     continue;
                 }
                 End::Over => {
                     self.outlets.analysis.end_events(EndReason::CameraLost);
-                    self.set_state(
-                        CameraState::Offline,
-                        Some("the file is at its end".to_owned()),
-                    );
-                    let reason = self.stopped().await;
-                    self.outlets.analysis.end_events(reason);
-                    return;
+                    let message = "the file is at its end".to_owned();
+                    self.set_state(CameraState::Offline, Some(message));
+                    return self.stopped().await;
                 }
                 End::Failed(message) => message,
             };
@@ -131,10 +133,7 @@ impl Runner {
             self.set_state(CameraState::Offline, Some(message));
             tokio::select! {
                 () = time::sleep(wait) => {}
-                reason = self.stopped() => {
-                    self.outlets.analysis.end_events(reason);
-                    return;
-                }
+                reason = self.stopped() => return reason,
             }
             self.reconnects += 1;
             self.metrics.reconnect(&self.camera.name);
