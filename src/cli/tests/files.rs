@@ -182,7 +182,9 @@ fn the_demo_keeps_a_video_that_it_would_replace() {
     for made in ["tools", "out/frames"] {
         fs::create_dir_all(dir.join(made)).unwrap();
     }
-    fs::copy(root().join("tools/demo"), dir.join("tools/demo")).unwrap();
+    for script in ["tools/demo", "tools/release-environment"] {
+        fs::copy(root().join(script), dir.join(script)).unwrap();
+    }
     for video in ["out/demo.webm", "out/frames/001.png"] {
         fs::write(dir.join(video), "mine").unwrap();
         let mut demo = Command::new("bash");
