@@ -54,7 +54,8 @@ def wait_for(what, seconds=30, every=0.05):
 class Monitor:
     """A running mdetr-monitor."""
 
-    def __init__(self, directory, config, env=None):
+    def __init__(self, directory, config, env=None, wrap=()):
+        self.wrap = wrap
         self.directory = Path(directory)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -75,7 +76,11 @@ class Monitor:
     def start(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [BUILD / "mdetr-monitor", self.config], stdout=log, stderr=log, env=self.env
+                [*self.wrap, BUILD / "mdetr-monitor", self.config],
+                stdout=log,
+                stderr=log,
+                env=self.env,
+                cwd=self.directory,
             )
         wait_for(self.answers)
         return self
@@ -150,8 +155,8 @@ def monitor(tmp_path):
     """Makes monitors from configurations, and ends them."""
     running = []
 
-    def make(config, env=None, directory=None):
-        found = Monitor(directory or tmp_path, config, env)
+    def make(config, env=None, directory=None, wrap=()):
+        found = Monitor(directory or tmp_path, config, env, wrap)
         running.append(found)
         return found.start()
 
@@ -200,7 +205,8 @@ def rtsp():
     running = []
 
     def make(*arguments):
-        running.append(Cameras(*arguments))
+        # Short clips: they are rendered anew for each test.
+        running.append(Cameras("--frames", 90, *arguments))
         return running[-1]
 
     yield make

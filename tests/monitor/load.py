@@ -1,23 +1,32 @@
-"""Measures the monitor under load: many RTSP cameras with two rules each.
+"""Measures the monitor under load: many RTSP cameras with two rules each, a broker and a listener.
 
     python tests/monitor/load.py --cameras 16 --seconds 300
+    python tests/monitor/load.py --cameras 16 --seconds 3600 --away 600
 
-Prints lateness of frames (from the time a frame was taken to its report at a listener), fairness of
-inference, memory and processor time.
+Prints lateness of frames (from the time a frame was taken to its report at a listener) and of
+events (from the frame of a step to its message at a subscriber of the broker and at the listener),
+fairness of inference, memory and processor time. Ends with 1 if steps of events were lost, reached
+the broker in another order than the listener, or memory grew by more than --growth.
 
 MDETR_BUILD names the directory of mdetr-monitor and the plugin.
 """
 
 import argparse
 import json
+import os
+import shutil
+import signal
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 import urllib.request
 from datetime import datetime
+from pathlib import Path
 
-from conftest import Cameras, Monitor, wait_for
+from conftest import Cameras, Monitor, free_port, wait_for
 
 
 def configuration(cameras, url):
@@ -36,61 +45,168 @@ def configuration(cameras, url):
     return "".join(parts)
 
 
-def lateness(url, seconds, found):
-    """Milliseconds from frame to listener, by camera."""
-    end = time.monotonic() + seconds
-    with urllib.request.urlopen(f"{url}/api/live?reports=true", timeout=30) as stream:
-        kind = None
-        for line in stream:
-            if time.monotonic() > end:
-                return
-            if line.startswith(b"event:"):
-                kind = line[6:].strip()
-            elif line.startswith(b"data:") and kind == b"report":
-                report = json.loads(line[5:])
-                taken = datetime.fromisoformat(report["utc"].replace("Z", "+00:00")).timestamp()
-                found.setdefault(report["source"], []).append((time.time() - taken) * 1000)
+def unix(time):
+    return datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp()
 
 
-def measure(monitor, cameras, seconds):
+class Broker:
+    """A mosquitto that keeps its sessions when it is away, and a subscriber that does so too."""
+
+    PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+
+    def __init__(self, directory):
+        self.port = free_port()
+        self.directory = Path(directory)
+        self.config = self.directory / "mosquitto.conf"
+        self.config.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n"
+            f"persistence true\npersistence_location {self.directory}/\nlog_type error\n"
+        )
+        if os.geteuid() == 0:
+            # Else it becomes another user, who may not write here.
+            with open(self.config, "a") as config:
+                config.write("user root\n")
+        self.start()
+        # Time of arrival and payload.
+        command = ["mosquitto_sub", "-p", str(self.port), "-i", "load", "-c", "-q", "1"]
+        command += ["-t", "mdetr/events", "-F", "%U %p"]
+        self.subscriber = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.steps = []
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def start(self):
+        command = [self.PROGRAM, "-c", self.config]
+        self.process = subprocess.Popen(command, stderr=sys.stderr)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=10)
+
+    def read(self):
+        for line in self.subscriber.stdout:
+            at, payload = line.split(" ", 1)
+            self.steps.append((float(at), json.loads(payload)["after"]))
+
+    def end(self):
+        self.subscriber.kill()
+        self.subscriber.wait()
+        self.stop()
+
+
+class Feed:
+    """What the page hears: when each report and each step of an event came, and of when it is."""
+
+    def __init__(self, url):
+        self.url = url
+        self.reports = []
+        self.steps = []
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        with urllib.request.urlopen(f"{self.url}/api/live?reports=true", timeout=60) as stream:
+            kind = None
+            for line in stream:
+                if line.startswith(b"event:"):
+                    kind = line[6:].strip()
+                elif line.startswith(b"data:") and kind == b"report":
+                    self.reports.append(time.time() - unix(json.loads(line[5:])["utc"]))
+                elif line.startswith(b"data:") and kind == b"event":
+                    self.steps.append((time.time(), json.loads(line[5:])))
+
+
+def milliseconds(late):
+    """Percentiles of seconds."""
+    every = sorted(value * 1000 for value in late)
+    if not every:
+        return None
+    return {
+        "median": round(statistics.median(every), 1),
+        "95 %": round(every[int(0.95 * len(every))], 1),
+        "99 %": round(every[int(0.99 * len(every))], 1),
+        "worst": round(every[-1], 1),
+    }
+
+
+def late(steps, end):
+    """How late steps were that came before a time."""
+    return milliseconds(at - unix(step["time"]) for at, step in steps if at < end)
+
+
+def measure(monitor, broker, cameras, seconds, away):
     for index in range(cameras):
         monitor.is_in_state(f"camera-{index}", "online", 120)
     time.sleep(10)
-    late = {}
-    listener = threading.Thread(target=lateness, args=(monitor.url, seconds, late), daemon=True)
+    feed = Feed(monitor.url)
     before, cpu, begin = inferences(monitor), monitor.cpu(), time.monotonic()
-    listener.start()
+    began = time.time()
+    leaves = begin + (seconds - away) / 4
+    left = returned = None
     memory = []
     while time.monotonic() < begin + seconds:
-        time.sleep(min(5, seconds / 10))
+        time.sleep(min(5, seconds / 20))
         memory.append(monitor.rss() / 2**20)
+        if away and left is None and time.monotonic() > leaves:
+            broker.stop()
+            left = time.time()
+        if left and returned is None and time.time() > left + away:
+            broker.start()
+            returned = time.time()
     passed = time.monotonic() - begin
     after = inferences(monitor)
     rates = {camera: (after[camera] - before[camera]) / passed for camera in after}
-    every = sorted(value for values in late.values() for value in values)
     mean = statistics.mean(rates.values())
-    return {
+    heard = [(at, step) for at, step in broker.steps if at > began]
+    tenths = [memory[round(index * (len(memory) - 1) / 10)] for index in range(11)]
+    found = {
         "cameras": cameras,
         "seconds": round(passed, 1),
-        "frames per second": round(len(every) / passed, 1),
-        "lateness ms": {
-            "median": round(statistics.median(every), 1),
-            "95 %": round(every[int(0.95 * len(every))], 1),
-            "99 %": round(every[int(0.99 * len(every))], 1),
-            "worst": round(every[-1], 1),
-        },
+        "frames per second": round(len(feed.reports) / passed, 1),
+        "lateness of frames, ms": milliseconds(list(feed.reports)),
+        "lateness of events in the feed, ms": late(list(feed.steps), time.time()),
+        "lateness of events at the broker, ms": late(heard, left or time.time()),
+        "steps of events": len(feed.steps),
         "inferences per second": round(sum(rates.values()), 1),
         "least and most of a camera, of the mean": [
             round(min(rates.values()) / mean, 3),
             round(max(rates.values()) / mean, 3),
         ],
-        "resident MiB": {
-            "first": round(memory[0]),
-            "last": round(memory[-1]),
-            "most": round(max(memory)),
-        },
+        "resident MiB, by tenths of the time": [round(value) for value in tenths],
         "processors": round((monitor.cpu() - cpu) / passed, 2),
     }
+    if away:
+        wait_for(lambda: {key(step) for _, step in feed.steps} <= arrived(broker), 120)
+        found |= {
+            "broker away, s": round(returned - left, 1),
+            "steps meanwhile": sum(left < at < returned for at, _ in feed.steps),
+            "delivered after its return, s": round(
+                max(at for at, step in broker.steps if unix(step["time"]) < returned) - returned, 1
+            ),
+        }
+    return found, feed
+
+
+def key(step):
+    return step["id"], step["kind"], step["time"]
+
+
+def arrived(broker):
+    return {key(step) for _, step in broker.steps}
+
+
+def faults(broker, feed, found, growth):
+    """What must not be, in words."""
+    told = list(dict.fromkeys(key(step) for _, step in feed.steps))
+    wait_for(lambda: set(told) <= arrived(broker), 30)
+    wanted = set(told)
+    heard = [step for step in (key(step) for _, step in broker.steps) if step in wanted]
+    if list(dict.fromkeys(heard)) != told:
+        yield "steps reached the broker in another order than they were told in"
+    if not told:
+        yield "no event came"
+    memory = found["resident MiB, by tenths of the time"]
+    # The first tenth fills caches and the seconds before events.
+    if memory[-1] > memory[1] + growth:
+        yield f"resident memory grew from {memory[1]} to {memory[-1]} MiB"
 
 
 def inferences(monitor):
@@ -108,22 +224,33 @@ def main():
     )
     parser.add_argument("--cameras", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--away", type=float, default=0, help="seconds without a broker")
+    parser.add_argument("--growth", type=float, default=40, help="of memory, in MiB")
     options = parser.parse_args()
     cameras = Cameras("--cameras", options.cameras)
     try:
         with tempfile.TemporaryDirectory() as directory:
-            monitor = Monitor(directory, configuration(options.cameras, cameras.url)).start()
+            broker = Broker(directory)
+            head = f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\n'
+            watched = configuration(options.cameras, cameras.url)
+            monitor = Monitor(directory, head + watched).start()
             try:
                 began = cameras.cpu(), time.monotonic()
-                found = measure(monitor, options.cameras, options.seconds)
+                found, feed = measure(
+                    monitor, broker, options.cameras, options.seconds, options.away
+                )
                 used = (cameras.cpu() - began[0]) / (time.monotonic() - began[1])
                 print(json.dumps({**found, "processors of the cameras": round(used, 2)}, indent=2))
-                wait_for(lambda: monitor.events(limit=1))
+                wrong = list(faults(broker, feed, found, options.growth))
             finally:
                 monitor.stop()
+                broker.end()
     finally:
         cameras.stop()
+    for fault in wrong:
+        print(f"load: {fault}", file=sys.stderr)
+    return bool(wrong)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,6 +1,7 @@
 """The program that is killed, and events on their way."""
 
 import json
+import os
 import random
 import signal
 import sqlite3
@@ -8,7 +9,9 @@ import subprocess
 import threading
 import time
 import urllib.request
+from pathlib import Path
 
+import pytest
 from conftest import wait_for
 
 LINES = "".join(
@@ -109,3 +112,58 @@ def test_events_reach_a_real_broker(monitor, mosquitto):
         ] == ["stopped"]
     finally:
         subscriber.kill()
+
+
+def can_mount():
+    command = ["unshare", "--user", "--map-root-user", "--mount", "true"]
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not can_mount(), reason="no user namespaces to mount a small disk in")
+def test_it_watches_on_with_a_full_disk(monitor):
+    # Kept small, so that what is free is all that matters.
+    running = monitor(
+        CAMERA, wrap=["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", SMALL_DISK]
+    )
+    running.is_in_state("table", "online")
+    wait_for(lambda: running.events(limit=1))
+    # As the program sees it.
+    disk = Path(f"/proc/{running.process.pid}/root") / str(running.directory / "data").lstrip("/")
+    filled = disk / "filled"
+    full = threading.Event()
+
+    def fill():
+        with open(filled, "ab", buffering=0) as file:
+            while not full.is_set():
+                try:
+                    file.write(b"\0" * 4096)
+                except OSError:
+                    time.sleep(0.05)
+
+    filling = threading.Thread(target=fill, daemon=True)
+    filling.start()
+    told = []
+    threading.Thread(target=listen, args=(running.url, told), daemon=True).start()
+    try:
+        status = wait_for(
+            lambda: not (found := running.get("/api/status")["store"])["writable"] and found, 60
+        )
+        assert "full" in status["message"] or "space" in status["message"], status
+        begin = running.camera("table")
+        time.sleep(FULL_SECONDS)
+        assert running.camera("table")["state"] == "online"
+        assert running.camera("table")["fps"] > 1, begin
+        assert running.text().count("they wait in memory") == 1
+    finally:
+        full.set()
+        filling.join()
+        os.remove(filled)
+    wait_for(lambda: running.get("/api/status")["store"]["writable"], 90)
+    # What happened meanwhile is told late, not lost.
+    wait_for(lambda: running.get("/api/status")["store"]["waiting"] == 0)
+    seen = len(told)
+    wait_for(lambda: len(told) > seen)
+
+
+FULL_SECONDS = float(os.environ.get("MDETR_FULL_SECONDS", "10"))
+SMALL_DISK = 'mkdir -p data && mount -t tmpfs -o size=24m disk data && exec "$0" "$@"'

@@ -2,12 +2,14 @@
 
 mod analysis;
 mod clip;
+mod pace;
 mod pictures;
 mod pipeline;
 mod queries;
 mod rates;
 mod recorder;
 mod run;
+mod second;
 mod source;
 mod supervise;
 mod unit;

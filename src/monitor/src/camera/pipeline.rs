@@ -1,14 +1,14 @@
 //! The pipeline of one connection to a camera.
 //!
 //! ```text
-//! source -> parsebin -> tee -> decodebin -> videorate -> mdetr -> mdetrtrack -> (frames) -> valve -> scale -> jpegenc -> (pictures)
+//! source -> parsebin -> tee -> decodebin -> (pace) -> mdetr -> mdetrtrack -> (frames) -> valve -> scale -> jpegenc -> (pictures)
 //!                          \-> (coded pictures for clips)
 //! ```
 //!
 //! What gives pixels has no parser; its pictures for clips are coded as JPEG.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use gst::prelude::*;
@@ -17,6 +17,7 @@ use gst_video::VideoInfo;
 use jiff::Timestamp;
 
 use super::analysis::{Analysis, Frame, Task, timestamp};
+use super::pace::Pace;
 use super::queries;
 use super::recorder::Recorder;
 use super::source::{self, Output, Source};
@@ -44,8 +45,6 @@ pub(super) struct Connection {
     pub(super) pipeline: gst::Pipeline,
     mdetr: gst::Element,
     valve: gst::Element,
-    /// Further pipelines that fill the ring.
-    recording: Option<gst::Pipeline>,
 }
 
 /// What a connection gives its frames to.
@@ -109,24 +108,15 @@ impl Connection {
             false => None,
         };
         connect(&pipeline, source, &head, ring.as_ref())?;
-        let recording = match camera.record_url.as_deref().filter(|_| camera.record.clips) {
-            Some(url) => Some(recording(camera, url, password, outlets)?),
-            None => None,
-        };
         Ok(Connection {
             pipeline,
             mdetr,
             valve,
-            recording,
         })
     }
 
     /// Begins.
     pub(super) fn start(&self) -> Result<(), String> {
-        if let Some(recording) = &self.recording {
-            // Its faults cost clips, not events.
-            let _ = recording.set_state(gst::State::Playing);
-        }
         // The message on the bus has the cause.
         let started = self.pipeline.set_state(gst::State::Playing);
         started
@@ -147,9 +137,7 @@ impl Connection {
 
     /// Ends; may take as long as the camera's host takes to answer.
     pub(super) fn stop(&self) {
-        for pipeline in self.recording.iter().chain([&self.pipeline]) {
-            let _ = pipeline.set_state(gst::State::Null);
-        }
+        let _ = self.pipeline.set_state(gst::State::Null);
     }
 }
 
@@ -170,11 +158,6 @@ fn watching(
             build(element("clocksync")?.property("sync", true))?,
         ];
     }
-    chain.push(build(
-        element("videorate")?
-            .property("drop-only", true)
-            .property("max-rate", i32::try_from(camera.fps).unwrap_or(i32::MAX)),
-    )?);
     let mdetr = build(
         element("mdetr")?
             .property_from_str("mode", "live")
@@ -184,6 +167,7 @@ fn watching(
             .property("workers", 1u32)
             .property("queries", queries::to_array(&task.queries)),
     )?;
+    slow_down(&mdetr, camera.fps)?;
     let track = plain("mdetrtrack")?;
     let valve = build(
         element("valve")?
@@ -224,6 +208,23 @@ fn watching(
     });
     let first = chain.swap_remove(0);
     Ok((first, mdetr, valve))
+}
+
+/// Gives an element at most so many frames a second.
+fn slow_down(element: &gst::Element, fps: u32) -> Result<(), String> {
+    let pad = element
+        .static_pad("sink")
+        .ok_or_else(|| format!("{} has no pad sink", element.name()))?;
+    let pace = Mutex::new(Pace::new(fps));
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let time = info.buffer().and_then(|buffer| buffer.pts());
+        let mut pace = pace.lock().expect("no code panics with the lock");
+        match time {
+            Some(time) if !pace.takes(time.into()) => gst::PadProbeReturn::Drop,
+            _ => gst::PadProbeReturn::Ok,
+        }
+    });
+    Ok(())
 }
 
 /// Gives a frame to the analysis.
@@ -292,14 +293,13 @@ fn ring(
             element("jpegenc")?.property("quality", RING_QUALITY),
         )?);
     }
-    chain.push(coded(outlets)?.upcast());
+    chain.push(coded(outlets.recorder.clone()).upcast());
     pipeline.add_many(&chain).map_err(words)?;
     gst::Element::link_many(&chain).map_err(words)?;
     Ok(chain.swap_remove(0))
 }
 
-fn coded(outlets: &Outlets) -> Result<AppSink, String> {
-    let recorder = outlets.recorder.clone();
+fn coded(recorder: Arc<Recorder>) -> AppSink {
     let take = move |sink: &AppSink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
         if let (Some(caps), Some(buffer)) = (sample.caps(), sample.buffer_owned()) {
@@ -316,7 +316,7 @@ fn coded(outlets: &Outlets) -> Result<AppSink, String> {
         .callbacks(AppSinkCallbacks::builder().new_sample(take).build())
         .build();
     sink.set_property("async", false);
-    Ok(sink)
+    sink
 }
 
 /// When a coded picture was taken.
@@ -395,16 +395,16 @@ fn link_later(from: &gst::Element, to: &gst::Element) -> Result<(), String> {
 }
 
 /// The pipeline of a second stream that is for clips only.
-fn recording(
+pub(super) fn recording(
     camera: &Camera,
     url: &str,
     password: Option<&str>,
-    outlets: &Outlets,
+    recorder: Arc<Recorder>,
 ) -> Result<gst::Pipeline, String> {
     let pipeline = gst::Pipeline::with_name(&format!("{}-record", camera.name));
     let source = source::open(camera, url, password)?;
     let parse = plain("parsebin")?;
-    let sink = coded(outlets)?;
+    let sink = coded(recorder);
     pipeline
         .add_many([&source.element, &parse, sink.upcast_ref()])
         .map_err(words)?;

@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 use mdetr_rules::{Event, EventKind};
 use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 
 use super::clip::Writer;
 use super::unit::Unit;
@@ -15,6 +17,8 @@ use crate::hub::Hub;
 
 /// Most bytes that are held of a camera.
 const MAX_BYTES: usize = 64 << 20;
+/// Longest time for which a rule's condition must hold that a clip can show from its beginning.
+const MAX_HOLD: SignedDuration = SignedDuration::from_secs(60);
 /// Most clips of a camera that are written at once.
 const MAX_WRITERS: usize = 8;
 
@@ -36,6 +40,12 @@ struct State {
     units: VecDeque<Unit>,
     bytes: usize,
     clips: Vec<Open>,
+    /// When the last coded picture came.
+    last: Option<Instant>,
+    /// Longest time from the start of an event to its first step.
+    hold: SignedDuration,
+    /// Clips that are brought to their end.
+    ending: JoinSet<()>,
 }
 
 #[derive(Debug)]
@@ -69,9 +79,15 @@ impl Recorder {
         self.state.lock().expect("no code panics with the lock")
     }
 
+    /// Events may have begun this long before they are told, up to [`MAX_HOLD`].
+    pub(super) fn set_hold(&self, hold: SignedDuration) {
+        self.state().hold = hold.min(MAX_HOLD);
+    }
+
     /// Takes a coded picture in.
     pub(super) fn push(&self, caps: &gst::Caps, unit: Unit) {
         let mut state = self.state();
+        state.last = Some(Instant::now());
         if state.caps.as_ref() != Some(caps) {
             self.finish(&mut state);
             state.caps = Some(caps.clone());
@@ -81,12 +97,20 @@ impl Recorder {
                 clip.writer.push(&unit);
             }
         }
-        for clip in state.clips.extract_if(.., |clip| clip.until < unit.utc) {
-            self.close(clip);
+        let State { clips, ending, .. } = &mut *state;
+        for clip in clips.extract_if(.., |clip| clip.until < unit.utc) {
+            self.close(ending, clip);
         }
+        while ending.try_join_next().is_some() {}
         state.bytes += unit.buffer.size();
         state.units.push_back(unit);
-        state.forget(self.settings.before);
+        let before = self.settings.before.saturating_add(state.hold);
+        state.forget(before);
+    }
+
+    /// When the last coded picture came.
+    pub(super) fn last(&self) -> Option<Instant> {
+        self.state().last
     }
 
     /// The stream ends: all clips do.
@@ -95,15 +119,25 @@ impl Recorder {
     }
 
     fn finish(&self, state: &mut State) {
-        for clip in state.clips.drain(..) {
-            self.close(clip);
+        let State { clips, ending, .. } = &mut *state;
+        for clip in clips.drain(..) {
+            self.close(ending, clip);
         }
-        *state = State::default();
+        state.caps = None;
+        state.units.clear();
+        state.bytes = 0;
     }
 
-    fn close(&self, clip: Open) {
-        self.runtime
-            .spawn(clip.writer.finish(clip.event, self.hub.clone()));
+    fn close(&self, ending: &mut JoinSet<()>, clip: Open) {
+        let finish = clip.writer.finish(clip.event, self.hub.clone());
+        ending.spawn_on(finish, &self.runtime);
+    }
+
+    /// Waits until all clips that have ended are delivered.
+    pub(super) async fn settled(&self) {
+        let mut ending = std::mem::take(&mut self.state().ending);
+        // A clip that cannot be written said so.
+        while ending.join_next().await.is_some() {}
     }
 
     /// An event goes a step: a clip begins with it, and ends some time behind it.

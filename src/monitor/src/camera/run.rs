@@ -12,27 +12,28 @@ use tokio::time::{self, MissedTickBehavior};
 
 use super::analysis::Task;
 use super::pipeline::{Connection, Model, Outlets};
+use super::{second, source};
 use crate::config::Camera;
 use crate::hub::{CameraState, CameraStatus};
 use crate::metrics::Metrics;
 use crate::retry::Backoff;
 
 /// Longest time from the attempt to the first frame.
-const CONNECT: Duration = Duration::from_secs(20);
+pub(super) const CONNECT: Duration = Duration::from_secs(20);
 /// Longest time without a frame before a camera counts as stalled.
 const STALL: Duration = Duration::from_secs(5);
 /// Longest time without a frame before it is connected anew.
-const GIVE_UP: Duration = Duration::from_secs(15);
+pub(super) const GIVE_UP: Duration = Duration::from_secs(15);
 /// Wait after the first failure.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
+pub(super) const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Longest wait.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How often all this is looked at.
-const TICK: Duration = Duration::from_millis(250);
+pub(super) const TICK: Duration = Duration::from_millis(250);
 /// How often the state is told when nothing but the rates changed.
 const TELL: Duration = Duration::from_secs(2);
 /// Longest time in which a pipeline is brought to its end; then it is left alone.
-const STOP: Duration = Duration::from_millis(1500);
+pub(super) const STOP: Duration = Duration::from_millis(1500);
 
 /// What is asked of a running camera.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,10 +94,30 @@ impl Runner {
 
     /// Runs until it is told to stop.
     pub(super) async fn run(mut self) {
+        let second = self
+            .records_apart()
+            .then(|| second::Second::start(self.camera.clone(), self.outlets.recorder.clone()));
         let reason = self.watch_until_stopped().await;
         self.outlets.analysis.end_events(reason);
         // The store ends behind this.
         self.outlets.analysis.settled().await;
+        if let Some(second) = second {
+            second.stop().await;
+        }
+        self.outlets.recorder.settled().await;
+    }
+
+    /// Whether clips are of another stream.
+    fn records_apart(&self) -> bool {
+        self.camera.record.clips && self.camera.record_url.is_some()
+    }
+
+    /// Watches for this from the frame on that answers it.
+    fn set_task(&self, task: &Task) {
+        let holds = task.rules.rules.iter().filter(|rule| rule.enabled);
+        let hold = holds.map(|rule| rule.hold).max().unwrap_or_default();
+        self.outlets.recorder.set_hold(hold);
+        self.outlets.analysis.set_task(task.clone());
     }
 
     async fn watch_until_stopped(&mut self) -> EndReason {
@@ -106,7 +127,9 @@ impl Runner {
             let end = self.connect(&mut backoff).await;
             // Events that have just begun have clips of what there is.
             self.outlets.analysis.settled().await;
-            self.outlets.recorder.disconnected();
+            if !self.records_apart() {
+                self.outlets.recorder.disconnected();
+            }
             let message = match end {
                 End::Stopped(reason) => return reason,
                 End::Again => {
@@ -150,7 +173,7 @@ impl Runner {
                 return EndReason::Stopped;
             }
             let task = self.orders.borrow_and_update().task.clone();
-            self.outlets.analysis.set_task(task);
+            self.set_task(&task);
         }
     }
 
@@ -160,17 +183,11 @@ impl Runner {
         if let Some(reason) = order.stop {
             return End::Stopped(reason);
         }
-        self.outlets.analysis.set_task(order.task.clone());
+        self.set_task(&order.task);
         self.outlets.analysis.connected();
-        let password = match self
-            .camera
-            .password
-            .as_ref()
-            .map(|secret| secret.read())
-            .transpose()
-        {
+        let password = match source::password(&self.camera) {
             Ok(password) => password,
-            Err(error) => return End::Failed(format!("password: {error}")),
+            Err(message) => return End::Failed(message),
         };
         let made = Connection::new(
             &self.camera,
@@ -227,7 +244,7 @@ impl Runner {
                     if let Some(reason) = order.stop {
                         return End::Stopped(reason);
                     }
-                    self.outlets.analysis.set_task(order.task.clone());
+                    self.set_task(&order.task);
                     if order.task.queries != task.queries {
                         connection.set_queries(&order.task);
                     }
@@ -326,7 +343,7 @@ impl Runner {
     }
 }
 
-fn in_words(error: &gst::glib::Error) -> String {
+pub(super) fn in_words(error: &gst::glib::Error) -> String {
     match error.kind::<gst::CoreError>() {
         Some(gst::CoreError::MissingPlugin) => {
             "there is no decoder for these pictures: install gstreamer1.0-libav and gstreamer1.0-plugins-bad".to_owned()
@@ -336,7 +353,7 @@ fn in_words(error: &gst::glib::Error) -> String {
 }
 
 /// The error that is on a bus already.
-fn first_error(bus: &gst::Bus) -> Option<String> {
+pub(super) fn first_error(bus: &gst::Bus) -> Option<String> {
     let message = bus.pop_filtered(&[gst::MessageType::Error])?;
     match message.view() {
         gst::MessageView::Error(error) => Some(in_words(&error.error())),

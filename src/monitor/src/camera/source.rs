@@ -54,6 +54,17 @@ pub(super) fn open(camera: &Camera, url: &str, password: Option<&str>) -> Result
     }
 }
 
+/// The camera's password, from where the configuration says.
+///
+/// # Errors
+/// In words.
+pub(super) fn password(camera: &Camera) -> Result<Option<String>, String> {
+    let password = camera.password.as_ref().map(|secret| secret.read());
+    password
+        .transpose()
+        .map_err(|error| format!("password: {error}"))
+}
+
 fn decoded(text: &str) -> Option<String> {
     let text = percent_decoded(text);
     (!text.is_empty()).then_some(text)
