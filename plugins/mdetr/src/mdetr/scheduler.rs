@@ -79,8 +79,22 @@ impl FairScheduler {
         }
     }
 
-    /// Gives turns as long as some are free and wanted.
-    fn give(self: &Arc<Self>, state: &mut State) {
+    /// Changes the state, then gives turns as long as some are free and wanted.
+    fn change(self: &Arc<Self>, change: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        change(&mut state);
+        let given = self.free_turns(&mut state);
+        // A worker that is woken may take the processor at once, and a stream would wait for the lock.
+        drop(state);
+        for (turns, turn) in given {
+            // If the element has left meanwhile, the turn ends with its ticket.
+            let _ = turns.send(turn);
+        }
+    }
+
+    /// Turns that are free and wanted, with where they go.
+    fn free_turns(self: &Arc<Self>, state: &mut State) -> Vec<(Sender<Turn>, Turn)> {
+        let mut given = Vec::new();
         let most = state.elements.values().map(|element| element.workers).max();
         let limit = self.processors.max(most.unwrap_or(0));
         while state.running < limit {
@@ -89,7 +103,7 @@ impl FairScheduler {
                 .iter_mut()
                 .filter(|(_, element)| element.requested > 0 && element.running < element.workers);
             let Some((&number, element)) = wanting.min_by_key(|(_, element)| element.last) else {
-                return;
+                break;
             };
             state.running += 1;
             state.last += 1;
@@ -100,9 +114,9 @@ impl FairScheduler {
                 scheduler: self.clone(),
                 element: number,
             };
-            // Elements in `state` have their ticket, and so a receiver.
-            let _ = element.turns.send(turn);
+            given.push((element.turns.clone(), turn));
         }
+        given
     }
 }
 
@@ -122,11 +136,11 @@ impl Ticket {
 
     /// Asks for so many turns more.
     pub fn request(&self, turns: usize) {
-        let mut state = self.scheduler.lock();
-        if let Some(element) = state.elements.get_mut(&self.element) {
-            element.requested += turns;
-            self.scheduler.give(&mut state);
-        }
+        self.scheduler.change(|state| {
+            if let Some(element) = state.elements.get_mut(&self.element) {
+                element.requested += turns;
+            }
+        });
     }
 
     /// Waits for a turn that was asked for; `None` once [`leave`](Self::leave) was called. At most
@@ -159,12 +173,12 @@ pub(super) struct Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut state = self.scheduler.lock();
-        state.running -= 1;
-        if let Some(element) = state.elements.get_mut(&self.element) {
-            element.running -= 1;
-        }
-        self.scheduler.give(&mut state);
+        self.scheduler.change(|state| {
+            state.running -= 1;
+            if let Some(element) = state.elements.get_mut(&self.element) {
+                element.running -= 1;
+            }
+        });
     }
 }
 
