@@ -169,15 +169,16 @@ class Cameras:
     """RTSP cameras of rtsp.py."""
 
     def __init__(self, *arguments):
-        self.port = free_port()
         self.process = subprocess.Popen(
-            [SYSTEM_PYTHON, HERE / "rtsp.py", "--port", str(self.port), *map(str, arguments)],
+            [SYSTEM_PYTHON, HERE / "rtsp.py", "--port", "0", *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env=environment(),
         )
-        assert self.process.stdout.readline().startswith("ready"), "the RTSP server does not start"
+        ready = self.process.stdout.readline().split()
+        assert ready[:1] == ["ready"], "the RTSP server does not start"
+        self.port = ready[1]
 
     def url(self, index=0, user=""):
         return f"rtsp://{user}127.0.0.1:{self.port}/{index}"

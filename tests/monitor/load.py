@@ -6,7 +6,8 @@
 Prints lateness of frames (from the time a frame was taken to its report at a listener) and of
 events (from the frame of a step to its message at a subscriber of the broker and at the listener),
 fairness of inference, memory and processor time. Ends with 1 if steps of events were lost, reached
-the broker in another order than the listener, or memory grew by more than --growth.
+the broker in another order than the listener, or memory grew by more than --growth or was more than
+--most.
 
 MDETR_BUILD names the directory of mdetr-monitor and the plugin.
 """
@@ -16,6 +17,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -34,11 +36,11 @@ def configuration(cameras, url):
     for index in range(cameras):
         parts.append(
             f'[[camera]]\nname = "camera-{index}"\nurl = "{url(index)}"\n'
-            '[[camera.query]]\nid = "balls"\ntext = "all balls"\n'
+            '[[camera.query]]\nid = "objects"\ntext = "all objects"\n'
             '[[camera.query]]\nid = "cube"\ntext = "a green cube"\n'
             "[[camera.line]]\nid = 'middle'\nfrom = [0.5, 0.0]\nto = [0.5, 1.0]\n"
             "[[camera.rule]]\nid = 'crossed'\n"
-            "when = { is = 'crosses', query = 'balls', line = 'middle' }\n"
+            "when = { is = 'crosses', query = 'objects', line = 'middle' }\n"
             "[[camera.rule]]\nid = 'no-cube'\n"
             "when = { is = 'absent', query = 'cube' }\nfor = '5s'\n"
         )
@@ -76,7 +78,13 @@ class Broker:
 
     def start(self):
         command = [self.PROGRAM, "-c", self.config]
-        self.process = subprocess.Popen(command, stderr=sys.stderr)
+        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        wait_for(self.answers)
+
+    def answers(self):
+        """the broker answers"""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -109,7 +117,8 @@ class Feed:
                 if line.startswith(b"event:"):
                     kind = line[6:].strip()
                 elif line.startswith(b"data:") and kind == b"report":
-                    self.reports.append(time.time() - unix(json.loads(line[5:])["utc"]))
+                    now = time.time()
+                    self.reports.append((now, now - unix(json.loads(line[5:])["utc"])))
                 elif line.startswith(b"data:") and kind == b"event":
                     self.steps.append((time.time(), json.loads(line[5:])))
 
@@ -155,13 +164,20 @@ def measure(monitor, broker, cameras, seconds, away):
     after = inferences(monitor)
     rates = {camera: (after[camera] - before[camera]) / passed for camera in after}
     mean = statistics.mean(rates.values())
+    reports = list(feed.reports)
     heard = [(at, step) for at, step in broker.steps if at > began]
     tenths = [memory[round(index * (len(memory) - 1) / 10)] for index in range(11)]
     found = {
         "cameras": cameras,
         "seconds": round(passed, 1),
         "frames per second": round(len(feed.reports) / passed, 1),
-        "lateness of frames, ms": milliseconds(list(feed.reports)),
+        "lateness of frames, ms": milliseconds(late for _, late in reports),
+        "the same by tenths of the time": [
+            milliseconds(
+                late for at, late in reports if index <= (at - began) / passed * 10 < index + 1
+            )
+            for index in range(10)
+        ],
         "lateness of events in the feed, ms": late(list(feed.steps), time.time()),
         "lateness of events at the broker, ms": late(heard, left or time.time()),
         "steps of events": len(feed.steps),
@@ -193,7 +209,7 @@ def arrived(broker):
     return {key(step) for _, step in broker.steps}
 
 
-def faults(broker, feed, found, growth):
+def faults(broker, feed, found, growth, most):
     """What must not be, in words."""
     told = list(dict.fromkeys(key(step) for _, step in feed.steps))
     wait_for(lambda: set(told) <= arrived(broker), 30)
@@ -207,6 +223,8 @@ def faults(broker, feed, found, growth):
     # The first tenth fills caches and the seconds before events.
     if memory[-1] > memory[1] + growth:
         yield f"resident memory grew from {memory[1]} to {memory[-1]} MiB"
+    if max(memory) > most:
+        yield f"resident memory was {max(memory)} MiB"
 
 
 def inferences(monitor):
@@ -226,6 +244,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--away", type=float, default=0, help="seconds without a broker")
     parser.add_argument("--growth", type=float, default=40, help="of memory, in MiB")
+    parser.add_argument("--most", type=float, default=600, help="resident memory, in MiB")
     options = parser.parse_args()
     cameras = Cameras("--cameras", options.cameras)
     try:
@@ -241,7 +260,7 @@ def main():
                 )
                 used = (cameras.cpu() - began[0]) / (time.monotonic() - began[1])
                 print(json.dumps({**found, "processors of the cameras": round(used, 2)}, indent=2))
-                wrong = list(faults(broker, feed, found, options.growth))
+                wrong = list(faults(broker, feed, found, options.growth, options.most))
             finally:
                 monitor.stop()
                 broker.end()

@@ -155,7 +155,7 @@ def main():
     parser.add_argument("--frames", type=int, default=300, help="of each clip")
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--height", type=int, default=480)
-    parser.add_argument("--port", type=int, default=8554)
+    parser.add_argument("--port", type=int, default=8554, help="0: any that is free")
     parser.add_argument("--user", help="name:password that clients must have")
     options = parser.parse_args()
     Gst.init(None)
@@ -168,7 +168,7 @@ def main():
         GLib.idle_add(loop.quit)
 
     threading.Thread(target=read, daemon=True).start()
-    print(f"ready {server.options.port}", flush=True)
+    print(f"ready {server.server.get_bound_port()}", flush=True)
     loop.run()
 
 

@@ -72,7 +72,7 @@ export function draw(canvas, report, { focus, compact, boxes, masks }) {
   found.sort((a, b) => Number(a.meant) - Number(b.meant));
   for (const { detection, colour, meant } of found) {
     context.globalAlpha = focus && !meant ? 0.3 : 1;
-    if (masks && !compact && detection.mask) drawMask(context, detection.mask, room, colour, meant);
+    if (masks && detection.mask) drawMask(context, detection.mask, room, colour, meant);
   }
   for (const { detection, colour, meant } of found) {
     context.globalAlpha = focus && !meant ? 0.3 : 1;

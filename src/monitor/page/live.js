@@ -1,7 +1,8 @@
-/** Live pictures of a camera: over a WebSocket, or one by one if that fails. */
+/** Live pictures of a camera: as video if it can be decoded here, else as JPEG over a WebSocket, or one by one if that fails. */
 
 import { path, socketUrl } from "./api.js";
 import { parseMessage } from "./frame.js";
+import { Video, decodes } from "./video.js";
 
 /** @typedef {import("./frame.js").Report} Report */
 
@@ -28,15 +29,23 @@ export class Live {
   #next = /** @type {ArrayBuffer | null} */ (null);
   #busy = false;
   #pause;
+  /** @type {Video | null} */
+  #video = null;
+  /** Whether the camera gives video now. */
+  #offersVideo;
+  /** Whether its video cannot be shown here. */
+  #noVideo = false;
 
   /**
    * @param {string} camera
-   * @param {(bitmap: ImageBitmap, report: Report | null) => void} take is given each picture, and closes it
+   * @param {(picture: ImageBitmap | VideoFrame, report: Report | null) => void} take is given each picture, and closes it
    * @param {(state: "connecting" | "live" | "pictures") => void} tell
-   * @param {number} [pause] least milliseconds from one picture to the next
+   * @param {{pause?: number, video?: () => boolean}} [options] `pause`: least milliseconds from one JPEG to the next; `video`:
+   *   whether the camera gives video now
    */
-  constructor(camera, take, tell, pause = 0) {
+  constructor(camera, take, tell, { pause = 0, video = () => false } = {}) {
     this.#pause = pause;
+    this.#offersVideo = () => !this.#noVideo && decodes() && video();
     this.#camera = camera;
     this.#take = take;
     this.#tell = tell;
@@ -46,6 +55,7 @@ export class Live {
     if (this.#running) return;
     this.#running = true;
     this.#failures = 0;
+    this.#noVideo = false;
     this.#tell("connecting");
     this.#connect();
   }
@@ -54,12 +64,53 @@ export class Live {
     this.#running = false;
     clearTimeout(this.#retry);
     this.#stopPolling();
+    this.#video?.stop();
+    this.#video = null;
     this.#socket?.close();
     this.#socket = null;
     this.#next = null;
   }
 
+  /** The camera may give video now that gave none before. */
+  look() {
+    if (!this.#running || !this.#socket || !this.#offersVideo()) return;
+    const socket = this.#socket;
+    this.#socket = null;
+    socket.close();
+    this.#connect();
+  }
+
   #connect() {
+    if (this.#offersVideo()) this.#connectVideo();
+    else this.#connectPictures();
+  }
+
+  #connectVideo() {
+    const take = (/** @type {VideoFrame} */ frame, /** @type {Report | null} */ report) => {
+      this.#failures = 0;
+      this.#stopPolling();
+      this.#tell("live");
+      this.#take(frame, report);
+    };
+    const video = new Video(socketUrl(`${path("cameras", this.#camera)}/video`), take, () => {
+      this.#video = null;
+      if (!this.#running) return;
+      if (video.shown) return this.#retryLater();
+      // What cannot be shown as video can be as pictures.
+      this.#noVideo = true;
+      this.#connect();
+    });
+    this.#video = video;
+  }
+
+  #retryLater() {
+    const wait = RETRY_MS[Math.min(this.#failures, RETRY_MS.length - 1)];
+    this.#failures += 1;
+    if (this.#failures >= PATIENCE && this.#poll === undefined) this.#fetchPicture();
+    this.#retry = setTimeout(() => this.#connect(), wait * (0.75 + Math.random() / 2));
+  }
+
+  #connectPictures() {
     const socket = new WebSocket(socketUrl(`${path("cameras", this.#camera)}/live`));
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
@@ -73,10 +124,7 @@ export class Live {
     socket.addEventListener("close", () => {
       if (socket !== this.#socket || !this.#running) return;
       this.#socket = null;
-      const wait = RETRY_MS[Math.min(this.#failures, RETRY_MS.length - 1)];
-      this.#failures += 1;
-      if (this.#failures >= PATIENCE && this.#poll === undefined) this.#fetchPicture();
-      this.#retry = setTimeout(() => this.#connect(), wait * (0.75 + Math.random() / 2));
+      this.#retryLater();
     });
   }
 

@@ -56,7 +56,7 @@ export class Screen {
         this.#state = state;
         this.#say();
       },
-      compact ? COMPACT_PAUSE_MS : 0,
+      compact ? { pause: COMPACT_PAUSE_MS } : { video: () => world.statusOf(name)?.video === true },
     );
     this.scope.add(() => this.#live.stop());
     const watcher = new IntersectionObserver((entries) => {
@@ -122,21 +122,28 @@ export class Screen {
 
   #run() {
     const wanted = this.#seen && !document.hidden && !this.scope.closed && this.#watched() && !world.locked;
-    if (wanted) this.#live.start();
-    else this.#live.stop();
+    if (wanted) {
+      this.#live.start();
+      this.#live.look();
+    } else {
+      this.#live.stop();
+    }
     this.#say();
   }
 
   /**
-   * @param {ImageBitmap} bitmap
+   * @param {ImageBitmap | VideoFrame} bitmap
    * @param {Report | null} report
    */
   #show(bitmap, report) {
     const { picture } = this;
-    if (picture.width !== bitmap.width || picture.height !== bitmap.height) {
-      [picture.width, picture.height] = [bitmap.width, bitmap.height];
-      this.stage.style.setProperty("--ratio", `${bitmap.width} / ${bitmap.height}`);
-      this.stage.style.setProperty("--aspect", String(bitmap.width / bitmap.height));
+    const isVideo = "displayWidth" in bitmap;
+    const [width, height] = isVideo ? [bitmap.displayWidth, bitmap.displayHeight] : [bitmap.width, bitmap.height];
+    this.element.dataset.kind = isVideo ? "video" : "picture";
+    if (picture.width !== width || picture.height !== height) {
+      [picture.width, picture.height] = [width, height];
+      this.stage.style.setProperty("--ratio", `${width} / ${height}`);
+      this.stage.style.setProperty("--aspect", String(width / height));
     }
     picture.getContext("2d")?.drawImage(bitmap, 0, 0);
     bitmap.close();

@@ -9,7 +9,7 @@ import { ApiError, onRefused, path, request, search } from "./api.js";
  * @typedef {Record<string, any> & {id: string, when: any}} Rule
  * @typedef {{name: string, url: string, enabled: boolean, query?: Query[], zone?: Zone[], line?: Line[],
  *   rule?: Rule[]} & Record<string, any>} Camera
- * @typedef {{name: string, state: string, since: string, message?: string, size?: [number, number], fps: number,
+ * @typedef {{name: string, state: string, since: string, message?: string, size?: [number, number], video?: boolean, fps: number,
  *   inferred_fps: number, reconnects: number, revision: number}} CameraStatus
  * @typedef {Record<string, any> & {id: string, camera: string, rule: string, kind: string, severity: string,
  *   text: string, start: string, time: string, end?: string, has_picture?: boolean, has_clip?: boolean,

@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use utoipa::ToSchema;
 
 use crate::config::Document;
+use crate::video::Videos;
 
 /// Most messages that a slow listener may lag behind before it misses some.
 const BACKLOG: usize = 1024;
@@ -121,6 +122,9 @@ pub struct CameraStatus {
     /// Width and height of its frames in pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<[u32; 2]>,
+    /// Whether its coded pictures can be had: it gives H.264.
+    #[serde(default)]
+    pub video: bool,
     /// Frames a second that came, over the last seconds.
     pub fps: f64,
     /// Frames a second that were inferred.
@@ -181,6 +185,8 @@ pub enum Notice {
 /// The middle of the program.
 #[derive(Debug)]
 pub struct Hub {
+    /// Coded pictures of cameras.
+    pub videos: Videos,
     config: watch::Sender<Arc<Current>>,
     notices: broadcast::Sender<Notice>,
     deliveries: mpsc::UnboundedSender<Delivery>,
@@ -200,6 +206,7 @@ impl Hub {
     pub fn new(current: Current) -> (Arc<Hub>, mpsc::UnboundedReceiver<Delivery>) {
         let (deliveries, delivered) = mpsc::unbounded_channel();
         let hub = Hub {
+            videos: Videos::default(),
             config: watch::Sender::new(Arc::new(current)),
             notices: broadcast::Sender::new(BACKLOG),
             deliveries,

@@ -14,3 +14,4 @@ pub mod program;
 mod retry;
 pub mod store;
 mod tls;
+pub mod video;

@@ -386,6 +386,7 @@ mod tests {
             since: jiff::Timestamp::UNIX_EPOCH,
             message: None,
             size: None,
+            video: false,
             fps: 14.5,
             inferred_fps: 3.0,
             reconnects: 1,

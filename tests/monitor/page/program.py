@@ -1,7 +1,6 @@
 """The monitor itself with three cameras that show the tabletop world."""
 
 import json
-import os
 import socket
 import subprocess
 import time
@@ -25,13 +24,11 @@ class Program:
         config = directory / "monitor.toml"
         config.write_text(toml(directory, port))
         self.log = (directory / "log").open("w")
-        environment = {
-            **os.environ,
-            "GST_PLUGIN_PATH": str(recording.plugin_directory()),
-            "GST_REGISTRY": str(directory / "registry.bin"),
-        }
         self.process = subprocess.Popen(
-            [path, config], stdout=self.log, stderr=subprocess.STDOUT, env=environment
+            [path, config],
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            env=recording.environment(directory / "registry.bin"),
         )
         end = time.monotonic() + START_S
         while not self.is_ready():

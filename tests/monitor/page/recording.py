@@ -40,6 +40,16 @@ def plugin_directory():
     raise FileNotFoundError(f"no libgstmdetr.so in {names}: run `cargo build -p gst-plugin-mdetr`")
 
 
+def environment(registry):
+    """What a program that uses the plugin is told."""
+    return {
+        **os.environ,
+        "GST_PLUGIN_PATH": str(plugin_directory()),
+        "GST_REGISTRY": str(registry),
+        "MDETR_MODEL": str(ROOT / "models/tabletop"),
+    }
+
+
 def record(name, directory):
     """Writes NAME.jsonl and NAME-000.jpg and so on to the directory."""
     seed, queries = CAMERAS[name]
@@ -61,14 +71,9 @@ def record(name, directory):
         *"! videoconvert ! jpegenc quality=75 !".split(),
         *f"multifilesink location={directory / name}-%03d.jpg".split(),
     ]
-    environment = {
-        **os.environ,
-        "GST_PLUGIN_PATH": str(plugin_directory()),
-        "GST_REGISTRY": str(directory / "registry.bin"),
-        "MDETR_MODEL": str(ROOT / "models/tabletop"),
-    }
     command = ["gst-launch-1.0", "-q", *pipeline]
-    subprocess.run(command, env=environment, check=True, timeout=300)
+    told = environment(directory / "registry.bin")
+    subprocess.run(command, env=told, check=True, timeout=300)
 
 
 def load(directory):
@@ -91,11 +96,5 @@ def record_clip(path):
         f"tabletopsrc seed=7 num-buffers=24 ! video/x-raw,width=320,height=240,framerate=12/1 "
         f"! videoconvert ! vp8enc deadline=1 ! webmmux ! filesink location={path}"
     )
-    environment = {
-        **os.environ,
-        "GST_PLUGIN_PATH": str(plugin_directory()),
-        "GST_REGISTRY": f"{path}.registry",
-    }
-    subprocess.run(
-        ["gst-launch-1.0", "-q", *pipeline.split()], env=environment, check=True, timeout=120
-    )
+    told = environment(f"{path}.registry")
+    subprocess.run(["gst-launch-1.0", "-q", *pipeline.split()], env=told, check=True, timeout=120)

@@ -13,5 +13,6 @@ mod second;
 mod source;
 mod supervise;
 mod unit;
+mod video;
 
 pub use supervise::{Cameras, Context};

@@ -22,6 +22,7 @@ use super::queries;
 use super::recorder::Recorder;
 use super::source::{self, Output, Source};
 use super::unit::Unit;
+use super::video::Tap;
 use crate::config::Camera;
 use crate::hub::{Hub, Picture};
 
@@ -107,7 +108,8 @@ impl Connection {
             true => Some(ring(&pipeline, source.output, outlets)?),
             false => None,
         };
-        connect(&pipeline, source, &head, ring.as_ref())?;
+        let tap = Tap::new(&camera.name, outlets.hub.clone());
+        connect(&pipeline, source, &head, ring.as_ref(), tap)?;
         Ok(Connection {
             pipeline,
             mdetr,
@@ -338,6 +340,7 @@ fn connect(
     source: Source,
     head: &gst::Element,
     ring: Option<&gst::Element>,
+    tap: Tap,
 ) -> Result<(), String> {
     let decode = plain("decodebin")?;
     let tee = build(element("tee")?.property("allow-not-linked", true))?;
@@ -350,6 +353,7 @@ fn connect(
             pipeline.add(&parse).map_err(words)?;
             link_later(&source.element, &parse)?;
             link_later(&parse, &tee)?;
+            tap.attach(&tee.static_pad("sink").ok_or("tee has no sink pad")?);
             let queue = plain("queue")?;
             pipeline.add(&queue).map_err(words)?;
             gst::Element::link_many([&tee, &queue, &decode]).map_err(words)?;

@@ -335,6 +335,7 @@ impl Runner {
             since: self.since,
             message: self.message.clone(),
             size: self.outlets.analysis.size(),
+            video: self.outlets.hub.videos.has(&self.camera.name),
             fps: speed.fps,
             inferred_fps: speed.inferred_fps,
             reconnects: self.reconnects,

@@ -215,6 +215,7 @@ fn disabled(name: &str, revision: u64) -> CameraStatus {
         since: Timestamp::now(),
         message: None,
         size: None,
+        video: false,
         fps: 0.0,
         inferred_fps: 0.0,
         reconnects: 0,

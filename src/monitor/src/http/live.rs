@@ -169,7 +169,7 @@ pub(super) async fn websocket(
 ) -> Result<Response, ApiError> {
     let upgrade = upgraded(upgrade)?;
     let listener = listener(app, caller, ending, wanted)?;
-    Ok(upgrade.on_upgrade(|socket| tell(socket, listener)))
+    Ok(upgrade.on_upgrade(|socket| Peer::new(socket).show(listener)))
 }
 
 fn listener(
@@ -204,29 +204,6 @@ pub(super) fn upgraded(
         .max_frame_size(MAX_MESSAGE))
 }
 
-async fn tell(socket: WebSocket, mut listener: Listener) {
-    let mut peer = Peer::new(socket);
-    loop {
-        tokio::select! {
-            told = listener.next() => {
-                let Some(told) = told else {
-                    peer.close("the program ends, or the token is not known any more").await;
-                    return;
-                };
-                let message = format!(r#"{{"type":"{}","data":{}}}"#, told.kind, told.data);
-                if peer.send(Message::text(message)).await.is_err() {
-                    return;
-                }
-            }
-            there = peer.listen() => {
-                if !there {
-                    return;
-                }
-            }
-        }
-    }
-}
-
 /// The other end of a WebSocket.
 pub(super) struct Peer {
     socket: WebSocket,
@@ -235,7 +212,21 @@ pub(super) struct Peer {
 }
 
 /// The other end is gone.
-pub(super) struct Gone;
+struct Gone;
+
+/// What a WebSocket is sent.
+pub(super) trait Messages: Send + 'static {
+    /// The next message; `None` when there will be none. May be dropped at any time.
+    fn next_message(&mut self) -> impl Future<Output = Option<Message>> + Send;
+}
+
+impl Messages for Listener {
+    async fn next_message(&mut self) -> Option<Message> {
+        let told = self.next().await?;
+        let message = format!(r#"{{"type":"{}","data":{}}}"#, told.kind, told.data);
+        Some(Message::text(message))
+    }
+}
 
 impl Peer {
     pub(super) fn new(socket: WebSocket) -> Peer {
@@ -248,7 +239,29 @@ impl Peer {
         }
     }
 
-    pub(super) async fn send(&mut self, message: Message) -> Result<(), Gone> {
+    /// Sends messages until one of both sides ends.
+    pub(super) async fn show(mut self, mut messages: impl Messages) {
+        loop {
+            tokio::select! {
+                message = messages.next_message() => {
+                    let Some(message) = message else {
+                        self.close("the camera is gone, the token is not known any more, or the program ends").await;
+                        return;
+                    };
+                    if self.send(message).await.is_err() {
+                        return;
+                    }
+                }
+                there = self.listen() => {
+                    if !there {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), Gone> {
         match tokio::time::timeout(SEND, self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(Gone),
@@ -256,7 +269,7 @@ impl Peer {
     }
 
     /// Waits for a sign of life, or asks for one. Whether the other end is there. May be dropped at any time.
-    pub(super) async fn listen(&mut self) -> bool {
+    async fn listen(&mut self) -> bool {
         tokio::select! {
             message = self.socket.recv() => {
                 self.heard = Instant::now();
@@ -271,7 +284,7 @@ impl Peer {
         }
     }
 
-    pub(super) async fn close(&mut self, reason: &'static str) {
+    async fn close(&mut self, reason: &'static str) {
         let frame = CloseFrame {
             code: close_code::AWAY,
             reason: reason.into(),

@@ -17,6 +17,7 @@ mod schema;
 mod sessions;
 mod status;
 pub mod token;
+mod video;
 
 pub use app::{About, HttpState, Limits};
 pub use listen::{Server, serve};

@@ -7,7 +7,7 @@ use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt};
@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use super::app::{App, Ending};
 use super::auth::Caller;
 use super::error::{ApiError, ErrorBody, Name, Params};
-use super::live::{Peer, upgraded};
+use super::live::{Messages, Peer, upgraded};
 use crate::hub::{Current, Picture};
 
 /// How long a picture may take.
@@ -24,47 +24,74 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a stream goes on without a picture.
 const DROUGHT: Duration = Duration::from_secs(30);
 
-/// Pictures of a camera, as long as somebody may see them.
-struct Viewer {
+/// A place of somebody who looks at a camera.
+pub(super) struct Seat {
     app: App,
     caller: Caller,
     ending: Ending,
-    camera: String,
+    /// Name of the camera.
+    pub(super) camera: String,
     configs: watch::Receiver<Arc<Current>>,
-    pictures: watch::Receiver<Option<Arc<Picture>>>,
     _place: OwnedSemaphorePermit,
 }
 
-impl Viewer {
-    fn new(app: App, caller: Caller, ending: Ending, camera: String) -> Result<Viewer, ApiError> {
+impl Seat {
+    pub(super) fn new(
+        app: App,
+        caller: Caller,
+        ending: Ending,
+        camera: String,
+    ) -> Result<Seat, ApiError> {
         must_be_enabled(&app, &camera)?;
         let _place = app.stream()?;
         let configs = app.state.hub.watch_config();
-        let pictures = app.state.hub.watch_pictures(&camera);
-        Ok(Viewer {
+        Ok(Seat {
             app,
             caller,
             ending,
             camera,
             configs,
-            pictures,
             _place,
         })
+    }
+
+    /// Waits until there is nothing to see any more for who sits here.
+    pub(super) async fn left(&mut self) {
+        loop {
+            tokio::select! {
+                () = self.ending.wait() => return,
+                _ = self.configs.changed() => {
+                    let current = self.configs.borrow_and_update().clone();
+                    if !self.caller.is_known(&current.document.http)
+                        || must_be_enabled(&self.app, &self.camera).is_err()
+                    {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Pictures of a camera, as long as somebody may see them.
+struct Viewer {
+    seat: Seat,
+    pictures: watch::Receiver<Option<Arc<Picture>>>,
+}
+
+impl Viewer {
+    fn new(app: App, caller: Caller, ending: Ending, camera: String) -> Result<Viewer, ApiError> {
+        let hub = app.state.hub.clone();
+        let seat = Seat::new(app, caller, ending, camera)?;
+        let pictures = hub.watch_pictures(&seat.camera);
+        Ok(Viewer { seat, pictures })
     }
 
     /// The next picture; `None` when there will be none.
     async fn next(&mut self) -> Option<Arc<Picture>> {
         loop {
             tokio::select! {
-                () = self.ending.wait() => return None,
-                _ = self.configs.changed() => {
-                    let current = self.configs.borrow_and_update().clone();
-                    if !self.caller.is_known(&current.document.http)
-                        || must_be_enabled(&self.app, &self.camera).is_err()
-                    {
-                        return None;
-                    }
-                }
+                () = self.seat.left() => return None,
                 changed = self.pictures.changed() => {
                     changed.ok()?;
                     if let Some(picture) = self.pictures.borrow_and_update().clone() {
@@ -73,6 +100,13 @@ impl Viewer {
                 }
             }
         }
+    }
+}
+
+impl Messages for Viewer {
+    async fn next_message(&mut self) -> Option<Message> {
+        let picture = self.next().await?;
+        Some(framed(&picture.report.json, &picture.jpeg))
     }
 }
 
@@ -112,7 +146,7 @@ pub(super) async fn picture(
             Ok(([(header::CONTENT_TYPE, "image/jpeg")], jpeg).into_response())
         }
         _ => {
-            let name = &viewer.camera;
+            let name = &viewer.seat.camera;
             let message = format!("the camera {name:?} gives no pictures: see /api/status");
             Err(ApiError::missing(message))
         }
@@ -182,33 +216,11 @@ pub(super) async fn live(
 ) -> Result<Response, ApiError> {
     let upgrade = upgraded(upgrade)?;
     let viewer = Viewer::new(app, caller, ending, camera)?;
-    Ok(upgrade.on_upgrade(|socket| show(socket, viewer)))
+    Ok(upgrade.on_upgrade(|socket| Peer::new(socket).show(viewer)))
 }
 
-async fn show(socket: WebSocket, mut viewer: Viewer) {
-    let mut peer = Peer::new(socket);
-    loop {
-        tokio::select! {
-            picture = viewer.next() => {
-                let Some(picture) = picture else {
-                    peer.close("the camera is gone, or the program ends").await;
-                    return;
-                };
-                if peer.send(message(&picture)).await.is_err() {
-                    return;
-                }
-            }
-            there = peer.listen() => {
-                if !there {
-                    return;
-                }
-            }
-        }
-    }
-}
-
-fn message(picture: &Picture) -> Message {
-    let (json, jpeg) = (picture.report.json.as_bytes(), &picture.jpeg);
+/// The length of a JSON text as a big-endian 32-bit number, the text, and bytes it says something of.
+pub(super) fn framed(json: &str, bytes: &[u8]) -> Message {
     let length = (json.len() as u32).to_be_bytes();
-    Message::binary([&length, json, jpeg].concat())
+    Message::binary([&length, json.as_bytes(), bytes].concat())
 }

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 
 use super::app::{App, Ending, Secure};
 use super::error::ApiError;
-use super::{auth, cameras, config, events, live, openapi, page, pictures, status};
+use super::{auth, cameras, config, events, live, openapi, page, pictures, status, video};
 
 /// How long the answer to a request may take to begin.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -48,6 +48,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(pictures::picture))
         .routes(routes!(pictures::mjpeg))
         .routes(routes!(pictures::live))
+        .routes(routes!(video::video))
         .routes(routes!(events::list))
         .routes(routes!(events::get, events::remove))
         .routes(routes!(events::keep))

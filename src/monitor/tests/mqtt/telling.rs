@@ -91,6 +91,7 @@ pub fn status(name: &str, state: CameraState) -> CameraStatus {
         since: time(),
         message: None,
         size: None,
+        video: false,
         fps: 15.0,
         inferred_fps: 15.0,
         reconnects: 0,

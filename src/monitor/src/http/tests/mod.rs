@@ -239,6 +239,7 @@ fn status(camera: &str) -> CameraStatus {
         since: Timestamp::UNIX_EPOCH,
         message: None,
         size: Some([640, 480]),
+        video: false,
         fps: 15.0,
         inferred_fps: 4.0,
         reconnects: 0,

@@ -9,6 +9,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::*;
 use crate::hub::Notice;
+use crate::video::{Codec, CodedPicture};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -287,4 +288,78 @@ async fn it_stops_at_once_with_streams_open() {
     assert!(matches!(next(&mut idle).await, Message::Close(Some(_))));
     assert_eq!(live.chunk().await.unwrap(), None);
     assert!(bench.get("/healthz").send().await.is_err());
+}
+
+fn coded(pts_us: u64, key: bool) -> CodedPicture {
+    let codec = Codec {
+        codec: "avc1.42c01f".to_owned(),
+        description: Some("0142c01f".to_owned()),
+    };
+    CodedPicture {
+        codec: Arc::new(codec),
+        pts_us,
+        key,
+        data: Box::new(format!("picture {pts_us}")),
+    }
+}
+
+/// The text and the picture of a binary message.
+fn parts(message: Message) -> (Value, String) {
+    let bytes = message.into_data();
+    let (length, rest) = bytes.split_at(4);
+    let length = u32::from_be_bytes(length.try_into().unwrap()) as usize;
+    let (header, data) = rest.split_at(length);
+    let data = String::from_utf8(data.to_vec()).unwrap();
+    (serde_json::from_slice(header).unwrap(), data)
+}
+
+#[tokio::test]
+async fn coded_pictures_are_sent_on_with_results() {
+    let bench = Bench::new().await;
+    told(bench.get("/api/cameras/gate/video"), 426).await;
+    for (time, key) in [(0, true), (1, true), (2, false)] {
+        bench.hub.videos.push("gate", coded(time, key));
+    }
+    let mut socket = bench.socket("/api/cameras/gate/video").await;
+    let first = parts(next(&mut socket).await);
+    let wanted = json!({
+        "pts_us": 1, "key": true, "codec": "avc1.42c01f", "description": "0142c01f"
+    });
+    assert_eq!(first, (wanted, "picture 1".to_owned()));
+    let second = parts(next(&mut socket).await);
+    let wanted = json!({ "pts_us": 2, "key": false });
+    assert_eq!(second, (wanted, "picture 2".to_owned()));
+    bench.hub.tell(Notice::Report(Arc::new(report(7))));
+    let told = next(&mut socket).await;
+    let told: Value = serde_json::from_str(told.to_text().unwrap()).unwrap();
+    assert_eq!(told["frame"], 7);
+    bench.hub.videos.push("gate", coded(3, false));
+    assert_eq!(parts(next(&mut socket).await).1, "picture 3");
+    // A camera that is lost.
+    bench.hub.videos.end("gate");
+    assert!(matches!(next(&mut socket).await, Message::Close(_)));
+}
+
+#[tokio::test]
+async fn who_is_too_slow_for_video_is_sent_away() {
+    let bench = Bench::new().await;
+    bench.hub.videos.push("gate", coded(0, true));
+    let mut socket = bench.socket("/api/cameras/gate/video").await;
+    assert_eq!(parts(next(&mut socket).await).1, "picture 0");
+    for time in 1..1000 {
+        bench.hub.videos.push("gate", coded(time, false));
+    }
+    let mut last = 0;
+    loop {
+        match next(&mut socket).await {
+            Message::Close(_) => break,
+            // What comes can be decoded: nothing is left out in between.
+            picture => {
+                let time = parts(picture).0["pts_us"].as_u64().unwrap();
+                assert_eq!(time, last + 1);
+                last = time;
+            }
+        }
+    }
+    assert!(last < 999);
 }
