@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates from the lowest to the highest: each may depend on those before it.
-const LAYERS: [&str; 16] = [
+const LAYERS: [&str; 17] = [
     "mdetr-features",
     "mdetr-grounding",
     "mdetr-track",
@@ -18,6 +18,7 @@ const LAYERS: [&str; 16] = [
     "mdetr-tensorrt-standin",
     "mdetr-tensorrt",
     "mdetr-engine",
+    "mdetr-checkpoint",
     "mdetr",
     "mdetr-cli",
     "gst-plugin-mdetr",
