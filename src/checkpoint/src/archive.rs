@@ -6,8 +6,8 @@ use std::io::{BufReader, Read};
 
 use zip::{CompressionMethod, ZipArchive};
 
+use crate::contents::{Contents, Place, limited};
 use crate::error::Fault;
-use crate::file::{Contents, Place, limited};
 use crate::machine;
 use crate::node::Nodes;
 

@@ -1,13 +1,11 @@
 //! Files of weights of all formats.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use crate::contents::Contents;
 use crate::error::{CheckpointError, Fault};
-use crate::machine::MAX_PICKLE;
-use crate::node::{Nodes, Value};
 use crate::tensor::Tensor;
 use crate::view::View;
 use crate::{archive, flat, legacy};
@@ -16,21 +14,6 @@ use crate::{archive, flat, legacy};
 const ZIP: &[u8] = b"PK\x03\x04";
 /// Most bytes of a tensor.
 const MAX_TENSOR: u64 = 8 << 30;
-
-/// Where the values of a storage are in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub offset: u64,
-    pub bytes: u64,
-}
-
-/// What a format says of a file.
-#[derive(Debug)]
-pub(crate) struct Contents {
-    pub nodes: Nodes,
-    pub root: Value,
-    pub places: HashMap<String, Place>,
-}
 
 /// An open file of weights. Values are read when they are asked for.
 #[derive(Debug)]
@@ -140,9 +123,4 @@ fn contents(file: &mut File) -> Result<Contents, Fault> {
         return flat::contents(file, length);
     }
     Err(Fault::Unknown)
-}
-
-/// Reads at most as much as a pickle may have.
-pub(crate) fn limited(file: impl Read) -> impl Read {
-    file.take(MAX_PICKLE + 1)
 }

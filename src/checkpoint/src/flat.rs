@@ -7,8 +7,8 @@ use std::io::Read;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
+use crate::contents::{Contents, Place};
 use crate::error::Fault;
-use crate::file::{Contents, Place};
 use crate::node::{Node, Nodes};
 use crate::tensor::{DType, Storage, Tensor};
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
+use crate::contents::{Contents, Place};
 use crate::error::Fault;
-use crate::file::{Contents, Place};
 use crate::machine;
 use crate::node::{Node, Nodes, Value};
 use crate::view::View;

@@ -16,6 +16,7 @@
 
 mod archive;
 mod class;
+mod contents;
 mod error;
 mod file;
 mod flat;

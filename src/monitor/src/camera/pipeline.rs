@@ -1,7 +1,7 @@
 //! The pipeline of one connection to a camera.
 //!
 //! ```text
-//! source -> parsebin -> tee -> decodebin -> (pace) -> mdetr -> mdetrtrack -> (frames) -> valve -> scale -> jpegenc -> (pictures)
+//! source -> (whole pictures of RTP) -> parsebin -> tee -> decodebin -> (pace) -> mdetr -> mdetrtrack -> (frames) -> valve -> scale -> jpegenc -> (pictures)
 //!                          \-> (coded pictures for clips)
 //! ```
 //!
@@ -343,6 +343,7 @@ fn connect(
     tap: Tap,
 ) -> Result<(), String> {
     let decode = plain("decodebin")?;
+    one_thread_each(&decode)?;
     let tee = build(element("tee")?.property("allow-not-linked", true))?;
     pipeline
         .add_many([&source.element, &decode, &tee])
@@ -371,6 +372,68 @@ fn connect(
     Ok(())
 }
 
+/// Whole pictures of what is sent over RTP. `parsebin` would have parts of them, and wait for the next picture to know where one
+/// ends: late by as long as a frame lasts.
+fn whole_pictures(caps: &gst::CapsRef) -> Result<Option<gst::Element>, String> {
+    let coding = caps
+        .structure(0)
+        .and_then(|structure| structure.get::<&str>("encoding-name").ok());
+    let (depayloader, coded) = match coding {
+        Some("H264") => ("rtph264depay", "video/x-h264"),
+        Some("H265") => ("rtph265depay", "video/x-h265"),
+        _ => return Ok(None),
+    };
+    let bin = gst::Bin::new();
+    let depayloader = plain(depayloader)?;
+    let whole = gst::Caps::builder(coded).field("alignment", "au").build();
+    let filter = build(element("capsfilter")?.property("caps", whole))?;
+    bin.add_many([&depayloader, &filter]).map_err(words)?;
+    gst::Element::link(&depayloader, &filter).map_err(words)?;
+    for (element, name) in [(&depayloader, "sink"), (&filter, "src")] {
+        let pad = element
+            .static_pad(name)
+            .ok_or_else(|| format!("{} has no pad {name}", element.name()))?;
+        let ghost = gst::GhostPad::with_target(&pad).map_err(words)?;
+        bin.add_pad(&ghost).map_err(words)?;
+    }
+    Ok(Some(bin.upcast()))
+}
+
+/// Links a pad that came with what takes coded pictures.
+fn link_coded(pad: &gst::Pad, caps: &gst::CapsRef, target: &gst::Pad) -> Result<(), String> {
+    let Some(between) = whole_pictures(caps)? else {
+        return pad.link(target).map(drop).map_err(words);
+    };
+    let pipeline = target
+        .parent_element()
+        .and_then(|element| element.parent())
+        .and_downcast::<gst::Bin>()
+        .ok_or("no pipeline")?;
+    pipeline.add(&between).map_err(words)?;
+    let (sink, source) = (between.static_pad("sink"), between.static_pad("src"));
+    let (sink, source) = sink.zip(source).ok_or("no pads")?;
+    source.link(target).map_err(words)?;
+    between.sync_state_with_parent().map_err(words)?;
+    pad.link(&sink).map(drop).map_err(words)
+}
+
+/// Lets decoders of libav work with one thread: with more they hold a frame back for each, and there are other cameras for the
+/// other processors.
+fn one_thread_each(decode: &gst::Element) -> Result<(), String> {
+    let bin = decode
+        .downcast_ref::<gst::Bin>()
+        .ok_or("decodebin is no bin")?;
+    bin.connect_deep_element_added(|_, _, element| {
+        let is_libav = element
+            .factory()
+            .is_some_and(|factory| factory.name().starts_with("avdec_"));
+        if is_libav && element.find_property("max-threads").is_some() {
+            element.set_property("max-threads", 1i32);
+        }
+    });
+    Ok(())
+}
+
 /// Links the first video pad of `from`, which may come later, with `to`.
 fn link_later(from: &gst::Element, to: &gst::Element) -> Result<(), String> {
     let target = to
@@ -390,9 +453,9 @@ fn link_later(from: &gst::Element, to: &gst::Element) -> Result<(), String> {
         });
         if is_video
             && !target.is_linked()
-            && let Err(error) = pad.link(&target)
+            && let Err(error) = link_coded(pad, &caps, &target)
         {
-            tracing::debug!(pad = %pad.name(), ?error, "not linked");
+            tracing::debug!(pad = %pad.name(), error, "not linked");
         }
     });
     Ok(())
