@@ -165,6 +165,17 @@ def monitor(tmp_path):
         found.stop()
 
 
+def server_sent(url, timeout=60):
+    """Types and data of what a server tells, as it comes."""
+    with urllib.request.urlopen(url, timeout=timeout) as stream:
+        kind = None
+        for line in stream:
+            if line.startswith(b"event:"):
+                kind = line[6:].strip().decode()
+            elif line.startswith(b"data:"):
+                yield kind, line[5:]
+
+
 class Cameras:
     """RTSP cameras of rtsp.py."""
 

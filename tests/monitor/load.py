@@ -24,11 +24,10 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from datetime import datetime
 from pathlib import Path
 
-from conftest import Cameras, Monitor, free_port, wait_for
+from conftest import Cameras, Monitor, free_port, server_sent, wait_for
 
 
 def configuration(cameras, url):
@@ -111,16 +110,12 @@ class Feed:
         threading.Thread(target=self.read, daemon=True).start()
 
     def read(self):
-        with urllib.request.urlopen(f"{self.url}/api/live?reports=true", timeout=60) as stream:
-            kind = None
-            for line in stream:
-                if line.startswith(b"event:"):
-                    kind = line[6:].strip()
-                elif line.startswith(b"data:") and kind == b"report":
-                    now = time.time()
-                    self.reports.append((now, now - unix(json.loads(line[5:])["utc"])))
-                elif line.startswith(b"data:") and kind == b"event":
-                    self.steps.append((time.time(), json.loads(line[5:])))
+        for kind, data in server_sent(f"{self.url}/api/live?reports=true"):
+            now = time.time()
+            if kind == "report":
+                self.reports.append((now, now - unix(json.loads(data)["utc"])))
+            elif kind == "event":
+                self.steps.append((now, json.loads(data)))
 
 
 def milliseconds(late):

@@ -8,11 +8,10 @@ import sqlite3
 import subprocess
 import threading
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import wait_for
+from conftest import server_sent, wait_for
 
 LINES = "".join(
     f"[[camera.line]]\nid = 'line-{x}'\nfrom = [0.{x}, 0.0]\nto = [0.{x}, 1.0]\n"
@@ -30,14 +29,10 @@ CAMERA = (
 def listen(url, told):
     """Takes down the id and the step of each event that is told, until the program ends."""
     try:
-        with urllib.request.urlopen(f"{url}/api/live", timeout=30) as stream:
-            kind = None
-            for line in stream:
-                if line.startswith(b"event:"):
-                    kind = line[6:].strip()
-                elif line.startswith(b"data:") and kind == b"event":
-                    event = json.loads(line[5:])
-                    told.append((event["id"], event["kind"]))
+        for kind, data in server_sent(f"{url}/api/live", timeout=30):
+            if kind == "event":
+                event = json.loads(data)
+                told.append((event["id"], event["kind"]))
     except OSError:
         pass
 

@@ -343,7 +343,6 @@ fn connect(
     tap: Tap,
 ) -> Result<(), String> {
     let decode = plain("decodebin")?;
-    one_thread_each(&decode)?;
     let tee = build(element("tee")?.property("allow-not-linked", true))?;
     pipeline
         .add_many([&source.element, &decode, &tee])
@@ -417,23 +416,6 @@ fn link_coded(pad: &gst::Pad, caps: &gst::CapsRef, target: &gst::Pad) -> Result<
     pad.link(&sink).map(drop).map_err(words)
 }
 
-/// Lets decoders of libav work with one thread: with more they hold a frame back for each, and there are other cameras for the
-/// other processors.
-fn one_thread_each(decode: &gst::Element) -> Result<(), String> {
-    let bin = decode
-        .downcast_ref::<gst::Bin>()
-        .ok_or("decodebin is no bin")?;
-    bin.connect_deep_element_added(|_, _, element| {
-        let is_libav = element
-            .factory()
-            .is_some_and(|factory| factory.name().starts_with("avdec_"));
-        if is_libav && element.find_property("max-threads").is_some() {
-            element.set_property("max-threads", 1i32);
-        }
-    });
-    Ok(())
-}
-
 /// Links the first video pad of `from`, which may come later, with `to`.
 fn link_later(from: &gst::Element, to: &gst::Element) -> Result<(), String> {
     let target = to
@@ -455,7 +437,7 @@ fn link_later(from: &gst::Element, to: &gst::Element) -> Result<(), String> {
             && !target.is_linked()
             && let Err(error) = link_coded(pad, &caps, &target)
         {
-            tracing::debug!(pad = %pad.name(), error, "not linked");
+            tracing::warn!(pad = %pad.name(), error, "not linked");
         }
     });
     Ok(())
