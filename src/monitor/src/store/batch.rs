@@ -11,11 +11,9 @@ use super::counters::add;
 use super::error::StoreError;
 use super::queue::Waiting;
 use super::record::Entry;
+use super::room::with_room;
 use crate::config;
 use crate::hub::{Clip, Delivery, Notice, Step};
-
-/// Bytes that are made free where the disk is full, if the configuration asks for fewer.
-const LEAST_FREE: u64 = 16 << 20;
 
 /// What became of a batch.
 #[derive(Debug, Default)]
@@ -29,14 +27,6 @@ pub(super) struct Written {
     pub works: bool,
     /// Whether pictures could be written, where there were any.
     pub pictures: Option<Result<(), StoreError>>,
-}
-
-/// Settings that leave some room even where none is asked for.
-pub(super) fn with_room(settings: config::Store) -> config::Store {
-    config::Store {
-        free_bytes: settings.free_bytes.max(LEAST_FREE),
-        ..settings
-    }
 }
 
 /// Writes a clip, or steps in order. What never can be written is given up.
@@ -144,7 +134,7 @@ async fn write_pictures(
         if !is_full {
             break;
         }
-        let settings = with_room(settings.clone());
+        let settings = with_room(settings.clone(), &store.inner.data);
         if let Err(error) = store.sweep(&settings, Timestamp::now()).await {
             tracing::debug!(%error, "no room could be made for pictures");
         }

@@ -7,10 +7,16 @@ use std::path::Path;
 use super::base::Store;
 use super::error::StoreError;
 use super::media::write_synced;
+use crate::config;
 
 /// A file that is there to be removed: without some room SQLite cannot even open a database.
 const SPARE: &str = "spare";
 const SPARE_BYTES: usize = 1 << 20;
+
+/// Bytes that are made free where the disk is full, if the configuration asks for fewer: no more than one in so many
+/// of the disk's own, or a small one would lose most of its events.
+const LEAST_FREE: u64 = 16 << 20;
+const LEAST_SHARE: u64 = 8;
 
 /// What the store takes, and what is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,6 +52,16 @@ impl Store {
 pub(super) fn free_bytes(path: &Path) -> io::Result<u64> {
     let disk = rustix::fs::statvfs(path)?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// Settings that leave some room even where none is asked for.
+pub(super) fn with_room(settings: config::Store, data: &Path) -> config::Store {
+    let size = rustix::fs::statvfs(data)
+        .map_or(u64::MAX, |disk| disk.f_blocks.saturating_mul(disk.f_frsize));
+    config::Store {
+        free_bytes: settings.free_bytes.max(LEAST_FREE.min(size / LEAST_SHARE)),
+        ..settings
+    }
 }
 
 /// Makes the spare file where there is plenty of room for it. It is no fault if it cannot be made.

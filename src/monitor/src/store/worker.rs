@@ -12,12 +12,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::base::Store;
-use super::batch::{Written, with_room, write};
+use super::batch::{Written, write};
 use super::counters::add;
 use super::error::StoreError;
 use super::media::Pictures;
 use super::queue::{Limits, Queue, Waiting};
-use super::room::{Usage, free_bytes};
+use super::room::{Usage, free_bytes, with_room};
 use crate::hub::{Current, Delivery, Hub, StoreStatus};
 
 /// Steps that are written in one transaction.
@@ -347,7 +347,7 @@ impl Worker {
         let store = self.store.clone();
         let settings = self.hub.config().document.store.clone();
         let settings = match &self.failure {
-            Some(_) => with_room(settings),
+            Some(_) => with_room(settings, &store.inner.data),
             None => settings,
         };
         let before = self.usage;
