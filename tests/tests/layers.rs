@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates from the lowest to the highest: each may depend on those before it.
-const LAYERS: [&str; 17] = [
+const LAYERS: [&str; 18] = [
     "mdetr-features",
     "mdetr-grounding",
     "mdetr-track",
@@ -20,6 +20,7 @@ const LAYERS: [&str; 17] = [
     "mdetr-engine",
     "mdetr-checkpoint",
     "mdetr",
+    "mdetr-weights",
     "mdetr-cli",
     "gst-plugin-mdetr",
     "mdetr-monitor",

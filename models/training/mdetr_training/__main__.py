@@ -10,7 +10,7 @@ import torch
 from safetensors.numpy import save_file
 
 from . import config as configs
-from . import official, plot, reference, structures, weights
+from . import official, plot, reference, structures, templates, weights
 from . import tokenizer as tokenizers
 from .data import Data
 from .export import TOLERANCES, export
@@ -121,6 +121,12 @@ def run_export_official(args: argparse.Namespace) -> None:
     print(f"{args.out}: {total / 2**20:.1f} MiB")
 
 
+def run_templates(args: argparse.Namespace) -> None:
+    templates.write(args.folder, args.structure or structures.NETWORKS, args.small)
+    total = sum(p.stat().st_size for p in args.folder.rglob("*") if p.is_file())
+    print(f"{args.folder}: {total / 2**20:.2f} MiB")
+
+
 def run_reference(args: argparse.Namespace) -> None:
     config, network = weights.load(args.weights)
     tokenizer = tokenizers.load(args.bundle / "tokenizer.json")
@@ -217,6 +223,14 @@ def main() -> None:
     p.add_argument("--small", action="store_true", help="the structure's small form, for tests")
     p.add_argument("--version", default="0.1.0")
     p.set_defaults(run=run_export_official)
+
+    p = commands.add_parser(
+        "templates", help="write the graphs without weights that `mdetr import` fills"
+    )
+    p.add_argument("folder", type=Path)
+    p.add_argument("--structure", action="append", choices=list(structures.NETWORKS))
+    p.add_argument("--small", action="store_true", help="of the small forms, for tests")
+    p.set_defaults(run=run_templates)
 
     p = commands.add_parser("reference", help="write a parity test's reference outputs")
     p.add_argument("folder", type=Path, help="folder with cases.json and its pictures")

@@ -30,6 +30,10 @@ TOLERANCES = {"fp32": 1e-4, "fp16": 5e-2, "int8": 0.25}
 of int8 only to see that it is the same network, as differences on random inputs say little."""
 
 
+INT8_GRAPHS = ("text", "fusion")
+"""Those with transformer layers."""
+
+
 @dataclass
 class Graph:
     """One graph of the bundle: what to trace, on what, and which axes stay free."""
@@ -56,6 +60,12 @@ class Method(nn.Module):
 def pyramid_axes(network: MDETR | DETRsegm) -> dict[str, dict[int, str]]:
     """Outputs of the vision graph for masks, and their free axes."""
     return {name: {2: f"H{s}", 3: f"W{s}"} for name, s in network.pyramid.items()}
+
+
+def example_size(config: Config) -> tuple[int, int]:
+    """Height and width of the image that graphs are traced with."""
+    height = min(config.input.short_side, EXAMPLE_SIDE)
+    return height, min(height * 4 // 3, config.input.max_long_side)
 
 
 def graphs(network: MDETR | DETRsegm, height: int, width: int) -> list[Graph]:
@@ -133,19 +143,14 @@ def mask_graph(network: DETRsegm, height: int, width: int) -> Graph:
 
 
 @torch.no_grad()
-def export_graph(
-    graph: Graph, folder: Path, reference: nn.Module, precision: str
-) -> dict[str, float]:
-    """Write one graph and compare it under ONNX Runtime with a module in PyTorch: largest
-    difference of each output."""
-    path = folder / f"{graph.name}.onnx"
+def trace(graph: Graph, path: Path, reference: nn.Module) -> onnx.ModelProto:
+    """Write one graph in fp32 and read it; `reference`: the same module, not folded."""
     graph.module.eval()
-    inputs = tuple(graph.inputs.values())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             graph.module,
-            inputs,
+            tuple(graph.inputs.values()),
             str(path),
             dynamo=False,
             opset_version=OPSET,
@@ -156,13 +161,29 @@ def export_graph(
     model = onnx.load(path)
     if graph.name == "vision":
         same_padding(model, reference)
+    return model
+
+
+def in_precision(model: onnx.ModelProto, graph: str, precision: str) -> onnx.ModelProto:
+    """The graph of that name in a precision; the one given may change."""
     if precision == "fp16":
-        model = to_half(model)
-    elif precision == "int8" and graph.name in ("text", "fusion"):
-        model = to_int8(model)
+        return to_half(model)
+    if precision == "int8" and graph in INT8_GRAPHS:
+        return to_int8(model)
+    return model
+
+
+@torch.no_grad()
+def export_graph(
+    graph: Graph, folder: Path, reference: nn.Module, precision: str
+) -> dict[str, float]:
+    """Write one graph and compare it under ONNX Runtime with a module in PyTorch: largest
+    difference of each output."""
+    path = folder / f"{graph.name}.onnx"
+    model = in_precision(trace(graph, path, reference), graph.name, precision)
     onnx.save(model, path)
     onnx.checker.check_model(model, full_check=True)
-    expected = as_tuple(reference.eval()(*inputs))
+    expected = as_tuple(reference.eval()(*graph.inputs.values()))
     found = run_graph(path, graph.inputs)
     return {
         name: difference(f, e) for name, f, e in zip(graph.outputs, found, expected, strict=True)
@@ -185,7 +206,6 @@ def difference(found: np.ndarray, expected: Tensor) -> float:
 def manifest(
     config: Config,
     network: MDETR | DETRsegm,
-    max_tokens: int,
     version: str,
     folder: Path,
     precision: str,
@@ -193,6 +213,7 @@ def manifest(
     """model.toml for the files that are in the folder."""
     n, i, b = config.network, config.input, config.bundle
     tasks = ["grounding"] + ["segmentation"] * n.masks + ["questions"] * bool(n.answers)
+    max_tokens = min(n.slots - 1, n.text.max_positions - 2)
     sides = [f"short_side = {i.short_side}", f"max_long_side = {i.max_long_side}"]
     lines = [
         "schema = 1",
@@ -271,8 +292,7 @@ def export(
     shutil.copyfile(tokenizer, partial / "tokenizer.json")
     if words:
         (partial / "answers.json").write_text(json.dumps(words, ensure_ascii=False) + "\n")
-    height = min(config.input.short_side, EXAMPLE_SIDE)
-    width = min(height * 4 // 3, config.input.max_long_side)
+    height, width = example_size(config)
     references = {g.name: g.module for g in graphs(network, height, width)}
     differences = {}
     for g in tqdm(graphs(folded(network), height, width), desc="exporting", unit="graph"):
@@ -284,8 +304,7 @@ def export(
                     f"{partial / name}.onnx: {output} differs from PyTorch by {found:.2e}, "
                     f"expected at most {TOLERANCES[precision]:.0e}"
                 )
-    max_tokens = min(config.network.slots - 1, config.network.text.max_positions - 2)
-    text = manifest(config, network, max_tokens, version, partial, precision)
+    text = manifest(config, network, version, partial, precision)
     (partial / "model.toml").write_text(text)
     out.mkdir(exist_ok=True)
     for path in partial.iterdir():

@@ -1,5 +1,6 @@
 """A backbone made ready for ONNX: batch norms in the convolutions, SAME padding as an attribute."""
 
+from collections.abc import Iterator
 from copy import deepcopy
 
 import onnx
@@ -22,17 +23,24 @@ def fuse(conv: nn.Conv2d, norm: FrozenBatchNorm2d | FrozenBatchNormAct2d) -> nn.
     return fused
 
 
+def convolutions_of_norms(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Names of the frozen norms and, before each, of the convolution that it belongs to."""
+    before = None
+    for name, child in module.named_children():
+        if isinstance(child, nn.Conv2d):
+            before = prefix + name
+        elif isinstance(child, FROZEN_NORMS):
+            yield before, prefix + name
+        else:
+            yield from convolutions_of_norms(child, f"{prefix}{name}.")
+
+
 def fold_norms(module: nn.Module) -> None:
     """Fold each frozen norm into the convolution before it, in place; activations stay."""
-    before = None
-    for name, child in list(module.named_children()):
-        if isinstance(child, nn.Conv2d):
-            before = name
-        elif isinstance(child, FROZEN_NORMS):
-            setattr(module, before, fuse(getattr(module, before), child))
-            setattr(module, name, getattr(child, "act", nn.Identity()))
-        else:
-            fold_norms(child)
+    for conv, norm in list(convolutions_of_norms(module)):
+        found = module.get_submodule(norm)
+        module.set_submodule(conv, fuse(module.get_submodule(conv), found))
+        module.set_submodule(norm, getattr(found, "act", nn.Identity()))
 
 
 def fix_padding(module: nn.Module) -> None:

@@ -15,6 +15,7 @@ mod disturb;
 mod eval;
 #[cfg(feature = "eval")]
 mod evaluator;
+mod import;
 #[cfg(any(test, not(feature = "eval")))]
 mod left_out;
 mod man;
@@ -53,6 +54,8 @@ enum Command {
     /// Check models.
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
+    /// Make a model of a checkpoint.
+    Import(import::ImportArgs),
     /// Measure how well a model grounds a data set, or score a file of predictions.
     #[cfg(feature = "eval")]
     Eval(eval::EvalArgs),
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Detect(args) => args.run(),
         Command::Bundle(command) => command.run(),
+        Command::Import(args) => args.run(),
         Command::Eval(args) => args.run(),
         Command::Scenes(command) => command.run(),
         Command::Plan(command) => command.run(),

@@ -1,0 +1,121 @@
+//! Why a checkpoint does not become a bundle.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use mdetr::bundle::BundleError;
+use mdetr_checkpoint::CheckpointError;
+
+/// Why a checkpoint does not become a bundle.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The checkpoint cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The checkpoint does not hold weights where they belong.
+    #[error("{}: {message}", path.display())]
+    Weights {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What was expected and found.
+        message: String,
+    },
+    /// The entries are those of no structure that is known.
+    #[error(
+        "{}: not one of {known}. Nearest: {nearest}, with\n  missing: {missing}\n  unexpected: {unexpected}\n  of another \
+         shape: {wrong}",
+        path.display()
+    )]
+    Unknown {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The structures that are known.
+        known: String,
+        /// The one that fits best.
+        nearest: String,
+        /// Entries of it that the checkpoint lacks.
+        missing: String,
+        /// Entries of the checkpoint that it lacks.
+        unexpected: String,
+        /// Entries with what was expected and found.
+        wrong: String,
+    },
+    /// The tokenizer is not the one that belongs to the weights.
+    #[error("{}: {message}", path.display())]
+    Tokenizer {
+        /// The file, or where it was looked for.
+        path: PathBuf,
+        /// What was expected and found.
+        message: String,
+    },
+    /// The file of answers does not belong to the weights.
+    #[error("{}: {message}", path.display())]
+    Answers {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and found.
+        message: String,
+    },
+    /// A template of a structure cannot be used.
+    #[error("{}: {message}", path.display())]
+    Template {
+        /// Which.
+        path: PathBuf,
+        /// What was expected and found.
+        message: String,
+    },
+    /// The bundle cannot be written where it should be.
+    #[error("{}: {message}", path.display())]
+    Out {
+        /// Where.
+        path: PathBuf,
+        /// What was expected and found.
+        message: String,
+    },
+    /// A file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What was written is not sound.
+    #[error("what was written is no sound bundle: {0}")]
+    Bundle(#[from] BundleError),
+    /// Somebody asked to stop.
+    #[error("stopped; nothing was written")]
+    Stopped,
+}
+
+impl ImportError {
+    /// That a file cannot be read or written, for `map_err`.
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> ImportError {
+        move |source| ImportError::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// Names shown before the rest is counted.
+const LISTED: usize = 6;
+/// Characters shown of each.
+const MOST_SHOWN: usize = 200;
+
+/// The first few names, and how many more there are.
+pub(crate) fn listed(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    let shown: Vec<String> = names
+        .iter()
+        .take(LISTED)
+        .map(|name| name.escape_debug().take(MOST_SHOWN).collect())
+        .collect();
+    match names.len().saturating_sub(LISTED) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
