@@ -5,7 +5,7 @@
 # make test                            everything that needs no PyTorch
 # make test-monitor                    the monitor with real brokers, cameras and browsers, which it installs
 # make test-models [FULL=1]            the Python part; installs PyTorch into .venv. FULL: the
-#                                      released structures at full size too, some minutes and 6 GB
+#                                      released structures at full size too, half an hour and 12 GB
 # make test-tensorrt [FULL=1]         the engine TensorRT without a GPU: plans are built and checked; fetches
 #                                      89 MB into target/tensorrt. FULL: of full-size models too
 # make soak [FRAMES=100000]            streams that come and go and queries that change, under the leak tracer
@@ -75,12 +75,13 @@ PYTHON_FILES := models src tests tools examples tools/module-cycles tools/public
 test-models: setup python
 	$(VENV)/bin/ruff check --config models/training/pyproject.toml $(PYTHON_FILES)
 	$(VENV)/bin/ruff format --config models/training/pyproject.toml --check $(PYTHON_FILES)
+	cargo build -p mdetr-cli
 	cd models/training && ../../$(VENV)/bin/python -m pytest -q
 	$(VENV)/bin/python -m pytest -q tools/bench
 	tools/test-onnxruntime
 ifdef FULL
 	$(VENV)/bin/python -m mdetr_training reference-official --full out/official
-	MDETR_OFFICIAL=$(CURDIR)/out/official cargo test -p mdetr --test official full_size -- --ignored --nocapture
+	MDETR_OFFICIAL=$(CURDIR)/out/official cargo test -p mdetr -p mdetr-weights --test official full_size -- --ignored --nocapture
 endif
 
 test-monitor: setup

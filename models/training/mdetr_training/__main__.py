@@ -243,7 +243,7 @@ def main() -> None:
         help="write small bundles of the released structures with reference outputs",
     )
     p.add_argument("folder", type=Path)
-    p.add_argument("--full", action="store_true", help="every structure at its own size, 5 GB")
+    p.add_argument("--full", action="store_true", help="every structure at its own size, 10 GB")
     p.set_defaults(run=run_reference_official)
 
     args = parser.parse_args()

@@ -52,7 +52,8 @@ def from_checkpoint(
 def from_random(name: str, tokenizer: Path | None = None, reduced: bool = False) -> Source:
     """Random weights of a structure; without a tokenizer, one token for each byte."""
     config = structures.config(name, reduced)
-    found = tokenizers.roberta(tokenizer) if tokenizer else tokenizers.byte_level()
+    tokens = config.network.text.vocab_size
+    found = tokenizers.roberta(tokenizer) if tokenizer else tokenizers.byte_level(tokens)
     return Source(config, random_network(config.network), found)
 
 

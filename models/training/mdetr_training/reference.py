@@ -79,7 +79,7 @@ def write_official(out: Path, full: bool = False) -> list[str]:
     which takes images as they are, and `out`/NAME.safetensors with, for each case I of
     `out`/cases.json: `pixels.I` u8 [H, W, 3] and by name what the network says, masks of every
     query among it. One more is of int8: what its graphs say under ONNX Runtime. `full`: at its own
-    size, without int8. Returns the names."""
+    size, without int8, and with the checkpoint `out`/NAME.pth. Returns the names."""
     out.mkdir(parents=True, exist_ok=True)
     cases = FULL_CASES if full else OFFICIAL_CASES
     names = list(structures.NETWORKS)
@@ -97,6 +97,8 @@ def write_official(out: Path, full: bool = False) -> list[str]:
             words = numbered_answers(source, Path(folder))
             for _ in official.write(source, out / name, "0.1.0", precision, words):
                 pass
+        if full:
+            torch.save({"model": source.network.state_dict()}, out / f"{name}.pth")
         tensors = {}
         for i in range(len(cases)):
             pixels, image, ids = inputs(source, cases, i)

@@ -104,6 +104,10 @@ def roberta(path: Path) -> Tokenizer:
     return tokenizer
 
 
-def byte_level() -> Tokenizer:
-    """A tokenizer without merges: one token for each byte."""
-    return train([], len(SPECIAL_TOKENS) + 256)
+def byte_level(tokens: int = 0) -> Tokenizer:
+    """A tokenizer without merges: one token for each byte, and as many more that stand for nothing
+    as make `tokens`."""
+    tokenizer = train([], len(SPECIAL_TOKENS) + 256)
+    more = tokens - tokenizer.get_vocab_size()
+    tokenizer.add_tokens([f"<filler {i}>" for i in range(more)])
+    return tokenizer

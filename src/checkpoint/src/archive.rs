@@ -58,6 +58,7 @@ pub(crate) fn contents(file: &File, length: u64) -> Result<Contents, Fault> {
         let place = Place {
             offset: start,
             bytes,
+            crc32: Some(entry.crc32()),
         };
         places.insert(key.to_owned(), place);
     }

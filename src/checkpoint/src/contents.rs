@@ -11,6 +11,8 @@ use crate::node::{Nodes, Value};
 pub(crate) struct Place {
     pub offset: u64,
     pub bytes: u64,
+    /// Checksum of the bytes, if the format has one.
+    pub crc32: Option<u32>,
 }
 
 /// What a format says of a file.

@@ -1,10 +1,11 @@
 //! Files of weights of all formats.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use crate::contents::Contents;
+use crate::contents::{Contents, Place};
 use crate::error::{CheckpointError, Fault};
 use crate::tensor::Tensor;
 use crate::view::View;
@@ -14,6 +15,8 @@ use crate::{archive, flat, legacy};
 const ZIP: &[u8] = b"PK\x03\x04";
 /// Most bytes of a tensor.
 const MAX_TENSOR: u64 = 8 << 30;
+/// Bytes that are read at once for a checksum.
+const PIECE: usize = 1 << 20;
 
 /// An open file of weights. Values are read when they are asked for.
 #[derive(Debug)]
@@ -66,6 +69,73 @@ impl Checkpoint {
             path: self.path.clone(),
             fault,
         })
+    }
+
+    /// Bytes of the storages of these tensors.
+    pub fn stored_bytes<'a>(&self, tensors: impl IntoIterator<Item = &'a Tensor>) -> u64 {
+        let storages = self.storages(tensors);
+        storages.values().map(|place| place.bytes).sum()
+    }
+
+    /// Compares the storages of these tensors with their checksums, where the format has them: archives do. `step` is told
+    /// the bytes that were read, and returns false to stop.
+    ///
+    /// # Errors
+    /// The file is damaged, or cannot be read.
+    pub fn verify<'a>(
+        &self,
+        tensors: impl IntoIterator<Item = &'a Tensor>,
+        step: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<(), CheckpointError> {
+        self.verify_storages(self.storages(tensors), step)
+            .map_err(|fault| CheckpointError {
+                path: self.path.clone(),
+                fault,
+            })
+    }
+
+    fn verify_storages(
+        &self,
+        storages: BTreeMap<&str, Place>,
+        step: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<(), Fault> {
+        let mut piece = vec![0; PIECE];
+        let mut file = &self.file;
+        for (key, place) in storages {
+            let Some(expected) = place.crc32 else {
+                step(place.bytes);
+                continue;
+            };
+            let mut found = crc32fast::Hasher::new();
+            let mut left = place.bytes;
+            file.seek(SeekFrom::Start(place.offset))?;
+            while left > 0 {
+                let piece = &mut piece[..left.min(PIECE as u64) as usize];
+                file.read_exact(piece)?;
+                found.update(piece);
+                left -= piece.len() as u64;
+                if !step(piece.len() as u64) {
+                    return Ok(());
+                }
+            }
+            let found = found.finalize();
+            if found != expected {
+                return Err(Fault::Archive(format!(
+                    "storage {key} has the checksum {found:08x}, expected {expected:08x}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Storages of tensors, each once, by name.
+    fn storages<'a>(
+        &self,
+        tensors: impl IntoIterator<Item = &'a Tensor>,
+    ) -> BTreeMap<&'a str, Place> {
+        let keys = tensors.into_iter().map(|tensor| &*tensor.storage.key);
+        keys.filter_map(|key| Some((key, *self.contents.places.get(key)?)))
+            .collect()
     }
 
     fn values(&self, tensor: &Tensor) -> Result<Vec<f32>, Fault> {

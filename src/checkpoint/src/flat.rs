@@ -67,6 +67,7 @@ pub(crate) fn contents(file: &mut File, length: u64) -> Result<Contents, Fault> 
         let place = Place {
             offset: start + from,
             bytes: to - from,
+            crc32: None,
         };
         places.insert(name.clone(), place);
         let key = nodes.add(Node::Text(name))?;

@@ -73,7 +73,15 @@ pub(crate) fn contents(file: &mut BufReader<&mut File>, length: u64) -> Result<C
                 "storage {key} lies outside of the file"
             )));
         };
-        places.insert(key.to_owned(), Place { offset, bytes });
+        let crc32 = None;
+        places.insert(
+            key.to_owned(),
+            Place {
+                offset,
+                bytes,
+                crc32,
+            },
+        );
         file.seek(SeekFrom::Start(end))?;
     }
     Ok(Contents {

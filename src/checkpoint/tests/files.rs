@@ -136,6 +136,37 @@ fn nothing_is_executed() {
 }
 
 #[test]
+fn values_are_compared_with_their_checksum() {
+    let pickle = tensor(5, 0, &[5], &[1]);
+    let values: Vec<u8> = (0..5u8)
+        .flat_map(|value| f32::from(value).to_le_bytes())
+        .collect();
+    let mut bytes = archive(&pickle, &[("0", &values)], CompressionMethod::Stored);
+    let verified = |bytes: &[u8]| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("some.pth");
+        fs::write(&path, bytes).unwrap();
+        let checkpoint = Checkpoint::open(&path).unwrap();
+        let tensor = checkpoint.root().tensors().unwrap()["a"];
+        assert_eq!(checkpoint.stored_bytes([tensor, tensor]), 20);
+        let mut read = 0;
+        let result = checkpoint.verify([tensor, tensor], &mut |more| {
+            read += more;
+            true
+        });
+        assert_eq!(read, 20);
+        result
+    };
+    verified(&bytes).unwrap();
+    let two = 2f32.to_le_bytes();
+    let at = bytes.windows(4).position(|window| window == two).unwrap();
+    bytes[at] ^= 1;
+    let error = verified(&bytes).unwrap_err().to_string();
+    assert!(error.contains("storage 0 has the checksum"), "{error}");
+    assert!(error.contains("download or copy it again"), "{error}");
+}
+
+#[test]
 fn faults_are_named() {
     let cases: [(&[u8], &str); 12] = [
         (b"", "ends in the middle"),

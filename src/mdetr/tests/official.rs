@@ -158,7 +158,7 @@ fn masks_equal_pytorch() {
 
 /// In `MDETR_OFFICIAL`, a folder that `reference-official --full` wrote.
 #[test]
-#[ignore = "needs 5 GB in MDETR_OFFICIAL: make test-models FULL=1"]
+#[ignore = "needs 10 GB in MDETR_OFFICIAL: make test-models FULL=1"]
 fn every_structure_equals_pytorch_at_full_size() {
     let folder = std::env::var_os("MDETR_OFFICIAL").expect("MDETR_OFFICIAL is a folder");
     let folder = PathBuf::from(folder);

@@ -63,6 +63,26 @@ impl<'a> Entries<'a> {
             .map(|(name, tensor)| (*name, &*tensor.shape))
     }
 
+    /// Bytes of their values in the file.
+    pub fn stored_bytes(&self) -> u64 {
+        self.checkpoint.stored_bytes(self.tensors.values().copied())
+    }
+
+    /// Compares their values with the file's checksums, if it has some. `step` is told the bytes that were read, and says
+    /// whether to go on.
+    pub fn verify(
+        &self,
+        step: &mut dyn FnMut(u64) -> Result<(), ImportError>,
+    ) -> Result<(), ImportError> {
+        let mut going = Ok(());
+        let tensors = self.tensors.values().copied();
+        self.checkpoint.verify(tensors, &mut |bytes| {
+            going = step(bytes);
+            going.is_ok()
+        })?;
+        going
+    }
+
     /// Shape of an entry that the structure has.
     pub fn shape(&self, name: &str) -> Result<&'a [u64], ImportError> {
         Ok(&self.tensor(name)?.shape)

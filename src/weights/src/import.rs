@@ -55,9 +55,9 @@ pub enum Averaged {
 /// How far an import is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes that were written.
+    /// Bytes of the checkpoint that were verified, and bytes of the bundle that were written.
     pub done: u64,
-    /// Bytes that will be.
+    /// How many there will be.
     pub total: u64,
 }
 
@@ -120,8 +120,9 @@ impl Import {
         let queries = queries(&entries)?;
         let mut files = self.small_files(structure, &entries)?;
         let templates = self.templates(structure, &entries)?;
-        let total = templates.values().map(Template::bytes).sum();
-        staging.need(total)?;
+        let bytes = templates.values().map(Template::bytes).sum();
+        staging.need(bytes)?;
+        let total = entries.stored_bytes() + bytes;
         let mut done = 0;
         let mut step = |bytes| {
             done += bytes;
@@ -131,6 +132,7 @@ impl Import {
             }
         };
         step(0)?;
+        entries.verify(&mut step)?;
         let mut written = Vec::new();
         for (name, template) in &templates {
             let graph = staging.write(&format!("{name}.onnx"), |file, path| {
