@@ -40,6 +40,10 @@ pub struct DetectArgs {
     /// Scale pictures to this short side in pixels for the network [default: the model's].
     #[arg(long, value_name = "PIXELS")]
     short_side: Option<u32>,
+    /// Measure, and scale pictures to the largest short side, up to the model's or --short-side, with which so many of the
+    /// first one's size are answered in a second, one after the other.
+    #[arg(long, value_name = "N")]
+    fps: Option<f64>,
     /// Fuse these queries as one caption, in less time and less accurately: none, simple (no words of
     /// relation, no questions) or all but questions.
     #[arg(long, value_name = "WHICH", num_args = 0..=1, require_equals = true)]
@@ -87,6 +91,9 @@ impl DetectArgs {
         let queries = self.query.iter().enumerate();
         let queries = queries.map(|(i, text)| Query::parse(format!("q{}", i + 1), text));
         grounder.set_queries(queries.collect::<Result<_, _>>()?)?;
+        if let Some(fps) = self.fps {
+            choose_short_side(&grounder, &pictures, fps)?;
+        }
         let progress = match pictures.len() {
             0 | 1 => ProgressBar::hidden(),
             many => progress::bar(many, "pictures"),
@@ -176,6 +183,29 @@ fn detect(grounder: &Grounder, path: &Path) -> Result<(RgbImage, Grounding)> {
     let ground = || grounder.ground(&Frame::rgb(image.width(), image.height(), &image)?);
     let grounding = ground().with_context(|| picture::name(path))?;
     Ok((image, grounding))
+}
+
+/// Chooses the size of pictures by the first that can be read twice, and says on standard error what it is.
+fn choose_short_side(grounder: &Grounder, pictures: &[PathBuf], fps: f64) -> Result<()> {
+    let files = pictures.iter().filter(|path| path.is_file());
+    let Some(first) = files
+        .filter_map(|path| picture::read_upright(path).ok())
+        .next()
+    else {
+        warning::print("--fps: no picture is a file that can be read: nothing was measured");
+        return Ok(());
+    };
+    let choice = grounder
+        .choose_short_side(first.width(), first.height(), fps)
+        .context("--fps")?;
+    let (side, measured) = (choice.short_side, choice.frames_per_second);
+    eprintln!("mdetr: short side {side}, {measured:.1} pictures/s one after the other");
+    if !choice.is_reached {
+        warning::print(&format!(
+            "--fps {fps}: expected {fps} pictures/s, found {measured:.1}; take fewer queries, a smaller model or another engine"
+        ));
+    }
+    Ok(())
 }
 
 fn fail(failures: &mut usize, error: &anyhow::Error, progress: Option<&ProgressBar>) {

@@ -51,7 +51,7 @@ pub use counters::Stats;
 pub use decode::RawOutputs;
 pub use error::Error;
 pub use frame::{Frame, PixelFormat, Plane};
-pub use grounder::{Encoded, Grounder, GrounderOptions, Settings};
+pub use grounder::{Encoded, Grounder, GrounderOptions, Settings, SpeedChoice};
 #[doc(inline)]
 pub use mdetr_engine::EngineKind;
 #[doc(inline)]

@@ -518,3 +518,25 @@ fn encodings_can_be_given_up() {
     assert!(grounder.stats().text_encoder_runs < MANY as u64);
     assert_eq!(grounder.queries().revision(), standing);
 }
+
+#[test]
+fn a_short_side_is_chosen_by_measuring() {
+    let grounder = common::sized(Some(160), None);
+    let pixels = common::picture(256, 192);
+    let frame = Frame::rgb(256, 192, &pixels).unwrap();
+    let before = grounder.stats().vision_runs;
+    // Any machine does one in a minute and more, and none a thousand in a second.
+    let slow = grounder.choose_short_side(256, 192, 0.01).unwrap();
+    assert_eq!((slow.short_side, slow.is_reached), (160, true));
+    let fast = grounder.choose_short_side(256, 192, 1000.0).unwrap();
+    assert_eq!(fast.short_side, 128);
+    assert_eq!(fast.is_reached, fast.frames_per_second >= 1000.0);
+    assert_eq!(grounder.stats().vision_runs, before, "nobody's frames");
+    let expected = common::sized(Some(128), None).ground(&frame).unwrap();
+    let found = grounder.ground(&frame).unwrap();
+    assert_eq!(found.queries[0].detections, expected.queries[0].detections);
+    for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let error = grounder.choose_short_side(256, 192, rate).unwrap_err();
+        assert!(error.to_string().contains("more than 0"), "{error}");
+    }
+}

@@ -22,25 +22,8 @@ pub enum ImportError {
         message: String,
     },
     /// The entries are those of no structure that is known.
-    #[error(
-        "{}: not one of {known}. Nearest: {nearest}, with\n  missing: {missing}\n  unexpected: {unexpected}\n  of another \
-         shape: {wrong}",
-        path.display()
-    )]
-    Unknown {
-        /// The checkpoint.
-        path: PathBuf,
-        /// The structures that are known.
-        known: String,
-        /// The one that fits best.
-        nearest: String,
-        /// Entries of it that the checkpoint lacks.
-        missing: String,
-        /// Entries of the checkpoint that it lacks.
-        unexpected: String,
-        /// Entries with what was expected and found.
-        wrong: String,
-    },
+    #[error(transparent)]
+    Unknown(Box<UnknownStructure>),
     /// The tokenizer is not the one that belongs to the weights.
     #[error("{}: {message}", path.display())]
     Tokenizer {
@@ -87,6 +70,28 @@ pub enum ImportError {
     /// Somebody asked to stop.
     #[error("stopped; nothing was written")]
     Stopped,
+}
+
+/// A checkpoint whose entries are those of no structure that is known.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{}: not one of {known}. Nearest: {nearest}, with\n  missing: {missing}\n  unexpected: {unexpected}\n  of another \
+     shape: {wrong}",
+    path.display()
+)]
+pub struct UnknownStructure {
+    /// The checkpoint.
+    pub path: PathBuf,
+    /// The structures that are known.
+    pub known: String,
+    /// The one that fits best.
+    pub nearest: String,
+    /// Entries of it that the checkpoint lacks.
+    pub missing: String,
+    /// Entries of the checkpoint that it lacks.
+    pub unexpected: String,
+    /// Entries of another shape, with what was expected and found.
+    pub wrong: String,
 }
 
 impl ImportError {

@@ -28,6 +28,6 @@ mod tokenizer;
 mod values;
 mod wire;
 
-pub use error::ImportError;
+pub use error::{ImportError, UnknownStructure};
 pub use import::{Averaged, Import, Precision, Progress};
 pub use structure::Structure;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::entries::Entries;
-use crate::error::{ImportError, listed};
+use crate::error::{ImportError, UnknownStructure, listed};
 use crate::structure::Structure;
 
 /// Heads that training alone uses: a checkpoint may have them, of any size, or not.
@@ -49,14 +49,14 @@ pub fn recognise<'a>(
     if misfit.len() == 0 {
         return Ok(structure);
     }
-    Err(ImportError::Unknown {
+    Err(ImportError::Unknown(Box::new(UnknownStructure {
         path: path.to_owned(),
         known,
         nearest: structure.name().to_owned(),
         missing: listed(&misfit.missing),
         unexpected: listed(&misfit.unexpected),
         wrong: listed(&misfit.wrong),
-    })
+    })))
 }
 
 fn compare(found: &BTreeMap<&str, &[u64]>, structure: &Structure) -> Misfit {

@@ -37,12 +37,15 @@ pub(crate) struct Entry {
 
 type Files = BTreeMap<String, Cow<'static, [u8]>>;
 
+/// Names and contents.
+type BuiltIn = &'static [(&'static str, &'static [u8])];
+
 macro_rules! built_in {
     ($($name:literal: $($file:literal)*;)*) => {
         [$((
             $name,
             &[$(($file, include_bytes!(concat!("../templates/", $name, "/", $file)).as_slice())),*]
-                as &[(&str, &'static [u8])],
+                as BuiltIn,
         )),*]
     };
 }
@@ -64,7 +67,7 @@ macro_rules! structures {
 }
 
 /// Name and files of the released structures.
-static RELEASED: [(&str, &[(&str, &[u8])]); 8] = structures! {
+static RELEASED: [(&str, BuiltIn); 8] = structures! {
     plain: "resnet101" "efficientnetB3" "efficientnetB5" "clevr" "resnet101_gqa" "efficientnetB5_gqa";
     masks: "resnet101_phrasecut" "efficientnetB3_phrasecut"
 };
@@ -72,7 +75,7 @@ static RELEASED: [(&str, &[(&str, &[u8])]); 8] = structures! {
 impl Structure {
     /// The structures of the released checkpoints.
     pub fn released() -> Vec<Structure> {
-        let read = |(name, files): &(&str, &[(&str, &'static [u8])])| {
+        let read = |(name, files): &(&str, BuiltIn)| {
             let files = files
                 .iter()
                 .map(|(file, bytes)| ((*file).to_owned(), Cow::Borrowed(*bytes)));

@@ -4,7 +4,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
-use mdetr::Grounder;
+use mdetr::{Grounder, SpeedChoice};
 
 use super::stats::Counters;
 use crate::element;
@@ -16,6 +16,8 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> =
 const PROGRESS: &str = "mdetr-start";
 /// Name of the element message about the standing queries.
 const QUERIES: &str = "mdetr-queries";
+/// Name of the element message about the chosen size of frames.
+const SHORT_SIDE: &str = "mdetr-short-side";
 /// Shortest time between two QoS messages about skipped inferences.
 const QOS_PERIOD: Duration = Duration::from_secs(1);
 
@@ -38,6 +40,30 @@ pub(super) fn post_queries(element: &gst::Element, grounder: &Grounder) {
         .field("ids", ids)
         .build();
     post_structure(element, structure);
+}
+
+/// The element message `mdetr-short-side`: what was chosen for `target-fps`; and a warning if that is too much.
+pub(super) fn post_short_side(element: &gst::Element, choice: &SpeedChoice, target: f64) {
+    let SpeedChoice {
+        short_side,
+        frames_per_second: measured,
+        is_reached,
+        ..
+    } = *choice;
+    let structure = gst::Structure::builder(SHORT_SIDE)
+        .field("short-side", short_side)
+        .field("frames-per-second", measured)
+        .field("target-fps", target)
+        .build();
+    post_structure(element, structure);
+    if !is_reached {
+        gst::element_warning!(
+            element,
+            gst::LibraryError::Settings,
+            ("target-fps={target}: expected {target} frames/s, found {measured:.2} with short-side={short_side}, the \
+                 least that is tried; take fewer queries, a smaller model or another engine")
+        );
+    }
 }
 
 /// An element message with this content.

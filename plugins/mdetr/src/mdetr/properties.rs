@@ -84,6 +84,14 @@ fn model(defaults: &Settings) -> Vec<glib::ParamSpec> {
             .default_value(defaults.short_side)
             .mutable_ready()
             .build(),
+        glib::ParamSpecDouble::builder("target-fps")
+            .nick("Target rate")
+            .blurb("Measure before the first frame, and scale frames to the largest short side with which so many in a second are answered one after the other; 0: do not. Not with TensorRT")
+            .minimum(0.0)
+            .maximum(1000.0)
+            .default_value(defaults.target_fps)
+            .mutable_ready()
+            .build(),
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Statistics")
             .blurb("Counters of this run: frames, inferences, text encodings, cache hits, times, engine")
@@ -209,6 +217,7 @@ impl Settings {
             }
             "text-cache-dir" => self.text_cache_dir = path(),
             "short-side" => self.short_side = uint(),
+            "target-fps" => self.target_fps = value.get::<f64>().expect(TYPE_CHECKED),
             "mode" => self.mode = value.get::<Mode>().expect(TYPE_CHECKED),
             "max-in-flight" => self.max_in_flight = uint(),
             "workers" => self.workers = uint(),
@@ -250,6 +259,7 @@ impl Settings {
             "answer-while-building" => self.answer_while_building.to_value(),
             "text-cache-dir" => self.text_cache_dir.to_value(),
             "short-side" => self.short_side.to_value(),
+            "target-fps" => self.target_fps.to_value(),
             "mode" => self.mode.to_value(),
             "max-in-flight" => self.max_in_flight.to_value(),
             "workers" => self.workers.to_value(),

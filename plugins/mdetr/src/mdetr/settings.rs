@@ -51,6 +51,8 @@ pub(super) struct Settings {
     pub text_cache_dir: Option<PathBuf>,
     /// 0: the model's.
     pub short_side: u32,
+    /// 0: the short side is not chosen by measuring.
+    pub target_fps: f64,
     pub masks: bool,
     /// Rises when `query`, `queries`, `config` or `pack-queries` is set.
     pub queries_version: u64,
@@ -81,6 +83,7 @@ impl Default for Settings {
             max_in_flight: 0,
             text_cache_dir: None,
             short_side: 0,
+            target_fps: 0.0,
             masks: true,
             queries_version: 0,
         }

@@ -59,7 +59,7 @@ impl Start {
                 posts_progress,
                 self.session.cancelled(),
             );
-            if let Err(error) = self.session.load(grounder.clone(), settings) {
+            if let Err(error) = self.session.load(grounder.clone(), settings, &self.element) {
                 let error =
                     gst::error_msg!(gst::CoreError::Thread, ("cannot start a thread: {error}"));
                 return self.fail(error);

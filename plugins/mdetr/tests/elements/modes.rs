@@ -162,6 +162,33 @@ fn the_latency_rises_with_slow_frames_and_falls_again() {
 }
 
 #[test]
+fn frames_are_scaled_to_what_the_target_rate_allows() {
+    for (target, side) in [(0.01, 192), (1000.0, 128)] {
+        let element = mdetr("a red cube");
+        element.set_property("workers", 1u32);
+        element.set_property("target-fps", target);
+        let bus = gst::Bus::new();
+        element.set_bus(Some(&bus));
+        let caps = "video/x-raw,format=RGB,width=320,height=240,framerate=25/1";
+        let mut harness = harness(&element, caps);
+        let frame = harness.push_and_pull(rgb_frame(320, 240, 0));
+        frame.expect("comes out");
+        let told = bus
+            .iter_filtered(&[gst::MessageType::Element])
+            .find_map(|message| {
+                let structure = message.structure()?;
+                (structure.name() == "mdetr-short-side").then(|| structure.to_owned())
+            });
+        let told = told.expect("what was chosen");
+        assert_eq!(told.get::<u32>("short-side"), Ok(side));
+        assert_eq!(told.get::<f64>("target-fps"), Ok(target));
+        let measured: f64 = told.get("frames-per-second").expect("a number");
+        let warned = bus.pop_filtered(&[gst::MessageType::Warning]).is_some();
+        assert_eq!(warned, measured < target, "{target}: {measured}");
+    }
+}
+
+#[test]
 fn statistics_outlive_the_run() {
     let pipeline = pipeline(
         "videotestsrc num-buffers=5 ! video/x-raw,format=RGB,width=64,height=48

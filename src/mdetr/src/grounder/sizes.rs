@@ -25,23 +25,44 @@ pub(super) struct Prepared {
 /// grounders' sizes do not displace it.
 #[derive(Debug)]
 pub(super) struct Sizes {
-    policy: InputPolicy,
+    /// The policy to begin with.
+    pub own: InputPolicy,
     memory_limit: Option<u64>,
-    latest: Mutex<Option<Prepared>>,
+    current: Mutex<Current>,
+}
+
+#[derive(Debug)]
+struct Current {
+    policy: InputPolicy,
+    /// Made by this policy.
+    latest: Option<Prepared>,
 }
 
 impl Sizes {
     pub(super) fn new(policy: InputPolicy, memory_limit: Option<u64>) -> Sizes {
+        let latest = None;
         Sizes {
-            policy,
+            own: policy,
             memory_limit,
-            latest: Mutex::default(),
+            current: Mutex::new(Current { policy, latest }),
         }
+    }
+
+    /// The same limit on memory, with another policy.
+    pub(super) fn with_policy(&self, policy: InputPolicy) -> Sizes {
+        Sizes::new(policy, self.memory_limit)
+    }
+
+    /// How frames are scaled from now on.
+    pub(super) fn set_policy(&self, policy: InputPolicy) {
+        let latest = None;
+        *locked(&self.current) = Current { policy, latest };
     }
 
     /// Width and height of the latest frame.
     pub(super) fn latest(&self) -> Option<(u32, u32)> {
-        locked(&self.latest).as_ref().map(|size| size.frame)
+        let current = locked(&self.current);
+        current.latest.as_ref().map(|size| size.frame)
     }
 
     /// What is known of frames of this size; `masks`: masks are drawn.
@@ -51,18 +72,26 @@ impl Sizes {
         frame: (u32, u32),
         masks: bool,
     ) -> Result<Prepared, Error> {
-        let held = locked(&self.latest).clone();
-        if let Some(held) = held.filter(|held| held.frame == frame) {
-            return Ok(held);
-        }
-        let input = self.policy.target(frame.0, frame.1);
+        let policy = {
+            let current = locked(&self.current);
+            let held = current.latest.as_ref();
+            if let Some(held) = held.filter(|held| held.frame == frame) {
+                return Ok(held.clone());
+            }
+            current.policy
+        };
+        let input = policy.target(frame.0, frame.1);
         let memory = self.memory(model, frame, input, masks)?;
         let prepared = Prepared {
             frame,
             plan: model.network.size_plan(input)?,
             memory,
         };
-        *locked(&self.latest) = Some(prepared.clone());
+        let mut current = locked(&self.current);
+        if current.policy == policy {
+            current.latest = Some(prepared.clone());
+        }
+        drop(current);
         Ok(prepared)
     }
 

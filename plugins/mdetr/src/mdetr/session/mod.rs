@@ -22,6 +22,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
+use gst::glib;
 use gst_video::VideoInfo;
 use mdetr::Grounder;
 use mdetr::frame::LumaGrid;
@@ -112,6 +113,10 @@ struct Loaded {
     grounder: Arc<Grounder>,
     ticket: Ticket,
     capacity: Capacity,
+    /// 0: frames have the size that options say.
+    target_fps: f64,
+    /// To tell of what was measured.
+    element: glib::WeakRef<gst::Element>,
 }
 
 impl Loaded {

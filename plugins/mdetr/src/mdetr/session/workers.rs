@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use gst::glib;
 use gst_video::VideoInfo;
 use mdetr::{Grounder, Grounding};
 
 use super::super::catch_panic::catch_panic;
+use super::super::messages;
 use super::super::scheduler::Ticket;
 use super::super::settings::Settings;
 use super::frames::{Outcome, OutputFrame, TimedResult};
@@ -21,12 +23,15 @@ impl Session {
         self: &Arc<Self>,
         grounder: Arc<Grounder>,
         settings: &Settings,
+        element: &glib::WeakRef<gst::Element>,
     ) -> std::io::Result<()> {
         let capacity = Capacity::of(settings, grounder.engine().name);
         let loaded = self.loaded.get_or_init(|| Loaded {
             grounder,
             ticket: Ticket::new(capacity.workers),
             capacity,
+            target_fps: settings.target_fps,
+            element: element.clone(),
         });
         if self.stopping() {
             loaded.leave();
@@ -41,17 +46,17 @@ impl Session {
 
     fn work(&self) {
         // There before any worker starts.
-        let Some(Loaded {
-            grounder, ticket, ..
-        }) = self.loaded.get()
-        else {
+        let Some(loaded) = self.loaded.get() else {
             return;
         };
+        let Loaded {
+            grounder, ticket, ..
+        } = loaded;
         let mut idle_since = Instant::now();
         while let Some(_turn) = ticket.turn() {
             let job = self.lock().jobs.begin();
             match job {
-                Some(Job::Prepare(width, height)) => self.prepare_for(grounder, width, height),
+                Some(Job::Prepare(width, height)) => self.prepare_for(loaded, width, height),
                 Some(Job::Infer(frame)) => self.infer(grounder, frame, idle_since),
                 // A flush has taken the job away.
                 None => continue,
@@ -61,9 +66,15 @@ impl Session {
         }
     }
 
-    fn prepare_for(&self, grounder: &Grounder, width: u32, height: u32) {
+    fn prepare_for(&self, loaded: &Loaded, width: u32, height: u32) {
         let _preparation = self.prepare();
-        if let Err(failure) = catch_panic(|| grounder.prepare(width, height)) {
+        let prepare = || {
+            if loaded.target_fps > 0.0 {
+                loaded.choose_short_side(width, height)?;
+            }
+            loaded.grounder.prepare(width, height)
+        };
+        if let Err(failure) = catch_panic(prepare) {
             self.lock().results.fail(failure);
         }
     }
@@ -107,6 +118,18 @@ impl Session {
                 Err(failure) => state.results.fail(failure),
             }
         }
+    }
+}
+
+impl Loaded {
+    fn choose_short_side(&self, width: u32, height: u32) -> Result<(), mdetr::Error> {
+        let choice = self
+            .grounder
+            .choose_short_side(width, height, self.target_fps)?;
+        if let Some(element) = self.element.upgrade() {
+            messages::post_short_side(&element, &choice, self.target_fps);
+        }
+        Ok(())
     }
 }
 
