@@ -1,5 +1,7 @@
 //! Models by name.
 
+// Other tests use the rest.
+#[allow(dead_code)]
 mod common;
 
 use std::fs;

@@ -1,0 +1,290 @@
+//! `mdetr pull` and `mdetr models`, against a publisher on loopback.
+
+// Other tests use the rest.
+#[allow(dead_code)]
+mod common;
+#[path = "../../pull/tests/pull/server.rs"]
+#[allow(dead_code)]
+mod server;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::{code, errors, refused, root, succeeded};
+use server::{Fault, Served, Server};
+use tempfile::TempDir;
+
+const CHECKPOINT: &str = "pretrained_EB3_checkpoint.pth";
+const SIZE: usize = 200_000;
+
+/// A user whose `eb3` is at a publisher on loopback.
+struct User {
+    dir: TempDir,
+    server: Server,
+    base: String,
+}
+
+impl User {
+    fn new() -> User {
+        let tokens: Vec<String> = (0..50265).map(|id| format!("\"t{id}\":{id}")).collect();
+        let tokenizer = format!("{{\"model\":{{\"vocab\":{{{}}}}}}}", tokens.join(","));
+        let files = BTreeMap::from([
+            (format!("/{CHECKPOINT}"), vec![7; SIZE]),
+            ("/roberta-base/tokenizer.json".to_owned(), tokenizer.into()),
+        ]);
+        let serve = move |path: &str| {
+            let body = files.get(path)?.clone();
+            let etag = Some("\"first\"".to_owned());
+            Some(Served { body, etag })
+        };
+        let server = Server::start(Arc::new(serve), None);
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("config/mdetr")).unwrap();
+        let base = format!("http://{}", server.address);
+        User { dir, server, base }
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = common::command(self.dir.path());
+        command
+            .args(line.split(' '))
+            .env("XDG_DATA_HOME", self.dir.path().join("data"))
+            .env("XDG_CONFIG_HOME", self.dir.path().join("config"))
+            .env("MDETR_MIRROR", &self.base)
+            .env_remove("HTTP_PROXY")
+            .env_remove("http_proxy")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, line: &str) -> Output {
+        self.command(line).output().unwrap()
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data/mdetr")
+    }
+
+    fn download(&self) -> PathBuf {
+        self.data().join("downloads/eb3").join(CHECKPOINT)
+    }
+
+    /// As if a model had been pulled.
+    fn install(&self, name: &str) -> PathBuf {
+        let dir = self.data().join("models").join(name);
+        fs::create_dir_all(&dir).unwrap();
+        for entry in fs::read_dir(root().join("models/tabletop")).unwrap() {
+            let entry = entry.unwrap();
+            symlink(
+                fs::canonicalize(entry.path()).unwrap(),
+                dir.join(entry.file_name()),
+            )
+            .unwrap();
+        }
+        dir
+    }
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn length(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+#[test]
+fn a_download_survives_what_breaks_it() {
+    let user = User::new();
+    let busy = Fault::Status(429, vec![("retry-after", "1".to_owned())]);
+    user.server
+        .faults(CHECKPOINT, [Fault::Cut(50_000), busy, Fault::Cut(50_000)]);
+    let output = user.run("pull eb3");
+    let said = errors(&output);
+    assert!(
+        said.contains("429 Too Many Requests; trying again in 2 s"),
+        "{said}"
+    );
+    assert!(
+        said.contains("downloading from 0.1 MB on, of 0.2 MB"),
+        "{said}"
+    );
+    assert!(said.contains("there is no checksum"), "{said}");
+    let begins = [None, Some(50_000), Some(50_000), Some(100_000)];
+    assert_eq!(user.server.begins(CHECKPOINT), begins);
+    assert_eq!(fs::read(user.download()).unwrap(), vec![7; SIZE]);
+    // The file is no checkpoint.
+    assert_eq!(code(&output), 2);
+    refused(&output, "not converted");
+    assert!(!user.data().join("models/eb3").exists());
+}
+
+#[test]
+fn an_interrupted_download_goes_on() {
+    let user = User::new();
+    user.server.faults(CHECKPOINT, [Fault::Stall(50_000)]);
+    let mut child = user
+        .command("pull eb3")
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let partial = user.download().with_extension("pth.part");
+    until("something is downloaded", || length(&partial) == 50_000);
+    let interrupt = ["-s", "INT", &child.id().to_string()];
+    assert!(
+        Command::new("kill")
+            .args(interrupt)
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert!(!child.wait().unwrap().success());
+    let listed = succeeded(user.run("models"));
+    assert!(
+        listed.contains("`mdetr pull eb3` goes on with it"),
+        "{listed}"
+    );
+    user.run("pull eb3");
+    assert_eq!(user.server.begins(CHECKPOINT), [None, Some(50_000)]);
+    assert_eq!(fs::read(user.download()).unwrap(), vec![7; SIZE]);
+    let removed = succeeded(user.run("models remove eb3"));
+    assert!(removed.contains("the download is removed"), "{removed}");
+    assert!(!user.data().join("downloads/eb3").exists());
+}
+
+#[test]
+fn what_cannot_be_pulled_is_told() {
+    let user = User::new();
+    for (line, said) in [
+        (
+            "pull eb33",
+            "nothing of this name can be pulled; there are clevr, ",
+        ),
+        (
+            "pull eb3 --from /no/such",
+            "/no/such: expected a file or a directory",
+        ),
+        (
+            "pull eb3 --from ftp://a.org",
+            "ftp://a.org: expected an address",
+        ),
+        ("pull eb5", "expected the file, found none of this name"),
+        ("pull eb3 --tokenizer Cargo.toml", "--tokenizer"),
+        (
+            "pull eb3 --answers a.json",
+            "has its answers in the checkpoint",
+        ),
+        ("models show eb33", "nothing of this name"),
+        ("models remove clevr", "no such model"),
+        (
+            "models remove tabletop",
+            "models/tabletop, which is not yours alone",
+        ),
+    ] {
+        let output = user.run(line);
+        assert_eq!(code(&output), 2, "{line}");
+        refused(&output, said);
+        assert_eq!(
+            errors(&output).lines().count(),
+            1,
+            "{line}: {}",
+            errors(&output)
+        );
+    }
+    let own = user.dir.path().join("config/mdetr/models.toml");
+    fs::write(&own, "[models.mine]\ntitle = 7\n").unwrap();
+    for line in ["pull eb3", "models"] {
+        refused(&user.run(line), "models.toml, line 2: ");
+    }
+    let nowhere = |line: &str| {
+        let mut command = user.command(line);
+        command
+            .env_remove("XDG_DATA_HOME")
+            .env_remove("HOME")
+            .output()
+            .unwrap()
+    };
+    fs::remove_file(&own).unwrap();
+    refused(&nowhere("pull eb3"), "neither XDG_DATA_HOME nor HOME");
+}
+
+#[test]
+fn models_are_listed_shown_and_removed() {
+    let user = User::new();
+    let listed = succeeded(user.run("models"));
+    assert!(listed.contains("tabletop"), "{listed}");
+    let (here, to_fetch) = listed.split_once("\n\n").unwrap();
+    assert!(!here.contains("eb3"), "{listed}");
+    assert!(
+        to_fetch.contains("2440 MB   611 MB  EfficientNet-B3, phrase"),
+        "{listed}"
+    );
+    let shown = succeeded(user.run("models show gqa-eb5"));
+    for part in [
+        "not here",
+        "grounding + questions",
+        "zenodo.org",
+        "gqa_EB5_checkpoint.pth",
+        "4729015",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+
+    let dir = user.install("eb3");
+    fs::write(
+        dir.join("source.toml"),
+        format!(
+            "title = \"The fast one\"\nlicence = \"cc-by-4.0\"\ncheckpoint = \"https://zenodo.org/x\"\n\
+             bytes = 5000000\nchecksum = \"md5:{}\"\npublished = true\ntokenizer = \"https://huggingface.co/y\"\n",
+            "0".repeat(32)
+        ),
+    )
+    .unwrap();
+    let listed = succeeded(user.run("models"));
+    let (here, to_fetch) = listed.split_once("\n\n").unwrap();
+    assert!(
+        here.contains("eb3") && here.contains("15 MB  grounding + segmentation + questions"),
+        "{listed}"
+    );
+    assert!(!to_fetch.contains(" eb3 "), "{listed}");
+    let shown = succeeded(user.run("models show eb3"));
+    for part in [
+        "eb3: The fast one",
+        "Apache-2.0",
+        "cc-by-4.0, says the publisher",
+        "https://zenodo.org/x",
+        "5.0 MB, md5:000",
+        "as published",
+        "https://huggingface.co/y",
+        "vision.onnx",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let there = succeeded(user.run("pull eb3"));
+    assert!(there.contains("is there already"), "{there}");
+    assert!(user.server.seen("").is_empty());
+    assert_eq!(succeeded(user.run("models remove eb3")), "eb3: removed\n");
+    assert!(!dir.exists());
+    // Links to other files lead nowhere from here.
+    assert!(root().join("models/tabletop/model.toml").exists());
+}
+
+#[test]
+fn an_unsound_model_is_listed_as_such() {
+    let user = User::new();
+    let dir = user.install("eb3");
+    fs::remove_file(dir.join("vision.onnx")).unwrap();
+    let listed = succeeded(user.run("models"));
+    assert!(listed.contains("unsound: bundle file"), "{listed}");
+    refused(&user.run("models show eb3"), "vision.onnx: missing");
+    succeeded(user.run("models remove eb3"));
+}
