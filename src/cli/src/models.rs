@@ -65,6 +65,11 @@ fn list() -> Result<()> {
     for download in unfinished {
         let name = &download.name;
         let bytes = mb(download.bytes);
+        if here.contains_key(name) {
+            let dir = download.dir.display();
+            println!("  {name:width$}  {bytes:>6.0} MB  of its checkpoint are kept in {dir}");
+            continue;
+        }
         println!(
             "  {name:width$}  {bytes:>6.0} MB  of its download; `mdetr pull {name}` goes on with it, and \
              `mdetr models remove {name}` throws it away"

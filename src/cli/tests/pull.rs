@@ -10,6 +10,7 @@ mod server;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -51,8 +52,23 @@ impl User {
 
     fn command(&self, line: &str) -> Command {
         let mut command = common::command(self.dir.path());
+        command.args(line.split(' '));
+        self.prepare(command)
+    }
+
+    /// The command, started by another.
+    fn under(&self, starter: &[&str], line: &str) -> Command {
+        let mut command = Command::new(starter[0]);
         command
+            .args(&starter[1..])
+            .arg(env!("CARGO_BIN_EXE_mdetr"))
             .args(line.split(' '))
+            .current_dir(self.dir.path());
+        self.prepare(command)
+    }
+
+    fn prepare(&self, mut command: Command) -> Command {
+        command
             .env("XDG_DATA_HOME", self.dir.path().join("data"))
             .env("XDG_CONFIG_HOME", self.dir.path().join("config"))
             .env("MDETR_MIRROR", &self.base)
@@ -122,9 +138,11 @@ fn a_download_survives_what_breaks_it() {
     let begins = [None, Some(50_000), Some(50_000), Some(100_000)];
     assert_eq!(user.server.begins(CHECKPOINT), begins);
     assert_eq!(fs::read(user.download()).unwrap(), vec![7; SIZE]);
-    // The file is no checkpoint.
+    // The file is no checkpoint. The next run does not download it again.
     assert_eq!(code(&output), 2);
     refused(&output, "not converted");
+    refused(&user.run("pull eb3"), "not converted");
+    assert_eq!(user.server.begins(CHECKPOINT), begins);
     assert!(!user.data().join("models/eb3").exists());
 }
 
@@ -132,11 +150,9 @@ fn a_download_survives_what_breaks_it() {
 fn an_interrupted_download_goes_on() {
     let user = User::new();
     user.server.faults(CHECKPOINT, [Fault::Stall(50_000)]);
-    let mut child = user
-        .command("pull eb3")
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    // Shells start what runs in the background with interrupts ignored.
+    let mut child = user.under(&["env", "--default-signal=INT"], "pull eb3");
+    let mut child = child.stderr(Stdio::null()).spawn().unwrap();
     let partial = user.download().with_extension("pth.part");
     until("something is downloaded", || length(&partial) == 50_000);
     let interrupt = ["-s", "INT", &child.id().to_string()];
@@ -147,7 +163,7 @@ fn an_interrupted_download_goes_on() {
             .unwrap()
             .success()
     );
-    assert!(!child.wait().unwrap().success());
+    assert_eq!(child.wait().unwrap().signal(), Some(2));
     let listed = succeeded(user.run("models"));
     assert!(
         listed.contains("`mdetr pull eb3` goes on with it"),

@@ -75,6 +75,7 @@ fn verify(
     let found = Checksum::of(kind, file, watch).map_err(PullError::disk(file))?;
     if let Some(expected) = expected.filter(|expected| **expected != found) {
         std::fs::remove_file(file).map_err(PullError::disk(file))?;
+        // What lies beside it says nothing without it.
         return Err(PullError::Checksum {
             url: url.to_owned(),
             expected: expected.clone(),

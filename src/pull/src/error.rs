@@ -137,14 +137,14 @@ pub enum PullError {
         name: String,
     },
     /// The checkpoint could not be converted.
-    #[error("{}: not converted: {cause}. The file is kept: the same command goes on with it, and `mdetr models remove {name}` throws it away", checkpoint.display())]
+    #[error("{}: not converted: {cause}{kept}", checkpoint.display())]
     Convert {
-        /// The model.
-        name: String,
-        /// The downloaded checkpoint.
+        /// The checkpoint.
         checkpoint: PathBuf,
         /// What the converter said.
         cause: Box<dyn std::error::Error + Send + Sync>,
+        /// What becomes of a downloaded one.
+        kept: String,
     },
     /// There is no such model to remove.
     #[error("{name}: {found}")]

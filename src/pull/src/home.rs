@@ -32,6 +32,8 @@ pub struct Unfinished {
     pub name: String,
     /// Bytes on the disk.
     pub bytes: u64,
+    /// Where they are.
+    pub dir: PathBuf,
 }
 
 /// Where a bundle comes from: `source.toml` in its directory.
@@ -200,7 +202,8 @@ impl Home {
             if let Ok(name) = entry.file_name().into_string()
                 && bytes > 0
             {
-                found.push(Unfinished { name, bytes });
+                let dir = entry.path();
+                found.push(Unfinished { name, bytes, dir });
             }
         }
         found.sort_by(|a, b| a.name.cmp(&b.name));

@@ -64,7 +64,7 @@ impl Partial {
             identity: wanted,
             path,
         };
-        match partial.kept() {
+        match read_identity(&partial.path) {
             Some(kept) if kept.goes_on_as(&partial.identity) => {
                 // Another server calls it something else.
                 let same_server = kept.url == partial.identity.url;
@@ -95,14 +95,6 @@ impl Partial {
         self.path.parent().unwrap_or(Path::new("."))
     }
 
-    /// What is written beside; `None` if there is nothing that can be read.
-    fn kept(&self) -> Option<Identity> {
-        let path = identity_of(&self.path);
-        let bounded = fs::metadata(&path).ok()?.len() <= MAX_IDENTITY;
-        let text = bounded.then(|| fs::read_to_string(&path).ok())??;
-        toml::from_str(&text).ok()
-    }
-
     /// Begins again.
     pub(crate) fn clear(&mut self) -> Result<(), PullError> {
         let emptied = self.file.set_len(0);
@@ -128,15 +120,21 @@ impl Partial {
         Ok(())
     }
 
-    /// Makes it the whole file.
+    /// Makes it the whole file. What it is stays beside it.
     pub(crate) fn finish(self, target: &Path) -> Result<(), PullError> {
         let moved = self.file.sync_all();
         moved
+            .and_then(|()| fs::rename(identity_of(&self.path), identity_of(target)))
             .and_then(|()| fs::rename(&self.path, target))
-            .map_err(PullError::disk(target))?;
-        let path = identity_of(&self.path);
-        fs::remove_file(&path).map_err(PullError::disk(path))
+            .map_err(PullError::disk(target))
     }
+}
+
+/// Where a whole file was downloaded from; `None` if it is not known, or not whole.
+pub(crate) fn finished(target: &Path) -> Option<String> {
+    let length = fs::metadata(target).ok()?.len();
+    let identity = read_identity(target)?;
+    (identity.size == Some(length)).then_some(identity.url)
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -145,8 +143,16 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn identity_of(partial: &Path) -> PathBuf {
-    beside(partial, ".toml")
+fn identity_of(file: &Path) -> PathBuf {
+    beside(file, ".toml")
+}
+
+/// What is written beside; `None` if there is nothing that can be read.
+fn read_identity(file: &Path) -> Option<Identity> {
+    let path = identity_of(file);
+    let bounded = fs::metadata(&path).ok()?.len() <= MAX_IDENTITY;
+    let text = bounded.then(|| fs::read_to_string(&path).ok())??;
+    toml::from_str(&text).ok()
 }
 
 #[cfg(test)]

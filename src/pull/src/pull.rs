@@ -10,7 +10,7 @@ use crate::client::{Client, shown};
 use crate::download::{Remote, download};
 use crate::error::PullError;
 use crate::home::{Home, Provenance, free_mb, make, megabytes, write_provenance};
-use crate::partial::Partial;
+use crate::partial::{Partial, finished};
 use crate::record;
 use crate::registry::{Model, Place, Registry, Tokenizer};
 use crate::retry::Limits;
@@ -348,14 +348,17 @@ impl Job<'_> {
         })
     }
 
-    /// The checksum of the checkpoint that an earlier run left, if it is the published one.
+    /// The checksum of the checkpoint that an earlier run left, if it is the published one or, where none is
+    /// published, of the same address.
     fn kept(&self, path: &Path, remote: &Remote) -> Result<Option<Checksum>, PullError> {
-        let Some(expected) = remote.checksum.as_ref().filter(|_| path.is_file()) else {
+        let expected = remote.checksum.as_ref();
+        let same_address = || finished(path) == Some(shown(&remote.url));
+        if !path.is_file() || (expected.is_none() && !same_address()) {
             return Ok(None);
-        };
-        let found = Checksum::of(expected.kind(), path, self.watch);
-        let found = found.map_err(PullError::disk(path))?;
-        Ok(Some(found).filter(|found| found == expected))
+        }
+        let kind = expected.map_or(Kind::Sha256, Checksum::kind);
+        let found = Checksum::of(kind, path, self.watch).map_err(PullError::disk(path))?;
+        Ok(Some(found).filter(|found| expected.is_none_or(|expected| expected == found)))
     }
 
     /// Nobody says what the checksum should be.
@@ -390,9 +393,15 @@ impl Job<'_> {
         let converted = convert(material, &made);
         let published = converted
             .map_err(|cause| PullError::Convert {
-                name: self.name.to_owned(),
                 checkpoint: checkpoint.path.clone(),
                 cause,
+                kept: match checkpoint.path.starts_with(self.downloads()) {
+                    true => format!(
+                        ". The file is kept: the same command goes on with it, and `mdetr models remove {}` throws it away",
+                        self.name
+                    ),
+                    false => String::new(),
+                },
             })
             .and_then(|()| {
                 write_provenance(&made, &self.provenance(checkpoint, tokenizer)?)?;

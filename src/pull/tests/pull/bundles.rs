@@ -149,6 +149,35 @@ fn what_those_left_who_were_killed_is_cleared_away() {
     fixture.sound();
 }
 
+/// What can be pulled can be found.
+#[test]
+fn names_are_those_of_bundles() {
+    let registry = Registry::load(None).unwrap();
+    assert!(
+        registry
+            .models()
+            .keys()
+            .all(|name| mdetr::bundle::is_name(name))
+    );
+    let fixture = Fixture::new();
+    let own = fs::read_to_string(fixture.own_registry()).unwrap();
+    for name in [
+        "a",
+        "A-1_b.c",
+        "",
+        ".a",
+        "a b",
+        "é",
+        &"a".repeat(64),
+        &"a".repeat(65),
+    ] {
+        let text = own.replace("[models.small]", &format!("[models.{name:?}]"));
+        fs::write(fixture.own_registry(), text).unwrap();
+        let taken = Registry::load(Some(&fixture.own_registry())).is_ok();
+        assert_eq!(taken, mdetr::bundle::is_name(name), "{name:?}");
+    }
+}
+
 #[test]
 fn unknown_names_are_told_what_there_is() {
     let fixture = Fixture::new();

@@ -276,8 +276,11 @@ impl Fixture {
 
     /// This test program as another process, which pulls: see [`child`].
     pub fn child(&self) -> Command {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        // Shells start what runs in the background with interrupts ignored.
+        let mut command = Command::new("env");
         command
+            .arg("--default-signal=INT")
+            .arg(std::env::current_exe().unwrap())
             .args(["--exact", "fixture::child", "--ignored", "--nocapture"])
             .env("PULL_DIR", self.dir.path())
             .env_remove("HTTPS_PROXY")
