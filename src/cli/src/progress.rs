@@ -25,7 +25,6 @@ pub fn bar(length: usize, things: &str) -> ProgressBar {
 }
 
 /// A bar over bytes, whose length is set later; hidden if standard error is not a terminal.
-#[cfg(feature = "pull")]
 pub fn bytes() -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();

@@ -12,7 +12,9 @@ use mdetr::bundle::Models;
 use mdetr_pull::{
     ConvertError, Home, Material, Registry, Request, Source, Watch, own_registry, pull,
 };
+use mdetr_weights::Import;
 
+use crate::import::{self, PrecisionArg};
 use crate::progress;
 
 /// Fetch a released model by name.
@@ -38,6 +40,9 @@ pub struct PullArgs {
     /// Words of the answers, for models of GQA: gqa_answer2id_by_type.json of MDETR's annotations.
     #[arg(long, value_name = "FILE")]
     answers: Option<PathBuf>,
+    /// How it computes: fp32 on CPUs, fp16 with TensorRT, int8 with ONNX Runtime on CPUs that multiply in 8 bit.
+    #[arg(long, value_enum, default_value_t)]
+    precision: PrecisionArg,
     /// Keep the downloaded checkpoint.
     #[arg(long)]
     keep: bool,
@@ -65,6 +70,8 @@ impl PullArgs {
             replace: self.replace,
             ..Request::default()
         };
+        let precision = self.precision;
+        let convert = |material: &Material<'_>, out: &Path| convert(material, precision, out);
         let pulled = pull(&registry, &home, &request, &Told::default(), convert)?;
         let (name, dir) = (&request.name, pulled.dir.display());
         match pulled.already {
@@ -81,13 +88,20 @@ impl PullArgs {
 }
 
 /// Makes a bundle of a checkpoint.
-fn convert(material: &Material<'_>, _out: &Path) -> Result<(), ConvertError> {
-    let (checkpoint, tokenizer) = (material.checkpoint.display(), material.tokenizer.display());
-    Err(format!(
-        "this version of mdetr cannot convert it by itself; `python -m mdetr_training export-official \
-         {checkpoint} --tokenizer {tokenizer} --out DIR` does"
-    )
-    .into())
+fn convert(
+    material: &Material<'_>,
+    precision: PrecisionArg,
+    out: &Path,
+) -> Result<(), ConvertError> {
+    let mut import = Import::new(material.checkpoint, material.tokenizer, out);
+    import.precision = precision.into();
+    import.answers = material.answers.map(Path::to_owned);
+    import.name = Some(material.name.to_owned());
+    eprintln!("mdetr: making the model");
+    match import::run(&import) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("{error:#}").into()),
+    }
 }
 
 /// Shows on standard error what happens.

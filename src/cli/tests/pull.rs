@@ -1,6 +1,7 @@
 //! `mdetr pull` and `mdetr models`, against a publisher on loopback.
 
 // Other tests use the rest.
+mod checkpoint;
 #[allow(dead_code)]
 mod common;
 #[path = "../../pull/tests/pull/server.rs"]
@@ -12,7 +13,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,12 +32,14 @@ struct User {
 }
 
 impl User {
-    fn new() -> User {
-        let tokens: Vec<String> = (0..50265).map(|id| format!("\"t{id}\":{id}")).collect();
-        let tokenizer = format!("{{\"model\":{{\"vocab\":{{{}}}}}}}", tokens.join(","));
+    /// With this checkpoint at the publisher.
+    fn of(name: &str, checkpoint: Vec<u8>) -> User {
         let files = BTreeMap::from([
-            (format!("/{CHECKPOINT}"), vec![7; SIZE]),
-            ("/roberta-base/tokenizer.json".to_owned(), tokenizer.into()),
+            (format!("/{name}"), Arc::new(checkpoint)),
+            (
+                "/roberta-base/tokenizer.json".to_owned(),
+                Arc::new(checkpoint::tokenizer()),
+            ),
         ]);
         let serve = move |path: &str| {
             let body = files.get(path)?.clone();
@@ -48,6 +51,11 @@ impl User {
         fs::create_dir_all(dir.path().join("config/mdetr")).unwrap();
         let base = format!("http://{}", server.address);
         User { dir, server, base }
+    }
+
+    /// With a file at the publisher that is no checkpoint.
+    fn new() -> User {
+        User::of(CHECKPOINT, vec![7; SIZE])
     }
 
     fn command(&self, line: &str) -> Command {
@@ -106,6 +114,45 @@ impl User {
     }
 }
 
+/// From a name to what is found in a picture, in two commands.
+#[test]
+fn a_model_is_pulled_and_used() {
+    let file = "clevr_checkpoint.pth";
+    let user = User::of(file, checkpoint::clevr());
+    fs::copy(common::scene(), user.dir.path().join("a.png")).unwrap();
+    user.server.faults(file, [Fault::Cut(100_000_000)]);
+    let models = user.data().join("models");
+    let mut child = user.command("pull clevr");
+    let child = child.stderr(Stdio::piped()).spawn().unwrap();
+    until("the conversion begins", || {
+        models.join(".clevr.new/.clevr.partial").exists()
+    });
+    interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), 2);
+    refused(&output, "stopped; nothing was written. The file is kept");
+    assert_eq!(fs::read_dir(&models).unwrap().count(), 0);
+
+    let pulled = succeeded(user.run("pull clevr"));
+    assert!(pulled.contains("use it with --model clevr"), "{pulled}");
+    assert_eq!(user.server.begins(file), [None, Some(100_000_000)]);
+    // Nothing is left but the model.
+    assert!(!user.data().join("downloads/clevr").exists());
+    assert_eq!(fs::read_dir(&models).unwrap().count(), 1);
+    let shown = succeeded(user.run("models show clevr"));
+    assert!(shown.contains("grounding + questions"), "{shown}");
+    assert!(shown.contains(&format!("{}/{file}", user.base)), "{shown}");
+    assert!(shown.contains("computed here, not compared"), "{shown}");
+    succeeded(user.run("detect a.png --query cubes --model clevr --engine tract"));
+}
+
+/// What Ctrl-C does.
+fn interrupt(child: &Child) {
+    let mut kill = Command::new("kill");
+    kill.args(["-s", "INT", &child.id().to_string()]);
+    assert!(kill.status().unwrap().success());
+}
+
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
@@ -155,14 +202,7 @@ fn an_interrupted_download_goes_on() {
     let mut child = child.stderr(Stdio::null()).spawn().unwrap();
     let partial = user.download().with_extension("pth.part");
     until("something is downloaded", || length(&partial) == 50_000);
-    let interrupt = ["-s", "INT", &child.id().to_string()];
-    assert!(
-        Command::new("kill")
-            .args(interrupt)
-            .status()
-            .unwrap()
-            .success()
-    );
+    interrupt(&child);
     assert_eq!(child.wait().unwrap().signal(), Some(2));
     let listed = succeeded(user.run("models"));
     assert!(

@@ -79,9 +79,12 @@ impl Published {
     }
 
     fn serve(&self, path: &str, base: &str) -> Option<Served> {
-        let plain = |body: Vec<u8>| Some(Served { body, etag: None });
+        let plain = |body: Vec<u8>| {
+            let body = Arc::new(body);
+            Some(Served { body, etag: None })
+        };
         if path.ends_with(CONTENT) {
-            let body = self.checkpoint.clone();
+            let body = Arc::new(self.checkpoint.clone());
             let etag = self.etag.clone();
             return Some(Served { body, etag });
         }

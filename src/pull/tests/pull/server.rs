@@ -41,7 +41,7 @@ pub enum Fault {
 /// A file that is served.
 #[derive(Debug, Clone)]
 pub struct Served {
-    pub body: Vec<u8>,
+    pub body: Arc<Vec<u8>>,
     pub etag: Option<String>,
 }
 
@@ -190,9 +190,9 @@ impl Shared {
             return out.flush();
         };
         let etag = served.etag.as_deref();
-        let mut body = match &fault {
-            Some(Fault::Other(body)) => body.as_slice(),
-            _ => served.body.as_slice(),
+        let mut body: &[u8] = match &fault {
+            Some(Fault::Other(body)) => body,
+            _ => &served.body,
         };
         let all = body.len();
         let same = seen.if_range.is_none() || seen.if_range.as_deref() == etag;
