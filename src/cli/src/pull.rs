@@ -100,7 +100,7 @@ fn convert(
     eprintln!("mdetr: making the model");
     match import::run(&import) {
         Ok(_) => Ok(()),
-        Err(error) => Err(format!("{error:#}").into()),
+        Err(error) => Err(error.into()),
     }
 }
 

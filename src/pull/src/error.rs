@@ -137,10 +137,8 @@ pub enum PullError {
         name: String,
     },
     /// The checkpoint could not be converted.
-    #[error("{}: not converted: {cause}{kept}", checkpoint.display())]
+    #[error("not converted: {cause}{kept}")]
     Convert {
-        /// The checkpoint.
-        checkpoint: PathBuf,
         /// What the converter said.
         cause: Box<dyn std::error::Error + Send + Sync>,
         /// What becomes of a downloaded one.

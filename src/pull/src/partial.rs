@@ -31,7 +31,8 @@ impl Identity {
     /// Whether what began as `self` can go on as `now`, whose version is not known yet.
     fn goes_on_as(&self, now: &Identity) -> bool {
         if self.checksum.is_some() && now.checksum.is_some() {
-            return self.checksum == now.checksum && self.size == now.size;
+            let sizes = self.size.zip(now.size);
+            return self.checksum == now.checksum && sizes.is_none_or(|(was, is)| was == is);
         }
         // The server has to compare versions.
         self.checksum == now.checksum && self.url == now.url && self.version.is_some()
@@ -203,6 +204,12 @@ mod tests {
             ),
             0
         );
+        let unknown = || Identity {
+            size: None,
+            ..one()
+        };
+        assert_eq!(kept(one(), unknown()), 5);
+        assert_eq!(kept(unknown(), one()), 5);
         // More than there should be.
         let short = || Identity {
             size: Some(4),

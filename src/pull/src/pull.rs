@@ -393,7 +393,6 @@ impl Job<'_> {
         let converted = convert(material, &made);
         let published = converted
             .map_err(|cause| PullError::Convert {
-                checkpoint: checkpoint.path.clone(),
                 cause,
                 kept: match checkpoint.path.starts_with(self.downloads()) {
                     true => format!(

@@ -137,7 +137,7 @@ impl Watch for Said {
 
 pub fn limits() -> Limits {
     let mut limits = Limits::default();
-    limits.stall = Duration::from_millis(400);
+    limits.stall = Duration::from_secs(10);
     limits.least_bytes = 4000;
     limits.attempts = 4;
     limits.progress = 10_000;

@@ -158,13 +158,15 @@ fn a_beginning_is_gone_on_with_from_a_mirror() {
     let (mut fixture, mirror) = with_mirror(&files);
     fixture.limits.attempts = 1;
     // The size is known of the publisher, and not of the mirror before it answers.
-    fixture
-        .server
-        .faults(&format!("/mirror/{FILE}"), [Fault::Cut(100_000)]);
+    let cuts = [Fault::Cut(100_000), Fault::Cut(50_000)];
+    fixture.server.faults(&format!("/mirror/{FILE}"), cuts);
     fixture.refused(&fixture.from(&mirror));
+    fixture.refused(&fixture.from(&mirror));
+    let begins = [None, Some(100_000)];
+    assert_eq!(fixture.server.begins(&format!("/mirror/{FILE}")), begins);
     fixture.pull().unwrap();
     fixture.sound();
-    assert_eq!(fixture.server.begins(CONTENT), [Some(100_000)]);
+    assert_eq!(fixture.server.begins(CONTENT), [Some(150_000)]);
 }
 
 #[test]

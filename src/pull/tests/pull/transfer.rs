@@ -177,7 +177,8 @@ fn a_server_that_has_less_than_before_is_asked_for_all() {
 
 #[test]
 fn slow_and_silent_servers_are_asked_again() {
-    let fixture = Fixture::new();
+    let mut fixture = Fixture::new();
+    fixture.limits.stall = Duration::from_millis(400);
     let drip = Fault::Drip(Duration::from_millis(5));
     fixture
         .server
@@ -191,7 +192,8 @@ fn slow_and_silent_servers_are_asked_again() {
         begun.elapsed()
     );
     let begins = fixture.server.begins(CONTENT);
-    assert_eq!(begins.len(), 4);
+    // A machine that is busy may be slow of itself.
+    assert!(begins.len() >= 4, "{begins:?}");
     assert_eq!(begins[1], Some(100_000));
     // What dripped is kept.
     assert!(begins[2] > Some(100_000), "{begins:?}");
