@@ -118,7 +118,7 @@ impl User {
 #[test]
 fn a_model_is_pulled_and_used() {
     let file = "clevr_checkpoint.pth";
-    let user = User::of(file, checkpoint::clevr());
+    let user = User::of(file, checkpoint::clevr(&root()));
     fs::copy(common::scene(), user.dir.path().join("a.png")).unwrap();
     user.server.faults(file, [Fault::Cut(100_000_000)]);
     let models = user.data().join("models");

@@ -3,19 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
-
-use crate::common::root;
 
 /// The half-precision float nearest to 0.01.
 const HUNDREDTH: [u8; 2] = 0x211f_u16.to_le_bytes();
 /// Object queries of released checkpoints for CLEVR, where a structure leaves their number open.
 const QUERIES: usize = 25;
 
-/// CLEVR's structure, the smallest, as safetensors in half precision.
-pub fn clevr() -> Vec<u8> {
-    let entries = root().join("src/weights/templates/clevr/entries.txt");
+/// CLEVR's structure, the smallest, as safetensors in half precision; `root` is the repository.
+pub fn clevr(root: &Path) -> Vec<u8> {
+    let entries = root.join("src/weights/templates/clevr/entries.txt");
     let entries = fs::read_to_string(entries).unwrap();
     let mut header = Map::new();
     let mut end = 0;
