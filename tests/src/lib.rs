@@ -148,7 +148,7 @@ impl TestEnv {
         &self.target
     }
 
-    /// Makes a command run in the directory, with the plugin, and with caches of its own.
+    /// Makes a command run in the directory, with the plugin, and with models and caches of its own.
     pub fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
             .current_dir(self.path())
@@ -156,6 +156,8 @@ impl TestEnv {
             .env("GST_REGISTRY", self.path().join("registry.bin"))
             .env("G_DEBUG", "fatal_warnings")
             .env("XDG_CACHE_HOME", self.path().join("cache"))
+            .env("XDG_CONFIG_HOME", self.path().join("config"))
+            .env("XDG_DATA_HOME", self.path().join("data"))
             .stdin(Stdio::null())
     }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates from the lowest to the highest: each may depend on those before it.
-const LAYERS: [&str; 18] = [
+const LAYERS: [&str; 19] = [
     "mdetr-features",
     "mdetr-grounding",
     "mdetr-track",
@@ -21,6 +21,7 @@ const LAYERS: [&str; 18] = [
     "mdetr-checkpoint",
     "mdetr",
     "mdetr-weights",
+    "mdetr-pull",
     "mdetr-cli",
     "gst-plugin-mdetr",
     "mdetr-monitor",
@@ -108,6 +109,7 @@ fn who_reads_results_compiles_no_engine() {
         "mdetr-draw",
         "mdetr-scenes",
         "mdetr-eval",
+        "mdetr-pull",
     ] {
         let compiled = tree(package);
         assert!(compiled.contains("serde"), "{package}: {compiled:?}");

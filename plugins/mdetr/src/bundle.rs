@@ -1,11 +1,12 @@
-//! Where a model is looked for when none is named.
+//! Where a model is looked for, by name and when none is named.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 use mdetr::Bundle;
+use mdetr::bundle::Models;
 
-/// Environment variable with the path of the bundle to use.
+/// Environment variable with the name or the path of the model to use.
 const VARIABLE: &str = "MDETR_MODEL";
 
 /// Places of the bundled model, relative to the plugin's directory or one above it.
@@ -20,7 +21,7 @@ struct DefaultBundle {
     remedy: String,
 }
 
-/// Opens the bundle in `model`, or else the default; `plugin` is the plugin's file.
+/// Opens the bundle that `model` names or that lies there, or else the default; `plugin` is the plugin's file.
 ///
 /// # Errors
 /// The bundle cannot be used: names it and says what to set.
@@ -28,16 +29,27 @@ pub(crate) fn open(
     model: Option<&Path>,
     plugin: Option<&Path>,
 ) -> Result<Bundle, gst::ErrorMessage> {
-    if let Some(dir) = model {
-        return Bundle::open(dir)
+    let models = models(plugin);
+    let opened = |model: &Path| Bundle::open(models.find(model)?);
+    if let Some(model) = model {
+        return opened(model)
             .map_err(|error| gst::error_msg!(gst::ResourceError::OpenRead, ("{error}")));
     }
     let DefaultBundle { dir, remedy } = default(plugin);
-    Bundle::open(&dir)
+    opened(&dir)
         .map_err(|error| gst::error_msg!(gst::ResourceError::NotFound, ("{error}. {remedy}")))
 }
 
-/// The bundle that is used when none is named, in a program whose file is `program`.
+/// Where models are found by name, in a program or plugin whose file is `program`.
+pub fn models(program: Option<&Path>) -> Models {
+    let models = Models::new();
+    match program.and_then(near) {
+        Some(bundled) => models.with_bundled(bundled),
+        None => models,
+    }
+}
+
+/// The model, by path or name, that is used when none is given, in a program whose file is `program`.
 pub fn default_model(program: Option<&Path>) -> PathBuf {
     default(program).dir
 }
@@ -47,7 +59,7 @@ fn default(plugin: Option<&Path>) -> DefaultBundle {
     if let Some(dir) = env::var_os(VARIABLE).filter(|dir| !dir.is_empty()) {
         let dir = PathBuf::from(dir);
         let remedy = format!(
-            "{VARIABLE} names {}: set it to the directory of a bundle, or set model=DIR",
+            "{VARIABLE} names {}: set it to the name of a model or the directory of a bundle, or set model=MODEL",
             dir.display()
         );
         return DefaultBundle { dir, remedy };
@@ -55,7 +67,7 @@ fn default(plugin: Option<&Path>) -> DefaultBundle {
     let near = plugin.and_then(near);
     DefaultBundle {
         dir: near.unwrap_or_else(|| PLACES[0].into()),
-        remedy: format!("No model was named: set model=DIR or {VARIABLE}"),
+        remedy: format!("No model was named: set model=MODEL or {VARIABLE}"),
     }
 }
 

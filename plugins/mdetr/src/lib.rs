@@ -181,7 +181,7 @@ mod mdetrrules;
 mod mdetrtrack;
 mod tabletopsrc;
 
-pub use bundle::default_model;
+pub use bundle::{default_model, models};
 
 use gst::glib;
 

@@ -7,12 +7,14 @@ use anyhow::Result;
 use clap::Subcommand;
 use mdetr::Bundle;
 
+use crate::model;
+
 /// The `mdetr bundle` subcommands.
 #[derive(Debug, Subcommand)]
 pub enum BundleCommand {
     /// Check a bundle: files, hashes, graphs, tokenizer, and one small picture through all of it.
     Check {
-        /// The directory that holds model.toml.
+        /// The directory that holds model.toml, or the model's name.
         dir: PathBuf,
     },
 }
@@ -22,6 +24,7 @@ impl BundleCommand {
     /// The bundle cannot be used; the error says why.
     pub fn run(self) -> Result<ExitCode> {
         let BundleCommand::Check { dir } = self;
+        let dir = model::models().find(dir)?;
         let bundle = Bundle::open(&dir)?;
         mdetr::Grounder::check(&bundle)?;
         let manifest = bundle.manifest();

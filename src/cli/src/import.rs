@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
+use mdetr::Bundle;
 use mdetr_weights::{Averaged, Import, Precision, Progress, Structure};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -50,12 +51,23 @@ pub struct ImportArgs {
     structures: Option<PathBuf>,
 }
 
+/// As [`Precision`].
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum PrecisionArg {
+pub enum PrecisionArg {
     #[default]
     Fp32,
     Fp16,
     Int8,
+}
+
+impl From<PrecisionArg> for Precision {
+    fn from(precision: PrecisionArg) -> Precision {
+        match precision {
+            PrecisionArg::Fp32 => Precision::Fp32,
+            PrecisionArg::Fp16 => Precision::Fp16,
+            PrecisionArg::Int8 => Precision::Int8,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -71,11 +83,7 @@ impl ImportArgs {
     /// The checkpoint is no MDETR, the tokenizer is another, or the model cannot be written; the error says why.
     pub fn run(self) -> Result<ExitCode> {
         let mut import = Import::new(self.checkpoint, self.tokenizer, self.out);
-        import.precision = match self.precision {
-            PrecisionArg::Fp32 => Precision::Fp32,
-            PrecisionArg::Fp16 => Precision::Fp16,
-            PrecisionArg::Int8 => Precision::Int8,
-        };
+        import.precision = self.precision.into();
         import.averaged = self.weights.map(|weights| match weights {
             WeightsArg::Ema => Averaged::Ema,
             WeightsArg::Model => Averaged::Model,
@@ -87,14 +95,7 @@ impl ImportArgs {
         if let Some(dir) = self.structures {
             import.structures = Structure::read_all(&dir)?;
         }
-        let stop = stop_on_signals()?;
-        let bar = progress::bytes();
-        let bundle = import.run(&mut |Progress { done, total }| {
-            bar.set_length(total);
-            bar.set_position(done);
-            !stop.load(Ordering::Relaxed)
-        })?;
-        bar.finish_and_clear();
+        let bundle = run(&import)?;
         let manifest = bundle.manifest();
         let bytes: u64 = manifest.files.values().map(|file| file.bytes).sum();
         println!(
@@ -108,6 +109,22 @@ impl ImportArgs {
         );
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Runs an import with a bar, until somebody wants the program to stop.
+///
+/// # Errors
+/// As [`Import::run`].
+pub fn run(import: &Import) -> Result<Bundle> {
+    let stop = stop_on_signals()?;
+    let bar = progress::bytes();
+    let bundle = import.run(&mut |Progress { done, total }| {
+        bar.set_length(total);
+        bar.set_position(done);
+        !stop.load(Ordering::Relaxed)
+    });
+    bar.finish_and_clear();
+    Ok(bundle?)
 }
 
 /// Becomes true when somebody wants the program to stop; the second time it stops at once.

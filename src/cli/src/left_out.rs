@@ -18,7 +18,9 @@ impl LeftOut {
     /// # Errors
     /// Always; the error names the remedy.
     pub fn run(self) -> Result<ExitCode> {
-        bail!("mdetr was built without `eval`: build it with `cargo build --release -p mdetr-cli`")
+        bail!(
+            "mdetr was built without this command: build it with `cargo build --release -p mdetr-cli`"
+        )
     }
 }
 

@@ -16,16 +16,20 @@ mod eval;
 #[cfg(feature = "eval")]
 mod evaluator;
 mod import;
-#[cfg(any(test, not(feature = "eval")))]
+#[cfg(any(test, not(all(feature = "eval", feature = "pull"))))]
 mod left_out;
 mod man;
 mod model;
+#[cfg(feature = "pull")]
+mod models;
 mod output;
 mod picture;
 mod plan;
 #[cfg(feature = "eval")]
 mod predict;
 mod progress;
+#[cfg(feature = "pull")]
+mod pull;
 #[cfg(feature = "eval")]
 mod scenes;
 #[cfg(feature = "eval")]
@@ -56,6 +60,16 @@ enum Command {
     Bundle(bundle::BundleCommand),
     /// Make a model of a checkpoint.
     Import(import::ImportArgs),
+    #[cfg(feature = "pull")]
+    Pull(pull::PullArgs),
+    #[cfg(not(feature = "pull"))]
+    #[command(hide = true)]
+    Pull(left_out::LeftOut),
+    #[cfg(feature = "pull")]
+    Models(models::ModelsArgs),
+    #[cfg(not(feature = "pull"))]
+    #[command(hide = true)]
+    Models(left_out::LeftOut),
     /// Measure how well a model grounds a data set, or score a file of predictions.
     #[cfg(feature = "eval")]
     Eval(eval::EvalArgs),
@@ -96,6 +110,8 @@ fn main() -> ExitCode {
         Command::Detect(args) => args.run(),
         Command::Bundle(command) => command.run(),
         Command::Import(args) => args.run(),
+        Command::Pull(args) => args.run(),
+        Command::Models(args) => args.run(),
         Command::Eval(args) => args.run(),
         Command::Scenes(command) => command.run(),
         Command::Plan(command) => command.run(),

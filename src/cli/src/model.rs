@@ -4,18 +4,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use mdetr::bundle::Models;
 use mdetr::{EngineKind, Grounder, GrounderOptions};
 
 /// Names the default of `--model`.
 const VARIABLE: &str = "MDETR_MODEL";
 /// Where the bundled model lies in the repository.
 const BUNDLED: &str = "models/tabletop";
+/// Its name.
+const BUNDLED_NAME: &str = "tabletop";
 
 /// Which model, and what runs it.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// Directory of the model [default: $MDETR_MODEL, else the bundled model].
-    #[arg(long, value_name = "BUNDLE")]
+    /// Name or directory of the model [default: $MDETR_MODEL, else the bundled model]. `mdetr models`
+    /// lists the names.
+    #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// What runs the model: auto, onnxruntime or tract.
     #[arg(long, value_name = "ENGINE", default_value = "auto")]
@@ -33,38 +37,59 @@ impl ModelArgs {
     }
 }
 
-/// `given`, else what `MDETR_MODEL` names, else the bundled model: in the current directory, or where
-/// this program was built.
-///
-/// # Errors
-/// The variable names no directory, or no model is named and the bundled one is not there.
-pub fn directory(given: Option<&Path>) -> Result<PathBuf> {
-    if let Some(given) = given {
-        return Ok(given.to_owned());
-    }
-    if let Some(dir) = std::env::var_os(VARIABLE).filter(|dir| !dir.is_empty()) {
-        let dir = PathBuf::from(dir);
-        ensure!(
-            dir.is_dir(),
-            "{VARIABLE} names {}, which is no directory: set it to the directory that holds \
-             model.toml, or name one with --model",
-            dir.display()
-        );
-        return Ok(dir);
-    }
+/// Where models are found by name.
+pub fn models() -> Models {
+    Models::new().with_bundled(bundled())
+}
+
+/// Where the bundled model may lie: in the current directory, or where this program was built.
+fn bundled() -> PathBuf {
     let here = PathBuf::from(BUNDLED);
     if here.is_dir() {
-        return Ok(here);
+        return here;
     }
-    let built = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .join(BUNDLED);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.join(BUNDLED)
+}
+
+/// The directory of the model that is given, by name or path, else of the one that `MDETR_MODEL` names,
+/// else of the bundled one.
+///
+/// # Errors
+/// There is no such model, the variable names no directory, or no model is named and the bundled one is
+/// not there.
+pub fn directory(given: Option<&Path>) -> Result<PathBuf> {
+    let models = models();
+    if let Some(given) = given {
+        return Ok(models.find(given)?);
+    }
+    let Some(named) = named() else {
+        let bundled = Some(bundled()).filter(|dir| dir.is_dir());
+        // Packages put it among the models of the system.
+        let bundled = bundled.or_else(|| models.list().remove(BUNDLED_NAME));
+        return bundled.with_context(|| {
+            format!(
+                "no model is named, and the bundled one is neither in {BUNDLED} nor where this \
+                 program was built: name one with --model or {VARIABLE}"
+            )
+        });
+    };
+    let dir = models
+        .find(&named)
+        .with_context(|| format!("{VARIABLE} names {}", named.display()))?;
     ensure!(
-        built.is_dir(),
-        "no model is named, and the bundled one is neither in {BUNDLED} nor where this program was \
-         built: name one with --model or {VARIABLE}"
+        dir.is_dir(),
+        "{VARIABLE} names {}, which is no directory: set it to the name of a model or to the directory \
+         that holds model.toml, or name one with --model",
+        dir.display()
     );
-    Ok(built)
+    Ok(dir)
+}
+
+/// What `MDETR_MODEL` names.
+fn named() -> Option<PathBuf> {
+    let value = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
+    value.map(PathBuf::from)
 }
 
 /// Loads the model; an error says so if `MDETR_MODEL` named it.
@@ -74,8 +99,7 @@ pub fn directory(given: Option<&Path>) -> Result<PathBuf> {
 pub fn load(given: Option<&Path>, options: GrounderOptions) -> Result<Grounder> {
     let dir = directory(given)?;
     let loaded = Grounder::load(&dir, options);
-    let variable = std::env::var_os(VARIABLE);
-    let by_variable = given.is_none() && variable.is_some_and(|named| dir == Path::new(&named));
+    let by_variable = given.is_none() && named().is_some();
     if by_variable && matches!(loaded, Err(mdetr::Error::Bundle(_))) {
         return loaded.with_context(|| format!("the model that {VARIABLE} names"));
     }

@@ -52,8 +52,8 @@ impl CacheArgs {
 /// Arguments of `mdetr plan build`.
 #[derive(Debug, Args)]
 pub struct BuildArgs {
-    /// Model bundle [default: $MDETR_MODEL, else the bundled model].
-    #[arg(long, value_name = "DIR")]
+    /// Name or directory of the model [default: $MDETR_MODEL, else the bundled model].
+    #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// Size of the frames, before they are scaled for the network.
     #[arg(long, value_name = "WxH", default_value = "640x480", value_parser = parse_size)]

@@ -20,8 +20,8 @@ pub struct AskArgs {
     /// to the file of predictions.
     #[arg(long, value_name = "DIR")]
     images: Option<PathBuf>,
-    /// Directory of the model [default: $MDETR_MODEL, else the bundled model].
-    #[arg(long, value_name = "BUNDLE", requires = "images")]
+    /// Name or directory of the model [default: $MDETR_MODEL, else the bundled model].
+    #[arg(long, value_name = "MODEL", requires = "images")]
     model: Option<PathBuf>,
 }
 

@@ -1,5 +1,5 @@
-//! A build without the feature `eval`.
-#![cfg(not(feature = "eval"))]
+//! A build without the features `eval` and `pull`.
+#![cfg(not(any(feature = "eval", feature = "pull")))]
 
 use std::process::Command;
 
@@ -9,17 +9,24 @@ fn commands_that_are_left_out_name_the_remedy() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mdetr"));
         command.args(line.split(' ')).output().unwrap()
     };
-    for line in ["eval set --json", "eval rec --help", "scenes show"] {
+    for line in [
+        "eval set --json",
+        "eval rec --help",
+        "scenes show",
+        "pull eb3",
+        "models",
+    ] {
         let output = mdetr(line);
         assert_eq!(output.status.code(), Some(2), "{line}");
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(
             errors.contains(
-                "built without `eval`: build it with `cargo build --release -p mdetr-cli`"
+                "built without this command: build it with `cargo build --release -p mdetr-cli`"
             ),
             "{line}: {errors}"
         );
     }
     let help = mdetr("--help");
-    assert!(!String::from_utf8_lossy(&help.stdout).contains("eval"));
+    let help = String::from_utf8_lossy(&help.stdout);
+    assert!(!help.contains("eval") && !help.contains("pull"), "{help}");
 }

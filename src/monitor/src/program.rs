@@ -1,11 +1,12 @@
 //! The program from its start to its end.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use mdetr::Bundle;
+use mdetr::bundle::Models;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -97,13 +98,15 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
     let (stop_store, store_stop) = watch::channel(false);
     let (stop_rest, rest_stop) = watch::channel(false);
 
-    let bundled = bundled_model();
+    let program = std::env::current_exe().ok();
+    let models = gstmdetr::models(program.as_deref());
+    let default_model = gstmdetr::default_model(program.as_deref());
     let state = http::HttpState {
         hub: hub.clone(),
         control: control.clone(),
         store: store.clone(),
         metrics: metrics.clone(),
-        about: about(&hub.config().document, &bundled)?,
+        about: about(&hub.config().document, &models, &default_model)?,
         limits: http::Limits::default(),
     };
     let server = http::Server::bind(state).map_err(RunError::Http)?;
@@ -133,7 +136,8 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
     let context = Context {
         hub,
         metrics,
-        bundled_model: bundled,
+        models,
+        default_model,
         parts: store.parts(),
     };
     let cameras = tokio::spawn(Cameras::run(context, cameras_stop));
@@ -194,15 +198,12 @@ fn watchdog() -> Option<Duration> {
 }
 
 /// What is told of the program; opens the bundle to see that it is one.
-fn about(document: &Document, bundled: &Path) -> Result<http::About, RunError> {
-    let bundle = Bundle::open(document.model.as_deref().unwrap_or(bundled))?;
+fn about(document: &Document, models: &Models, default: &Path) -> Result<http::About, RunError> {
+    let model = models.find(document.model.as_deref().unwrap_or(default))?;
+    let bundle = Bundle::open(model)?;
     Ok(http::About {
         started: Timestamp::now(),
         model: bundle.manifest().name.clone(),
         engine: document.engine.clone(),
     })
-}
-
-fn bundled_model() -> PathBuf {
-    gstmdetr::default_model(std::env::current_exe().ok().as_deref())
 }

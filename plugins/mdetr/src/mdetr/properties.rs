@@ -34,7 +34,7 @@ fn model(defaults: &Settings) -> Vec<glib::ParamSpec> {
         glib::ParamSpecString::builder("model")
             .nick("Model")
             .blurb(
-                "Directory of the model bundle; default: $MDETR_MODEL, else the bundled model near the plugin, else models/tabletop in the working directory",
+                "Name of a model (mdetr models lists them) or directory of a bundle; default: $MDETR_MODEL, else the bundled model near the plugin, else models/tabletop in the working directory",
             )
             .mutable_ready()
             .build(),

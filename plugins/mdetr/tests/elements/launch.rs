@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::common::{Installed, output_of};
+use crate::common::{Installed, model, output_of};
 
 /// Runs a pipeline that writes lines to the file `OUT`; gives the first.
 fn first_line(words: &[&str]) -> Value {
@@ -182,4 +182,36 @@ fn a_variable_that_names_no_bundle_is_named() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("MDETR_MODEL names /no/such/bundle"), "{said}");
     assert!(!said.contains("No model was named"), "{said}");
+}
+
+#[test]
+fn a_model_is_found_by_its_name() {
+    let installed = Installed::new();
+    let data = tempfile::tempdir().expect("a writable temporary directory");
+    let models = data.path().join("mdetr/models");
+    std::fs::create_dir_all(&models).expect("a writable temporary directory");
+    std::os::unix::fs::symlink(model(), models.join("mine")).expect("linked");
+    let launch = |property: &str, variable: &str| {
+        let mut command = installed.command("gst-launch-1.0");
+        let pipeline =
+            format!("-q tabletopsrc num-buffers=1 ! mdetr {property} query=cubes ! fakesink");
+        let words = pipeline.split_whitespace();
+        command
+            .args(words)
+            .env("XDG_DATA_HOME", data.path())
+            .env("MDETR_MODEL", variable);
+        command.output().expect("GStreamer's tools are installed")
+    };
+    for (property, variable) in [("model=mine", ""), ("", "mine")] {
+        let output = launch(property, variable);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{property} {variable}: {said}");
+    }
+    for (property, variable) in [("model=eb3", ""), ("", "eb3")] {
+        let output = launch(property, variable);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{property} {variable}");
+        assert!(said.contains("no model is named eb3: there are"), "{said}");
+        assert!(said.contains("mdetr pull eb3"), "{said}");
+    }
 }

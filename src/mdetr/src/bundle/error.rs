@@ -7,6 +7,17 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BundleError {
+    /// There is neither a directory nor a model of this name.
+    #[error(
+        "no model is named {name}: {}; fetch it with `mdetr pull {name}`, or give the directory that holds model.toml",
+        there_are(known)
+    )]
+    UnknownModel {
+        /// What was given.
+        name: String,
+        /// Names of the models that there are.
+        known: Vec<String>,
+    },
     /// There is no such directory, or it is none.
     #[error("bundle {}: not a directory; give the directory that holds model.toml", dir.display())]
     NotADirectory {
@@ -116,4 +127,12 @@ pub enum BundleError {
         /// What the tokenizer library said.
         message: String,
     },
+}
+
+fn there_are(known: &[String]) -> String {
+    match known {
+        [] => "there is none yet".to_owned(),
+        [only] => format!("there is {only}"),
+        several => format!("there are {}", several.join(", ")),
+    }
 }

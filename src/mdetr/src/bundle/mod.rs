@@ -5,6 +5,7 @@ mod error;
 mod files;
 mod interface;
 mod manifest;
+mod models;
 pub(crate) mod onnx;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub(crate) use files::{
 };
 use interface::{Expected, check_tensors, expected_interfaces};
 pub use manifest::{Captions, Case, FileEntry, Input, Manifest, Network, Resize, Thresholds};
+pub use models::{Models, is_name};
 
 pub(crate) use onnx::Interface;
 use onnx::OnnxError;
@@ -52,16 +54,14 @@ struct Shared {
 }
 
 impl Bundle {
-    /// Opens and checks the bundle in `dir`.
+    /// Opens and checks the bundle in `dir`, or the one of this name: see [`Models::find`].
     ///
     /// # Errors
     /// See [`BundleError`]: each names the file, what was expected and what was found.
     pub fn open(dir: impl AsRef<Path>) -> Result<Bundle, BundleError> {
-        let dir = dir.as_ref();
+        let dir = Models::new().find(dir)?;
         if !dir.is_dir() {
-            return Err(BundleError::NotADirectory {
-                dir: dir.to_owned(),
-            });
+            return Err(BundleError::NotADirectory { dir });
         }
         let path = dir.join(MANIFEST);
         let length = length_of(&path)?;
@@ -80,10 +80,7 @@ impl Bundle {
         })?;
         let manifest = Manifest::parse(&path, &text)?;
         let bundle = Bundle {
-            shared: Arc::new(Shared {
-                dir: dir.to_owned(),
-                manifest,
-            }),
+            shared: Arc::new(Shared { dir, manifest }),
         };
         for (name, entry) in &bundle.manifest().files {
             bundle.check_length(name, entry)?;

@@ -57,7 +57,8 @@ pub struct Grounder {
 }
 
 impl Grounder {
-    /// Loads the bundle in `dir`. There are no standing queries yet.
+    /// Loads the bundle in `dir`, or the one of this name, as [`Bundle::open`] finds it. There are no
+    /// standing queries yet.
     ///
     /// # Errors
     /// The bundle is unsound, the engine does not take its graphs, a threshold is not a

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use mdetr::bundle::Models;
 use mdetr_rules::event::EndReason;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -24,8 +25,10 @@ pub struct Context {
     pub hub: Arc<Hub>,
     /// Where they count.
     pub metrics: Arc<Metrics>,
-    /// The bundle that is used if the configuration names none.
-    pub bundled_model: PathBuf,
+    /// Where models are found by name.
+    pub models: Models,
+    /// The model, by path or name, that is used if the configuration names none.
+    pub default_model: PathBuf,
     /// Directory in which clips are written.
     pub parts: PathBuf,
 }
@@ -66,11 +69,12 @@ impl Cameras {
     }
 
     fn model(&self, document: &Document) -> Model {
+        let named = document.model.as_ref();
+        let named = named.unwrap_or(&self.context.default_model);
+        // The element says what is wrong with one that is not found.
+        let found = self.context.models.find(named);
         Model {
-            bundle: document
-                .model
-                .clone()
-                .unwrap_or_else(|| self.context.bundled_model.clone()),
+            bundle: found.unwrap_or_else(|_| named.clone()),
             engine: document.engine.clone(),
             text_cache: document.data.join("cache").join("text"),
         }

@@ -16,7 +16,7 @@ use super::{Secret, schema};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Document {
-    /// Directory of the model's bundle; the bundled model, if not given.
+    /// Name of a model or directory of its bundle; the bundled model, if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub model: Option<PathBuf>,

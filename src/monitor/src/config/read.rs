@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use gstmdetr::text_file;
+use mdetr::bundle;
 use sha2::{Digest, Sha256};
 
 use super::Document;
@@ -100,12 +101,16 @@ pub fn parse_json(text: &[u8]) -> Result<Document, String> {
 }
 
 impl Document {
-    /// Makes relative paths absolute, or relative to where the program runs.
+    /// Makes relative paths absolute, or relative to where the program runs. A model's name stays what it is.
     fn resolve(&mut self, directory: &Path) {
         let resolve = |path: &mut PathBuf| *path = directory.join(&*path);
         resolve(&mut self.data);
         if let Some(model) = &mut self.model {
-            resolve(model);
+            let beside = directory.join(&*model);
+            let named = model.to_str().is_some_and(bundle::is_name) && !beside.exists();
+            if !named {
+                *model = beside;
+            }
         }
         for camera in &mut self.cameras {
             if let Some(path) = camera
@@ -150,6 +155,21 @@ mod tests {
         let clip = directory.path().join("clips/a b.webm");
         assert_eq!(url::Url::parse(&url).unwrap().to_file_path().unwrap(), clip);
         assert_eq!(found.sha256.len(), 64);
+    }
+
+    #[test]
+    fn a_model_is_a_name_unless_it_lies_beside_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("monitor.toml");
+        let model = |text: &str| {
+            std::fs::write(&path, format!("model = \"{text}\"\n{SMALL}")).unwrap();
+            read(&path).unwrap().document.model.unwrap()
+        };
+        assert_eq!(model("eb3"), Path::new("eb3"));
+        assert_eq!(model("/opt/eb3"), Path::new("/opt/eb3"));
+        assert_eq!(model("models/eb3"), directory.path().join("models/eb3"));
+        std::fs::create_dir(directory.path().join("eb3")).unwrap();
+        assert_eq!(model("eb3"), directory.path().join("eb3"));
     }
 
     #[test]
