@@ -1,4 +1,5 @@
 # make demo [VIDEO=file QUERY="..."]   render a clip (or take yours), ground three queries in it
+#      [MODEL=eb3] [FPS=5]             with a released model, which is pulled; frames sized for that rate
 # make monitor [CONFIG=file.toml]      watch three cameras that show rendered clips (or yours), with a page at
 #                                      http://127.0.0.1:8710
 # make onnxruntime                     fetch ONNX Runtime, a faster engine, 28 MB: make demo then uses it
@@ -33,11 +34,15 @@ setup:
 override VIDEO := $(value VIDEO)
 override QUERY := $(value QUERY)
 override CONFIG := $(value CONFIG)
-export VIDEO QUERY CONFIG
+override MODEL := $(value MODEL)
+override FPS := $(value FPS)
+export VIDEO QUERY CONFIG MODEL FPS
+# What `mdetr pull` needs is compiled for those who ask for a model by name.
+PULL := $(if $(wildcard $(MODEL)/model.toml),,--features mdetr-cli/pull)
 
 demo: setup
 	@test -e $${CARGO_TARGET_DIR:-target}/release/mdetr || echo "demo: compiling some 380 crates, which takes about twelve minutes of processor time; cargo counts them"
-	cargo build --release --no-default-features -p mdetr-cli -p gst-plugin-mdetr
+	cargo build --release --no-default-features $(PULL) -p mdetr-cli -p gst-plugin-mdetr
 	tools/demo
 
 monitor: setup

@@ -10,6 +10,7 @@ use serde_json::Value;
 /// What makes trouble in a shell, in make, in `gst-launch-1.0` or in TOML.
 const QUERY: &str = r#""all" the 'big' $x $(y) `id` \ "objects, 50 % & < > ! # ; $$"#;
 const VIDEO: &str = r#"my "own" $clip \ 'of' !.webm"#;
+const MODEL: &str = r#"my "own" $model ! 'x'"#;
 
 #[test]
 fn query_and_file_name_arrive_as_typed() {
@@ -30,11 +31,28 @@ fn query_and_file_name_arrive_as_typed() {
                 ! vp8enc deadline=1 ! webmmux ! filesink location=clip.webm";
     env.launch(clip).success();
     fs::rename(here.join("clip.webm"), here.join(VIDEO)).unwrap();
-    let mut make = Command::new("make");
-    make.args(["demo", &format!("QUERY={QUERY}"), &format!("VIDEO={VIDEO}")])
-        .env("HOME", here.join("home"))
-        .env("CARGO_TARGET_DIR", "built");
-    env.run(&mut make).success();
+    symlink(env.root().join("models/tabletop"), here.join(MODEL)).unwrap();
+    let make = |words: &[String]| {
+        let mut make = Command::new("make");
+        make.arg("demo")
+            .args(words)
+            .env("HOME", here.join("home"))
+            .env("CARGO_TARGET_DIR", "built");
+        env.run(&mut make)
+    };
+    let model = format!("MODEL={MODEL}");
+    let refused = make(&[model.clone()]).failure();
+    assert!(refused.contains("needs QUERY"), "{refused}");
+    let words = [
+        format!("QUERY={QUERY}"),
+        format!("VIDEO={VIDEO}"),
+        model,
+        "FPS=0.01".to_owned(),
+    ];
+    let printed = make(&words).success();
+    let measured = printed.lines().find(|line| line.contains("FPS=0.01"));
+    let measured = measured.unwrap_or_else(|| panic!("{printed}"));
+    assert!(measured.contains("short side 192"), "{measured}");
 
     let lines = env.read("out/demo.jsonl");
     let lines: Vec<Value> = lines

@@ -10,7 +10,6 @@ pub struct CheckpointError {
     /// The file.
     pub path: PathBuf,
     /// What is wrong with it.
-    #[source]
     pub fault: Fault,
 }
 
@@ -19,7 +18,7 @@ pub struct CheckpointError {
 pub enum Fault {
     /// It cannot be read.
     #[error("cannot be read: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
     /// It is of no format that is known.
     #[error(
         "expected a file of torch.save (a zip archive or its older format) or of safetensors, found none of them: is it \
@@ -72,4 +71,10 @@ pub enum Fault {
         /// What there is.
         found: &'static str,
     },
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Fault {
+        Fault::Io(error)
+    }
 }

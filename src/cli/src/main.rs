@@ -58,7 +58,6 @@ enum Command {
     /// Check models.
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
-    /// Make a model of a checkpoint.
     Import(import::ImportArgs),
     #[cfg(feature = "pull")]
     Pull(pull::PullArgs),

@@ -51,7 +51,8 @@ pub use counters::Stats;
 pub use decode::RawOutputs;
 pub use error::Error;
 pub use frame::{Frame, PixelFormat, Plane};
-pub use grounder::{Encoded, Grounder, GrounderOptions, Settings, SpeedChoice};
+pub use grounder::speed::SpeedChoice;
+pub use grounder::{Encoded, Grounder, GrounderOptions, Settings};
 #[doc(inline)]
 pub use mdetr_engine::EngineKind;
 #[doc(inline)]

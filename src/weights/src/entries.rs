@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mdetr_checkpoint::{Checkpoint, DType, Tensor, View};
 
 use crate::error::{ImportError, listed};
-use crate::import::Averaged;
+use crate::options::Averaged;
 
 /// Endings of entries that hold no weights.
 const IGNORED: [&str; 2] = [".position_ids", ".num_batches_tracked"];

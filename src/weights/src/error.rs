@@ -57,16 +57,16 @@ pub enum ImportError {
         message: String,
     },
     /// A file cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// What was written is not sound.
     #[error("what was written is no sound bundle: {0}")]
-    Bundle(#[from] BundleError),
+    Bundle(BundleError),
     /// Somebody asked to stop.
     #[error("stopped; nothing was written")]
     Stopped,
@@ -97,9 +97,9 @@ pub struct UnknownStructure {
 impl ImportError {
     /// That a file cannot be read or written, for `map_err`.
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> ImportError {
-        move |source| ImportError::Io {
+        move |cause| ImportError::Io {
             path: path.to_owned(),
-            source,
+            cause,
         }
     }
 }

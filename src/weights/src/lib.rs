@@ -20,6 +20,7 @@ mod error;
 mod graph;
 mod import;
 mod manifest;
+mod options;
 mod recipe;
 mod recognise;
 mod staging;
@@ -29,5 +30,6 @@ mod values;
 mod wire;
 
 pub use error::{ImportError, UnknownStructure};
-pub use import::{Averaged, Import, Precision, Progress};
+pub use import::Import;
+pub use options::{Averaged, Precision, Progress};
 pub use structure::Structure;

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use crate::import::Precision;
+use crate::options::Precision;
 use crate::structure::Structure;
 
 /// A file of the bundle.

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::error::ImportError;
-use crate::import::Precision;
+use crate::options::Precision;
 
 const MANIFEST: &str = "structure.toml";
 const ENTRIES: &str = "entries.txt";

@@ -10,7 +10,7 @@ mod positions;
 mod run;
 mod settings;
 mod sizes;
-mod speed;
+pub(crate) mod speed;
 #[cfg(test)]
 mod tests;
 mod trial;
@@ -37,7 +37,6 @@ pub use options::GrounderOptions;
 use run::{Run, fusion_shape};
 pub use settings::Settings;
 use sizes::Sizes;
-pub use speed::SpeedChoice;
 pub use trial::{TriedPlan, try_plans};
 
 /// Standing queries and the loaded model that answers them.

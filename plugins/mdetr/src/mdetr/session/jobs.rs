@@ -30,6 +30,9 @@ pub(super) struct InputFrame {
 pub(super) struct Jobs {
     waiting: VecDeque<Job>,
     running: usize,
+    /// Nothing is begun beside a preparation.
+    pub alone: bool,
+    preparing: bool,
 }
 
 impl Jobs {
@@ -37,15 +40,29 @@ impl Jobs {
         self.waiting.push_back(job);
     }
 
-    /// Takes the first job, unless none waits; [`end`](Self::end) must follow.
+    /// Takes the first job, unless none waits or another has to end first; [`end`](Self::end) or
+    /// [`end_preparation`](Self::end_preparation) must follow.
     pub fn begin(&mut self) -> Option<Job> {
+        if self.preparing {
+            return None;
+        }
         let job = self.waiting.pop_front()?;
         self.running += 1;
+        self.preparing = self.alone && matches!(job, Job::Prepare(..));
         Some(job)
     }
 
     pub fn end(&mut self) {
         self.running -= 1;
+    }
+
+    /// A preparation ended. How many jobs wait, which may have been refused meanwhile.
+    pub fn end_preparation(&mut self) -> usize {
+        self.end();
+        match std::mem::take(&mut self.preparing) {
+            true => self.waiting.len(),
+            false => 0,
+        }
     }
 
     pub fn waiting(&self) -> usize {
@@ -110,6 +127,27 @@ mod tests {
             Some(Job::Infer(frame)) => Some(frame.time.index),
             _ => None,
         }
+    }
+
+    #[test]
+    fn nothing_begins_beside_a_preparation_that_is_to_be_alone() {
+        gst::init().expect("GStreamer is installed");
+        let mut jobs = Jobs {
+            alone: true,
+            ..Jobs::default()
+        };
+        jobs.push(frame(0));
+        jobs.push(Job::Prepare(64, 48));
+        jobs.push(frame(1));
+        jobs.push(frame(2));
+        assert_eq!(index(jobs.begin()), Some(0));
+        assert!(matches!(jobs.begin(), Some(Job::Prepare(64, 48))));
+        assert!(jobs.begin().is_none());
+        jobs.end();
+        assert!(jobs.begin().is_none());
+        assert_eq!(jobs.end_preparation(), 2);
+        assert_eq!(index(jobs.begin()), Some(1));
+        assert_eq!(index(jobs.begin()), Some(2));
     }
 
     #[test]

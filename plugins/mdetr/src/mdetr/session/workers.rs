@@ -36,6 +36,8 @@ impl Session {
         if self.stopping() {
             loaded.leave();
         }
+        // What is measured would be slower beside frames, and those of another size than chosen.
+        self.lock().jobs.alone = settings.target_fps > 0.0;
         for number in 0..capacity.workers {
             let session = self.clone();
             let name = format!("mdetr-worker-{number}");
@@ -56,12 +58,18 @@ impl Session {
         while let Some(_turn) = ticket.turn() {
             let job = self.lock().jobs.begin();
             match job {
-                Some(Job::Prepare(width, height)) => self.prepare_for(loaded, width, height),
-                Some(Job::Infer(frame)) => self.infer(grounder, frame, idle_since),
+                Some(Job::Prepare(width, height)) => {
+                    self.prepare_for(loaded, width, height);
+                    let refused = self.lock().jobs.end_preparation();
+                    ticket.request(refused);
+                }
+                Some(Job::Infer(frame)) => {
+                    self.infer(grounder, frame, idle_since);
+                    self.lock().jobs.end();
+                }
                 // A flush has taken the job away.
                 None => continue,
             }
-            self.lock().jobs.end();
             idle_since = Instant::now();
         }
     }
