@@ -118,11 +118,11 @@ fn imports_equal_the_exporters_at_full_size() {
     assert_eq!(checked, 8);
 }
 
-/// The imported graphs take as much room, but for names.
+/// The imported graphs take as much room, but for names, and for biases that are alike, of which the exporter writes one.
 fn same_size(exported: &Path, imported: &Path) {
     for graph in ["text.onnx", "vision.onnx", "fusion.onnx"] {
         let length = |bundle: &Path| std::fs::metadata(bundle.join(graph)).unwrap().len();
         let (a, b) = (length(exported), length(imported));
-        assert!(a.abs_diff(b) < 100_000, "{graph}: {a} and {b}");
+        assert!(a.abs_diff(b) < a / 200, "{graph}: {a} and {b}");
     }
 }
