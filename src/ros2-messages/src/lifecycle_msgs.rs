@@ -144,7 +144,10 @@ message!(
     "lifecycle_msgs/State goal_state"
 );
 
-/// A transition that took place.
+/// A transition that took place, as distributions up to Kilted have it. Lyrical has a [`Time`] named `stamp` in place of
+/// the timestamp: of the same size, so that its tools read all but the time of this one.
+///
+/// [`Time`]: crate::builtin_interfaces::Time
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TransitionEvent {
     /// When, in nanoseconds.
