@@ -8,6 +8,7 @@ pub mod cdr;
 pub mod definition;
 pub mod diagnostic_msgs;
 pub mod geometry_msgs;
+pub mod image;
 pub mod lifecycle_msgs;
 pub mod prompt;
 pub mod sensor_msgs;
