@@ -6,6 +6,7 @@
 pub mod builtin_interfaces;
 pub mod cdr;
 pub mod definition;
+pub mod detections;
 pub mod diagnostic_msgs;
 pub mod geometry_msgs;
 pub mod image;
