@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates from the lowest to the highest: each may depend on those before it.
-const LAYERS: [&str; 18] = [
+const LAYERS: [&str; 19] = [
     "mdetr-features",
     "mdetr-grounding",
     "mdetr-track",
@@ -22,6 +22,7 @@ const LAYERS: [&str; 18] = [
     "mdetr-checkpoint",
     "mdetr",
     "mdetr-cli",
+    "mdetr-ros2",
     "gst-plugin-mdetr",
     "mdetr-monitor",
     "mdetr-bench",
