@@ -6,6 +6,7 @@
 pub mod builtin_interfaces;
 pub mod cdr;
 pub mod definition;
+pub mod depth;
 pub mod detections;
 pub mod diagnostic_msgs;
 pub mod geometry_msgs;
@@ -15,6 +16,7 @@ pub mod prompt;
 pub mod sensor_msgs;
 pub mod std_msgs;
 pub mod std_srvs;
+pub mod sync;
 pub mod vision_msgs;
 
 pub use cdr::{CdrError, from_cdr, to_cdr};
