@@ -6,16 +6,17 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mdetr_ros2_messages::{Message, Service};
-use ros2_client::dds::rustdds::{DomainParticipantBuilder, GUID, Topic};
+use ros2_client::dds::rustdds::{DomainParticipantBuilder, GUID, QosPolicies, Topic, TopicKind};
 use ros2_client::qos::{Durability, History, Reliability, WhenFull};
 use ros2_client::{
-    Context, MessageTypeName, Name, Node, NodeName, NodeOptions, Publisher, QosProfile, Server,
-    ServiceMapping, ServiceTypeName, Subscription,
+    Context, MessageTypeName, Name, Node, NodeName, NodeOptions, Publisher, QosProfile,
+    Subscription,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::listeners::Listeners;
 use crate::names::{self, Remap};
+use crate::server::{Marking, Server};
 
 /// A DDS entity that could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -42,16 +43,6 @@ pub enum BusError {
         message: String,
     },
 }
-
-/// A message as the body of a request or response.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Body<T>(pub T);
-
-impl<T: Serialize + serde::de::DeserializeOwned> ros2_client::Message for Body<T> {}
-
-/// Gives requests of `T`, takes responses of `U`.
-pub(crate) type Answering<T, U> = Server<Body<T>, Body<U>>;
 
 /// What is published on a topic. Threads share it.
 #[derive(Clone)]
@@ -100,7 +91,7 @@ pub(crate) struct Bus {
     node: RefCell<Node>,
     name: NodeName,
     remaps: Vec<Remap>,
-    mapping: ServiceMapping,
+    marking: Marking,
     listeners: Listeners,
 }
 
@@ -129,7 +120,7 @@ impl Bus {
             node: RefCell::new(node),
             name: name.clone(),
             remaps: remaps.to_vec(),
-            mapping: mapping(),
+            marking: marking(),
             listeners: Listeners::default(),
         })
     }
@@ -219,31 +210,42 @@ impl Bus {
     pub fn service<S: Service>(
         &self,
         name: &str,
-    ) -> Result<Answering<S::Request, S::Response>, BusError>
+    ) -> Result<Server<S::Request, S::Response>, BusError>
     where
-        S::Request: Clone + 'static,
-        S::Response: Clone + 'static,
+        S::Request: 'static,
     {
         self.server(name, S::NAME)
     }
 
     /// Offers a service of the type `type_name`.
-    pub fn server<T, U>(&self, name: &str, type_name: &str) -> Result<Answering<T, U>, BusError>
-    where
-        Body<T>: ros2_client::Message + Clone + 'static,
-        Body<U>: ros2_client::Message + Clone + 'static,
-    {
+    pub fn server<T: 'static, U: Serialize>(
+        &self,
+        name: &str,
+        type_name: &str,
+    ) -> Result<Server<T, U>, BusError> {
         let whole = self.resolve(name)?;
         let (package, service) = package_and_name(type_name);
-        let qos = reliable(10);
-        let server = self.node.borrow_mut().create_server(
-            self.mapping,
-            &parsed(&whole)?,
-            &ServiceTypeName::new(package, service),
-            qos.clone(),
-            qos,
-        );
-        server.map_err(|error| refused(&whole, error))
+        let qos = QosPolicies::from(&reliable(10));
+        let participant = self.context.domain_participant();
+        let topic = |prefix: &str, suffix: &str, part: &str| {
+            let kind = format!("{package}::srv::dds_::{service}_{part}_");
+            let name = format!("{prefix}{whole}{suffix}");
+            let topic = participant.create_topic(name, kind, &qos, TopicKind::NoKey);
+            topic.map_err(|error| refused(&whole, error))
+        };
+        let asked = topic("rq", "Request", "Request")?;
+        let answered = topic("rr", "Reply", "Response")?;
+        let requests = self.node.borrow_mut().create_subscription(&asked, None);
+        let publisher = participant.create_publisher(&qos);
+        let publisher = publisher.map_err(|error| refused(&whole, error))?;
+        let answers = publisher.create_datawriter_no_key_cdr(&answered, None);
+        Ok(Server {
+            marking: self.marking,
+            requests: requests.map_err(|error| refused(&whole, error))?,
+            answers: answers.map_err(|error| refused(&whole, error))?,
+            listeners: self.listeners.clone(),
+            name: whole,
+        })
     }
 }
 
@@ -312,11 +314,11 @@ fn discovery() -> Result<Discovery, BusError> {
     }
 }
 
-/// How requests are told apart on DDS: Cyclone's layer of ROS has a way of its own.
-fn mapping() -> ServiceMapping {
+/// How answers are told apart: CycloneDDS's layer of ROS has a way of its own.
+fn marking() -> Marking {
     match variable("RMW_IMPLEMENTATION").as_deref() {
-        Some("rmw_cyclonedds_cpp") => ServiceMapping::Cyclone,
-        _ => ServiceMapping::Enhanced,
+        Some("rmw_cyclonedds_cpp") => Marking::Before,
+        _ => Marking::Beside,
     }
 }
 

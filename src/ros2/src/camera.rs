@@ -14,6 +14,7 @@ use crate::inputs::Topics;
 use crate::mailbox::Mailbox;
 use crate::outputs::{Found, Outputs};
 use crate::picture::Picture;
+use crate::space::{Space, Teller};
 use crate::standing::{Slot, Standing};
 
 /// How long a thread sleeps at most before it looks whether it is to end.
@@ -28,8 +29,6 @@ pub(crate) struct Pace {
     pub max_rate: f64,
     /// Whether detections have ids.
     pub track: bool,
-    /// How far apart the stamps of a picture and its depth may be.
-    pub depth_max_age: Duration,
 }
 
 /// What happened to the pictures of a camera so far.
@@ -159,6 +158,8 @@ pub(crate) struct Camera {
     /// What its thread shares.
     pub shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    /// With depth.
+    pub space: Option<Space>,
 }
 
 impl Camera {
@@ -173,6 +174,7 @@ impl Camera {
         pace: Pace,
         slot: Slot,
         outputs: Outputs,
+        space: Option<Space>,
     ) -> std::io::Result<Camera> {
         let shared = Arc::new(Shared {
             name,
@@ -185,6 +187,7 @@ impl Camera {
             shared: shared.clone(),
             slot,
             outputs,
+            teller: space.as_ref().map(Space::teller),
             tracking: Tracking::new(TrackOptions {
                 // What is reported at all is followed.
                 high_threshold: 0.0,
@@ -198,6 +201,7 @@ impl Camera {
         Ok(Camera {
             shared,
             thread: Some(thread),
+            space,
         })
     }
 }
@@ -216,6 +220,7 @@ struct Worker {
     shared: Arc<Shared>,
     slot: Slot,
     outputs: Outputs,
+    teller: Option<Teller>,
     tracking: Tracking,
     /// Of the last picture.
     stamp: Duration,
@@ -282,8 +287,10 @@ impl Worker {
             pixels: &frame,
             age: waiting.since.elapsed(),
             score_threshold: standing.score_threshold(),
-            depth_max_age: pace.depth_max_age,
         });
+        if let Some(teller) = &self.teller {
+            teller.result(&header, &grounding);
+        }
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use futures_util::StreamExt;
 use mdetr_ros2_messages::Message;
-use mdetr_ros2_messages::sensor_msgs::{CompressedImage, Image};
+use mdetr_ros2_messages::sensor_msgs::{CameraInfo, CompressedImage, Image};
 use ros2_client::{QosProfile, Subscription};
 use tokio::task::{JoinHandle, spawn_local};
 
@@ -106,7 +106,24 @@ pub(crate) fn receive(
         }
     };
     tracing::info!("listening to {}", topics.image);
-    Ok(vec![pictures])
+    let mut tasks = vec![pictures];
+    if let Some(space) = &camera.space {
+        let depths = bus.input::<Image>(&topics.depth, qos.clone())?;
+        let infos = bus.input::<CameraInfo>(&topics.camera_info, qos)?;
+        let (teller, topic) = (space.teller(), topics.depth.clone());
+        let put = move |depth| match depth {
+            Ok(depth) => teller.depth(depth),
+            Err(error) => tracing::warn!("{topic}: {error}"),
+        };
+        tasks.push(spawn_local(take(depths, enabled.clone(), put)));
+        let (teller, topic) = (space.teller(), topics.camera_info.clone());
+        let put = move |info| match info {
+            Ok(info) => teller.info(info),
+            Err(error) => tracing::warn!("{topic}: {error}"),
+        };
+        tasks.push(spawn_local(take(infos, enabled.clone(), put)));
+    }
+    Ok(tasks)
 }
 
 /// Hands over what comes, while it is enabled.

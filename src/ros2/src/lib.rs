@@ -23,7 +23,9 @@ mod prompt;
 mod rgb;
 mod rosout;
 mod rules;
+mod server;
 mod services;
+mod space;
 mod standing;
 mod yaml;
 

@@ -35,6 +35,13 @@ impl Listeners {
         self.state().matched.get(&writer).map_or(0, BTreeSet::len)
     }
 
+    /// Whether the participant of `client` listens to a writer.
+    pub fn hears(&self, client: GUID, writer: GUID) -> bool {
+        let state = self.state();
+        let readers = state.matched.get(&writer);
+        readers.is_some_and(|readers| readers.iter().any(|reader| reader.prefix == client.prefix))
+    }
+
     /// Keeps count, as long as it is polled.
     pub async fn follow(&self, participant: &DomainParticipant) {
         let status = participant.status_listener();

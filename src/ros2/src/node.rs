@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mdetr_ros2_messages::builtin_interfaces::Time;
 use mdetr_ros2_messages::lifecycle_msgs::{Transition, TransitionEvent};
@@ -15,10 +16,11 @@ use crate::args::Arguments;
 use crate::bus::{Bus, BusError, Output, reliable};
 use crate::camera::{Camera, Pace};
 use crate::clock::Clock;
-use crate::inputs::{self, Topics};
+use crate::inputs::{self, Topics, within};
 use crate::lifecycle::{self, Outcome, Phase, Step};
 use crate::outputs::Outputs;
 use crate::parameters::{self, Values};
+use crate::space::{DepthOptions, Space};
 use crate::standing::{Slot, Standing, Wanted};
 use crate::{prompt, rules};
 
@@ -311,8 +313,9 @@ impl Node {
     ) -> Result<Camera, String> {
         let topics = Topics::new(&self.bus, &name, values.string("image_transport"));
         let topics = topics.map_err(|error| error.to_string())?;
-        let outputs = Outputs::new(&self.bus, &name, values.boolean("depth"), rules);
+        let outputs = Outputs::new(&self.bus, &name, rules);
         let outputs = outputs.map_err(|error| error.to_string())?;
+        let space = self.space(&name, &topics, values)?;
         let camera = Camera::start(
             name,
             topics,
@@ -320,8 +323,26 @@ impl Node {
             pace(values),
             self.slot.clone(),
             outputs,
+            space,
         );
-        camera.map_err(|error| format!("a thread cannot be started: {error}"))
+        camera.map_err(no_thread)
+    }
+
+    /// Places what is found in space, if depth is to be taken.
+    fn space(&self, name: &str, topics: &Topics, values: &Values) -> Result<Option<Space>, String> {
+        if !values.boolean("depth") {
+            return Ok(None);
+        }
+        let output = self
+            .bus
+            .output(&within(name, "~/detections_3d"), reliable(10));
+        let output = output.map_err(|error| error.to_string())?;
+        let options = DepthOptions {
+            tolerance: Duration::from_secs_f64(values.double("depth_tolerance")),
+            rectified: values.boolean("rectified"),
+        };
+        let space = Space::start(topics.depth.clone(), options, output);
+        space.map(Some).map_err(no_thread)
     }
 
     /// Subscribes to the topics of pictures.
@@ -386,11 +407,14 @@ impl Node {
     }
 }
 
+fn no_thread(error: std::io::Error) -> String {
+    format!("a thread cannot be started: {error}")
+}
+
 fn pace(values: &Values) -> Pace {
     Pace {
         max_rate: values.double("max_rate"),
         track: values.boolean("track"),
-        depth_max_age: std::time::Duration::from_secs_f64(values.double("depth_max_age")),
     }
 }
 

@@ -38,8 +38,6 @@ pub(crate) struct Found<'a> {
     pub age: Duration,
     /// The model's, for queries without one.
     pub score_threshold: f32,
-    /// How far apart the stamps of a picture and its depth may be.
-    pub depth_max_age: Duration,
 }
 
 /// The topics that results of a camera go to.
@@ -59,12 +57,7 @@ impl Outputs {
     ///
     /// # Errors
     /// DDS refuses.
-    pub fn new(
-        bus: &Bus,
-        camera: &str,
-        _depth: bool,
-        rules: Option<RuleSet>,
-    ) -> Result<Outputs, BusError> {
+    pub fn new(bus: &Bus, camera: &str, rules: Option<RuleSet>) -> Result<Outputs, BusError> {
         let name = |topic: &str| within(camera, topic);
         let events = match rules.and_then(|rules| Watching::new(camera, rules)) {
             Some(watching) => Some((bus.output(&name("~/events"), reliable(100))?, watching)),
@@ -79,6 +72,15 @@ impl Outputs {
             labelled: None,
             events,
         })
+    }
+
+    /// Ends the events that are open.
+    fn end_events(&mut self) {
+        if let Some((topic, watching)) = &mut self.events {
+            for data in watching.end() {
+                topic.publish(std_msgs::String { data });
+            }
+        }
     }
 
     /// Publishes what was found.
@@ -114,6 +116,12 @@ impl Outputs {
                 topic.publish(std_msgs::String { data });
             }
         }
+    }
+}
+
+impl Drop for Outputs {
+    fn drop(&mut self) {
+        self.end_events();
     }
 }
 

@@ -16,7 +16,6 @@ use tokio::task::{JoinHandle, spawn_local};
 use crate::bus::BusError;
 use crate::node::Node;
 use crate::parameters;
-use crate::services::serve;
 
 /// Most parameters in a request; there are fewer.
 const MOST: usize = 1000;
@@ -48,20 +47,18 @@ fn offer<T, U>(
     answer: impl AsyncFn(&Node, T) -> U + 'static,
 ) -> Result<JoinHandle<()>, BusError>
 where
-    T: Serialize + DeserializeOwned + Clone + 'static,
-    U: Serialize + DeserializeOwned + Clone + 'static,
+    T: DeserializeOwned + 'static,
+    U: Serialize + 'static,
 {
-    let name = format!("~/{name}");
-    let server = node
-        .bus
-        .server(&name, &format!("rcl_interfaces/srv/{type_name}"))?;
+    let type_name = format!("rcl_interfaces/srv/{type_name}");
+    let server = node.bus.server(&format!("~/{name}"), &type_name)?;
     let node = node.clone();
     let answer = Rc::new(answer);
     let answers = move |request| {
         let (node, answer) = (node.clone(), answer.clone());
         async move { answer(&node, request).await }
     };
-    Ok(spawn_local(serve(server, name, answers)))
+    Ok(spawn_local(server.serve(answers)))
 }
 
 async fn get(node: &Node, request: GetParametersRequest) -> GetParametersResponse {

@@ -71,10 +71,10 @@ const DECLARED: &[Declared] = &[
         description: "Take depth images and camera_info too, and publish detections_3d.",
     },
     Declared {
-        name: "depth_max_age",
+        name: "depth_tolerance",
         default: || ParameterValue::Double(0.05),
         allowed: Allowed::Doubles(0.0, 10.0),
-        change: Change::Always,
+        change: Change::Unconfigured,
         description: "How far apart the stamps of a picture and its depth image may be, in seconds.",
     },
     Declared {
@@ -149,6 +149,13 @@ const DECLARED: &[Declared] = &[
         allowed: Allowed::Integers(1, 100),
         change: Change::Unconfigured,
         description: "Pictures of a camera that may wait. The oldest is dropped; with 1, the newest picture wins.",
+    },
+    Declared {
+        name: "rectified",
+        default: || ParameterValue::Boolean(false),
+        allowed: Allowed::Any,
+        change: Change::Unconfigured,
+        description: "Pictures are rectified, though camera_info has distortion: its matrix p holds, not k.",
     },
     Declared {
         name: "reliability",

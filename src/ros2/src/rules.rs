@@ -39,20 +39,26 @@ pub(crate) fn read(path: &str, queries: &[String]) -> Result<Option<RuleSet>, St
 }
 
 /// The rules of a camera and what they saw so far.
-pub(crate) struct Watching(Watch);
+pub(crate) struct Watching {
+    watch: Watch,
+    /// Of the last picture.
+    last: Moment,
+}
 
 impl Watching {
     /// Begins to watch; `rules` have passed their check.
     pub fn new(camera: &str, rules: RuleSet) -> Option<Watching> {
         let camera = if camera.is_empty() { "camera" } else { camera };
-        Watch::new(camera, rules).ok().map(Watching)
+        let watch = Watch::new(camera, rules).ok()?;
+        let last = moment(0);
+        Some(Watching { watch, last })
     }
 
     /// The steps of events that a picture brings, as JSON.
     pub fn observe(&mut self, stamp_nanos: i64, frame: u64, grounding: &Grounding) -> Vec<String> {
-        let moment = moment(stamp_nanos);
-        let events = self.0.observe(&Observation {
-            moment,
+        self.last = moment(stamp_nanos);
+        let events = self.watch.observe(&Observation {
+            moment: self.last,
             frame,
             pts_ns: u64::try_from(stamp_nanos).ok(),
             age: Duration::ZERO,
@@ -62,8 +68,8 @@ impl Watching {
     }
 
     /// The ends of events that are open when no more pictures come.
-    pub fn end(&mut self, stamp_nanos: i64) -> Vec<String> {
-        lines(self.0.end_all(EndReason::Stopped, moment(stamp_nanos)))
+    pub fn end(&mut self) -> Vec<String> {
+        lines(self.watch.end_all(EndReason::Stopped, self.last))
     }
 }
 

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use mdetr_ros2_messages::lifecycle_msgs::{
@@ -17,14 +16,10 @@ use mdetr_ros2_messages::prompt::{
 use mdetr_ros2_messages::std_srvs::{SetBool, SetBoolResponse};
 use mdetr_ros2_messages::{Service, std_msgs};
 use tokio::task::{JoinHandle, spawn_local};
-use tokio::time::timeout;
 
-use crate::bus::{Answering, Body, BusError, reliable};
+use crate::bus::{BusError, reliable};
 use crate::lifecycle;
 use crate::node::Node;
-
-/// How long an answer may wait for room on the way to who asked.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Offers all services, each with a task of its own.
 ///
@@ -148,37 +143,11 @@ fn lifecycle_services(node: &Rc<Node>) -> Result<Vec<JoinHandle<()>>, BusError> 
 fn offer<S, F, A>(node: &Rc<Node>, name: &str, answer: F) -> Result<JoinHandle<()>, BusError>
 where
     S: Service,
-    S::Request: Clone + 'static,
-    S::Response: Clone + 'static,
+    S::Request: 'static,
+    S::Response: 'static,
     F: Fn(S::Request) -> A + 'static,
     A: Future<Output = S::Response> + 'static,
 {
     let server = node.bus.service::<S>(name)?;
-    Ok(spawn_local(serve(server, name.to_owned(), answer)))
-}
-
-/// Answers requests, one after the other. One that cannot be read has no answer.
-pub(crate) async fn serve<T, U, F, A>(server: Answering<T, U>, name: String, answer: F)
-where
-    Body<T>: ros2_client::Message + 'static,
-    Body<U>: ros2_client::Message + 'static,
-    F: Fn(T) -> A,
-    A: Future<Output = U>,
-{
-    let mut requests = pin!(server.receive_request_stream());
-    while let Some(request) = requests.next().await {
-        let (id, Body(request)) = match request {
-            Ok(request) => request,
-            Err(error) => {
-                tracing::warn!("{name}: a request that cannot be read: {error}");
-                continue;
-            }
-        };
-        let response = Body(answer(request).await);
-        match timeout(PATIENCE, server.async_send_response(id, response)).await {
-            Ok(Ok(())) => (),
-            Ok(Err(error)) => tracing::warn!("{name}: an answer was lost: {error}"),
-            Err(_) => tracing::warn!("{name}: an answer was lost: who asked does not take it"),
-        }
-    }
+    Ok(spawn_local(server.serve(answer)))
 }
