@@ -5,6 +5,7 @@
 # make test                            everything that needs no PyTorch
 # make test-monitor                    the monitor with real brokers, cameras and browsers, which it installs
 # make test-ros2-messages              the messages of ROS 2 against rosbags and CycloneDDS, which it installs
+# make test-ros2                       the ROS 2 node with CycloneDDS as its peer, in a network of their own
 # make test-models [FULL=1]            the Python part; installs PyTorch into .venv. FULL: the
 #                                      released structures at full size too, some minutes and 6 GB
 # make test-tensorrt [FULL=1]         the engine TensorRT without a GPU: plans are built and checked; fetches
@@ -25,7 +26,7 @@ PYTHON ?= python3
 VENV := .venv
 MODEL := models/tabletop
 
-.PHONY: setup demo monitor onnxruntime test soak fuzz test-models test-monitor test-tensorrt bench book eval lint python data train export
+.PHONY: setup demo monitor onnxruntime test soak fuzz test-models test-monitor test-ros2 test-tensorrt bench book eval lint python data train export
 
 setup:
 	tools/setup
@@ -91,6 +92,9 @@ test-monitor: setup
 .PHONY: test-ros2-messages
 test-ros2-messages: setup
 	tools/test-ros2-messages
+
+test-ros2: setup
+	tools/test-ros2
 
 test-tensorrt: setup python
 	FULL="$(FULL)" tools/test-tensorrt $(VENV)

@@ -1,9 +1,10 @@
 """The node as a user starts it, and CycloneDDS as its peers, in a network of their own.
 
-`tools/test-ros2` makes that network: loopback alone, with multicast, so that nothing leaves the machine. `MDETR_BUILD`
-names the directory with mdetr-ros2 and mdetr; target/debug, if not set.
+`tools/test-ros2` makes that network: loopback alone, with multicast, so that nothing leaves the
+machine. `MDETR_BUILD` names the directory with mdetr-ros2 and mdetr; target/debug, if not set.
 """
 
+import itertools
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import messages as m
 import pytest
 from cyclonedds.core import Policy, Qos
 from cyclonedds.domain import DomainParticipant
@@ -19,8 +21,6 @@ from cyclonedds.pub import DataWriter
 from cyclonedds.sub import DataReader
 from cyclonedds.topic import Topic
 from cyclonedds.util import duration
-
-import messages as m
 from services import Client
 
 HERE = Path(__file__).parent
@@ -38,7 +38,9 @@ def pytest_sessionstart(session):
     if os.environ.get("MDETR_ANY_NETWORK") != "1":
         links = [name for _, name in socket.if_nameindex()]
         if links != ["lo"]:
-            pytest.exit(f"run tools/test-ros2: this network has {links}, and DDS announces itself", 2)
+            pytest.exit(
+                f"run tools/test-ros2: this network has {links}, and DDS announces itself", 2
+            )
 
 
 def wait_for(what, seconds=20, every=0.02):
@@ -94,6 +96,7 @@ class Peer:
     """A participant of CycloneDDS."""
 
     def __init__(self, domain=0):
+        self.domain = domain
         self.participant = DomainParticipant(domain)
 
     def publisher(self, topic, kind, qos=OFFERED):
@@ -134,9 +137,14 @@ def take_until(reader, done, seconds=30):
     return found
 
 
+# Stamps: nanoseconds of the first, in 2026, and between them.
+BEGIN = 1_790_000_000_000_000_000
+PERIOD = 33_333_333
+
+
 def header(number, frame_id="camera_optical_frame"):
-    """A stamp for each number: 33 ms apart, from a time in 2026 on."""
-    nanos = 1_790_000_000_000_000_000 + number * 33_333_333
+    """A stamp for each number."""
+    nanos = BEGIN + number * PERIOD
     return m.Header(m.Time(nanos // 10**9, nanos % 10**9), frame_id)
 
 
@@ -144,13 +152,23 @@ def stamp(message):
     return (message.header.stamp.sec, message.header.stamp.nanosec)
 
 
+DOMAINS = itertools.count(1)
+
+
 @pytest.fixture
-def start(tmp_path):
+def domain():
+    """A domain for each test, which those before do not disturb."""
+    return next(DOMAINS)
+
+
+@pytest.fixture
+def start(tmp_path, domain):
     """Starts nodes, and stops them at the end; whoever stopped before must have ended well."""
     nodes = []
 
-    def begin(*args, **named):
-        node = Node(tmp_path / f"node-{len(nodes)}.log", args, **named)
+    def begin(*args, env=None, **named):
+        env = {"ROS_DOMAIN_ID": str(domain), **(env or {})}
+        node = Node(tmp_path / f"node-{len(nodes)}.log", args, env=env, **named)
         nodes.append(node)
         return node
 
@@ -162,8 +180,8 @@ def start(tmp_path):
 
 
 @pytest.fixture
-def peer():
-    return Peer()
+def peer(domain):
+    return Peer(domain)
 
 
 @pytest.fixture(scope="session")

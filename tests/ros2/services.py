@@ -1,13 +1,14 @@
-"""Services of ROS 2 on DDS: their types, and clients for the two ways in which requests are told apart.
+"""Services of ROS 2 on DDS: their types, and clients for the two ways in which they are marked.
 
-Fast DDS marks requests and answers beside the message, which Python's CycloneDDS cannot; a client alone with its
-service takes the next answer. CycloneDDS's layer of ROS writes a client's number and that of the request before the
-message ("Cyclone" here).
+Fast DDS marks requests and answers beside the message, which Python's CycloneDDS cannot; a client
+alone with its service takes the next answer. CycloneDDS's layer of ROS writes a client's number and
+that of the request before the message ("cyclone" here).
 """
 
 import random
 import time
 
+import messages as m
 from cyclonedds.core import Policy, Qos
 from cyclonedds.idl import make_idl_struct
 from cyclonedds.idl.types import int64, sequence, uint8, uint64
@@ -15,8 +16,6 @@ from cyclonedds.pub import DataWriter
 from cyclonedds.sub import DataReader
 from cyclonedds.topic import Topic
 from cyclonedds.util import duration
-
-import messages as m
 
 QOS = Qos(Policy.Reliability.Reliable(duration(seconds=10)), Policy.History.KeepAll)
 
@@ -98,7 +97,7 @@ class Client:
         """The answer to a request with these members."""
         self.number += 1
         header = {"client": self.identity, "number": self.number} if self.cyclone else {}
-        members = {**dict(zip(self.fields, values)), **named}
+        members = {**dict(zip(self.fields, values, strict=False)), **named}
         for member in self.fields:
             members.setdefault(member, 0)
         self.writer.write(self.request(**header, **members))

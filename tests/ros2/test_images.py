@@ -3,12 +3,11 @@
 import io
 import json
 
-import pytest
-from PIL import Image as Picture
-
 import messages as m
+import pytest
 from conftest import BEST_EFFORT, header, matched, run, stamp, take_until
 from cyclonedds.core import Policy, Qos
+from PIL import Image as Picture
 
 QUERIES = ["[a red ball] left of a cube", "all cones", "a purple sphere"]
 PARAMETERS = ["-p", f"queries:={json.dumps(QUERIES)}", "-p", "reliability:=reliable"]
@@ -54,7 +53,7 @@ def boxes_of_array(array):
 
 def assert_same(found, wanted):
     assert len(found) == len(wanted)
-    for (box, words), (wanted_box, wanted_words) in zip(found, wanted):
+    for (box, words), (wanted_box, wanted_words) in zip(found, wanted, strict=True):
         assert box == pytest.approx(wanted_box, abs=0.006)
         assert [text for text, _ in words] == [text for text, _ in wanted_words]
         assert [s for _, s in words] == pytest.approx([s for _, s in wanted_words], abs=6e-5)
@@ -88,7 +87,7 @@ def test_every_picture_is_answered_as_the_command_answers_it(start, peer, scenes
     assert [stamp(array) for array in arrays] == [stamp(message) for message in messages]
     assert {array.header.frame_id for array in arrays} == {"camera_optical_frame"}
     wanted = expected(scenes)
-    for array, line, want in zip(arrays, lines, wanted):
+    for array, line, want in zip(arrays, lines, wanted, strict=True):
         assert_same(boxes_of_array(array), boxes_of_line(want))
         assert line["schema"] == "mdetr/1"
         assert boxes_of_line(line) == boxes_of_line(want)
@@ -129,7 +128,7 @@ def encoded(picture, encoding):
     rgb = picture.convert("RGB")
     order = {"rgb8": "RGB", "bgr8": "BGR", "rgba8": "RGBA", "bgra8": "BGRA"}.get(encoding)
     if order:
-        bands = dict(zip("RGBA", [*rgb.split(), Picture.new("L", rgb.size, 9)]))
+        bands = dict(zip("RGBA", [*rgb.split(), Picture.new("L", rgb.size, 9)], strict=True))
         rows = Picture.merge("RGBA"[: len(order)], [bands[band] for band in order]).tobytes()
         return padded(rows, len(order) * width)
     if encoding == "mono8":
@@ -172,14 +171,14 @@ def test_encodings_and_steps(start, peer, scenes, encoding):
     wanted = [boxes_of_line(line) for line in expected(scenes[::60])]
     assert sum(map(len, wanted)) > 0
     if encoding in ("rgb8", "bgr8", "rgba8", "bgra8"):
-        for array, want in zip(arrays, wanted):
+        for array, want in zip(arrays, wanted, strict=True):
             assert_same(boxes_of_array(array), want)
     elif encoding != "mono8":
         # Chroma of half the size moves boxes by little.
         found = [boxes_of_array(array) for array in arrays]
         near = sum(
-            any(sum(abs(a - b) for a, b in zip(box, other)) < 12 for other, _ in some)
-            for some, want in zip(found, wanted)
+            any(sum(abs(a - b) for a, b in zip(box, other, strict=True)) < 12 for other, _ in some)
+            for some, want in zip(found, wanted, strict=True)
             for box, _ in want
         )
         assert near >= 0.7 * sum(map(len, wanted))
@@ -215,6 +214,6 @@ def test_jpeg_files(start, peer, scenes, tmp_path):
         messages.append(
             m.CompressedImage(header(number), "rgb8; jpeg compressed bgr8", data.getvalue())
         )
-    arrays, lines = exchange(publisher, detections, results, messages)
-    for array, want in zip(arrays, expected(paths)):
+    arrays, _lines = exchange(publisher, detections, results, messages)
+    for array, want in zip(arrays, expected(paths), strict=True):
         assert_same(boxes_of_array(array), boxes_of_line(want))
