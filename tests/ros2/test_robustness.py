@@ -130,6 +130,7 @@ def test_compressed_images_that_are_none(start, peer, scenes):
 
 def test_malformed_requests(start, peer):
     node = start("--ros-args", *PARAMETERS)
+    node.wait_for_log("listening to /image")
     services = {
         "set_prompt": "isaac_ros_grounding_dino_interfaces/srv/SetPrompt_Request",
         "set_queries": "mdetr_msgs/srv/SetQueries_Request",
