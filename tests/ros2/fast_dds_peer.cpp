@@ -4,13 +4,17 @@
 //   writer TOPIC TYPE        publish on a topic, reliably
 //   reader TOPIC TYPE        listen to a topic, reliably
 //   write TOPIC MESSAGE      send a message
+//   repeat TOPIC COUNT RATE MESSAGE   send a message with a header, its stamp the time, RATE times a second
+//   counter TOPIC TYPE       listen, and do nothing
 //   ask TOPIC ANSWERS MESSAGE  send a request as rmw_fastrtps does; its answers are those that ANSWERS has for it
 //
 // It prints
 //   matched TOPIC COUNT      how many are on the other side now
 //   asked TOPIC NUMBER       the number of the request that was sent
+//   repeated TOPIC COUNT     all were sent
 //   got TOPIC NUMBER MESSAGE   a message; NUMBER is that of the request that it answers, or 0
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
@@ -18,6 +22,7 @@
 #include <mutex>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <fastdds/dds/domain/DomainParticipant.hpp>
@@ -128,6 +133,41 @@ class Listening : public DataReaderListener {
   std::string topic_;
 };
 
+// Takes messages and does nothing.
+class Counting : public DataReaderListener {
+ public:
+  explicit Counting(std::string topic) : topic_(std::move(topic)) {}
+  void on_subscription_matched(DataReader *, const SubscriptionMatchedStatus &status) override {
+    say("matched " + topic_ + " " + std::to_string(status.current_count));
+  }
+  void on_data_available(DataReader *reader) override {
+    Bytes bytes;
+    SampleInfo info;
+    while (reader->take_next_sample(&bytes, &info) == ReturnCode_t::RETCODE_OK) {
+    }
+  }
+
+ private:
+  std::string topic_;
+};
+
+// Sends a message that begins with a header again and again, each with the time of its sending as its stamp.
+static bool repeat(DataWriter *writer, int count, double rate, Bytes bytes) {
+  using namespace std::chrono;
+  auto due = steady_clock::now();
+  for (int number = 0; number < count; ++number) {
+    auto now = duration_cast<nanoseconds>(system_clock::now().time_since_epoch()).count();
+    int32_t seconds = static_cast<int32_t>(now / 1000000000);
+    uint32_t rest = static_cast<uint32_t>(now % 1000000000);
+    std::memcpy(bytes.data() + 4, &seconds, 4);
+    std::memcpy(bytes.data() + 8, &rest, 4);
+    if (!writer->write(&bytes)) return false;
+    due += duration_cast<steady_clock::duration>(duration<double>(1 / rate));
+    std::this_thread::sleep_until(due);
+  }
+  return true;
+}
+
 int main() {
   const char *domain = std::getenv("ROS_DOMAIN_ID");
   auto *factory = DomainParticipantFactory::get_instance();
@@ -143,7 +183,7 @@ int main() {
     std::istringstream words(line);
     std::string what, topic, second, third;
     words >> what >> topic >> second >> third;
-    if (what == "writer" || what == "reader") {
+    if (what == "writer" || what == "reader" || what == "counter") {
       TypeSupport type(new Raw(second));
       type.register_type(participant);
       auto *made = participant->create_topic(topic, second, TOPIC_QOS_DEFAULT);
@@ -151,7 +191,9 @@ int main() {
       if (what == "writer") {
         DataWriterQos qos = DATAWRITER_QOS_DEFAULT;
         qos.reliability().kind = RELIABLE_RELIABILITY_QOS;
-        qos.history().kind = KEEP_ALL_HISTORY_QOS;
+        // As drivers of cameras.
+        qos.history().kind = KEEP_LAST_HISTORY_QOS;
+        qos.history().depth = 10;
         // As rmw_fastrtps: memory as messages need it, and messages of any size.
         qos.endpoint().history_memory_policy = eprosima::fastrtps::rtps::DYNAMIC_RESERVE_MEMORY_MODE;
         qos.publish_mode().kind = ASYNCHRONOUS_PUBLISH_MODE;
@@ -161,11 +203,22 @@ int main() {
         qos.reliability().kind = RELIABLE_RELIABILITY_QOS;
         qos.history().kind = KEEP_ALL_HISTORY_QOS;
         qos.endpoint().history_memory_policy = eprosima::fastrtps::rtps::DYNAMIC_RESERVE_MEMORY_MODE;
-        readers[topic] = subscriber->create_datareader(made, qos, new Listening(topic));
+        if (what == "counter") {
+          qos.history().kind = KEEP_LAST_HISTORY_QOS;
+          qos.history().depth = 5;
+          subscriber->create_datareader(made, qos, new Counting(topic));
+        } else {
+          readers[topic] = subscriber->create_datareader(made, qos, new Listening(topic));
+        }
       }
     } else if (what == "write") {
       Bytes bytes = unhex(second);
       if (!writers.at(topic)->write(&bytes)) return 3;
+    } else if (what == "repeat") {
+      std::string message;
+      words >> message;
+      if (!repeat(writers.at(topic), std::stoi(second), std::stod(third), unhex(message))) return 3;
+      say("repeated " + topic + " " + second);
     } else if (what == "ask") {
       Bytes bytes = unhex(third);
       WriteParams params;

@@ -4,84 +4,62 @@ Run it as tools/test-ros2 runs the tests:
 
     tools/test-ros2 -s tests/ros2/latency.py
 
-Pictures of 1920 x 1080 are sent 30 times a second for ten seconds, to the node without queries and to a subscriber in
-Python that does nothing. Printed are the time from sending to the result, less the node's own inference, and the
-processor time of both.
+Fast DDS sends raw pictures 30 times a second for ten seconds to the node, which has no queries, and
+then to a subscriber in C++ that does nothing. Printed are the time from sending a picture to having
+its result, and the processor time of both.
 """
 
 import json
 import statistics
-import subprocess
-import sys
 import time
 
 import messages as m
-from conftest import HERE, RELIABLE, header, matched, take_until
-from cyclonedds.core import Policy, Qos
+import pytest
+from conftest import header, matched
+from test_fast_dds import FastPeer, fast  # noqa: F401
 
-SECONDS, RATE, WIDTH, HEIGHT = 10, 30, 1920, 1080
-QOS = Qos(RELIABLE, Policy.History.KeepLast(5))
-
-IDLE = """
-import sys, time
-import conftest, messages as m
-reader = conftest.Peer(int(sys.argv[1])).subscriber("/image", m.Image)
-conftest.matched(reader)
-print("ready", flush=True)
-end = time.monotonic() + float(sys.argv[2])
-count = 0
-while time.monotonic() < end:
-    count += len(reader.take(10))
-    time.sleep(0.002)
-print(count, time.process_time(), flush=True)
-"""
+SECONDS, RATE = 10, 30
 
 
-def processor_time(pid):
-    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+def processor_time(process):
+    with open(f"/proc/{process.pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / 100
 
 
-def test_latency(start, peer):
-    node = start("--ros-args", "-p", "reliability:=reliable")
-    publisher = matched(peer.publisher("/image", m.Image, QOS))
+def pump(fast, message):  # noqa: F811
+    done = fast.repeated
+    fast.say("repeat", "rt/image", SECONDS * RATE, RATE, message.serialize().hex())
+    fast.wait(lambda: fast.repeated > done, 10 * SECONDS)
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (1920, 1080)])
+@pytest.mark.parametrize("reliability", ["best_effort", "reliable"])
+def test_latency(start, peer, fast, domain, width, height, reliability):  # noqa: F811
+    node = start("--ros-args", "-p", f"reliability:={reliability}")
     results = matched(peer.subscriber("/mdetr/result", m.String))
-    message = m.Image(header(0), HEIGHT, WIDTH, "rgb8", 0, 3 * WIDTH, bytes(3 * WIDTH * HEIGHT))
-    publisher.write(message)
-    take_until(results, lambda found: found)
-    spent = processor_time(node.process.pid)
-    delays, ages = [], []
-    begun = time.monotonic()
-    for number in range(1, SECONDS * RATE + 1):
-        message.header = header(number)
-        sent = time.monotonic()
-        publisher.write(message)
-        written = time.monotonic()
-        line = take_until(results, lambda found: found)[0]
-        delays.append(1e3 * (time.monotonic() - sent))
-        ages.append((1e3 * (written - sent), json.loads(line.data)["age_ms"]))
-        time.sleep(max(begun + number / RATE - time.monotonic(), 0))
-    lasted = time.monotonic() - begun
-    ours = processor_time(node.process.pid) - spent
-    writing = statistics.median(written for written, _ in ages)
-    age = statistics.median(age for _, age in ages)
-    print(f"\n{len(delays)} pictures in {lasted:.1f} s")
-    print(f"sent to result: median {statistics.median(delays):.1f} ms")
-    print(f"of which: the publisher's write {writing:.1f} ms, received to result {age:.2f} ms")
-    print(f"the node: {100 * ours / lasted:.1f} % of a processor")
+    message = m.Image(header(0), height, width, "rgb8", 0, 3 * width, bytes(3 * width * height))
+    fast.publisher("/image", m.Image)
+    found = []
+    spent = processor_time(node.process)
+    done = fast.repeated
+    fast.say("repeat", "rt/image", SECONDS * RATE, RATE, message.serialize().hex())
+    while fast.repeated == done or results.read(1):
+        for line in results.take(100):
+            found.append((time.time_ns(), json.loads(line.data)))
+        time.sleep(0.0005)
+    ours = processor_time(node.process) - spent
+    delays = sorted((now - line["pts_ns"]) / 1e6 for now, line in found)
     assert node.stop() == 0
 
-    idle = subprocess.Popen(
-        [sys.executable, "-c", IDLE, str(peer.domain), str(SECONDS + 2)],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=HERE,
-    )
-    assert idle.stdout.readline() == "ready\n"
-    matched(publisher)
-    begun = time.monotonic()
-    for number in range(SECONDS * RATE):
-        publisher.write(message)
-        time.sleep(max(begun + (number + 1) / RATE - time.monotonic(), 0))
-    count, spent = idle.stdout.read().split()
-    print(f"a subscriber that does nothing: {count} pictures, {100 * float(spent) / SECONDS:.1f} %")
+    idle = FastPeer(domain)
+    idle.say("counter", "rt/image", m.message("sensor_msgs/msg/Image"))
+    idle.wait(lambda: idle.matched.get("rt/image"))
+    spent = processor_time(idle.process)
+    pump(fast, message)
+    theirs = processor_time(idle.process) - spent
+    print(f"\n{width}x{height}, {reliability}: {len(found)} of {SECONDS * RATE} pictures answered")
+    median, most = statistics.median(delays), delays[int(0.95 * len(delays))]
+    print(f"  sent to result: median {median:.1f} ms, 95 % below {most:.1f} ms")
+    ours, theirs = 100 * ours / SECONDS, 100 * theirs / SECONDS
+    print(f"  processor: the node {ours:.0f} %, a subscriber that does nothing {theirs:.0f} %")

@@ -29,6 +29,7 @@ class FastPeer:
         )
         self.matched, self.asked = {}, {}
         self.messages = {}
+        self.repeated = 0
         self.changed = threading.Condition()
         threading.Thread(target=self.read, daemon=True).start()
 
@@ -38,6 +39,8 @@ class FastPeer:
             with self.changed:
                 if what == "matched":
                     self.matched[topic] = int(rest[0])
+                elif what == "repeated":
+                    self.repeated += 1
                 elif what == "asked":
                     self.asked.setdefault(topic, queue.Queue()).put(int(rest[0]))
                 else:
