@@ -1,8 +1,11 @@
 """Peers that come and go, and messages that are none."""
 
+import itertools
 import os
 import random
 import struct
+import subprocess
+import sys
 import time
 
 import messages as m
@@ -168,11 +171,50 @@ def test_participants_come_and_go(start, peer, scenes):
     assert memory[-1] < memory[9] + 30, memory
 
 
+def cut_network(seconds):
+    try:
+        subprocess.run(["ip", "link", "set", "lo", "down"], check=True)
+        time.sleep(seconds)
+    finally:
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        subprocess.run(["ip", "route", "replace", "224.0.0.0/4", "dev", "lo"], check=True)
+
+
+def works_again(publisher, found, path):
+    """Whether the last of pictures that are sent again and again is answered."""
+    deadline = time.monotonic() + 30
+    for number in itertools.count(1):
+        publisher.write(raw(path, number))
+        time.sleep(0.2)
+        if any(stamp(array) == stamp(raw(path, number)) for array in found.take(1000)):
+            return
+        assert time.monotonic() < deadline, "nothing came after the network was restored"
+
+
+def test_the_network_is_cut_for_a_moment(start, peer, scenes):
+    start("--ros-args", *PARAMETERS)
+    publisher = matched(peer.publisher("/image", m.Image))
+    found = matched(peer.subscriber("/mdetr/detections", m.Detection2DArray))
+    works(publisher, found, scenes[0], 0)
+    cut_network(1)
+    works_again(publisher, found, scenes[0])
+
+
+def test_the_network_is_cut_for_longer_than_a_lease(start, peer, scenes):
+    """The node is there for those who come after. CycloneDDS's lease is 10 s."""
+    start("--ros-args", *PARAMETERS)
+    publisher = matched(peer.publisher("/image", m.Image))
+    found = matched(peer.subscriber("/mdetr/detections", m.Detection2DArray))
+    works(publisher, found, scenes[0], 0)
+    cut_network(15)
+    other = Peer(peer.domain)
+    publisher = matched(other.publisher("/image", m.Image))
+    found = matched(other.subscriber("/mdetr/detections", m.Detection2DArray))
+    works_again(publisher, found, scenes[0])
+
+
 def test_a_subscriber_that_was_killed_holds_nobody_up(start, peer, scenes):
     """Its samples are kept until its lease is over; pictures are answered meanwhile."""
-    import subprocess
-    import sys
-
     start("--ros-args", *PARAMETERS)
     script = (
         "import time, conftest, messages as m\n"
