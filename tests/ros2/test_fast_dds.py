@@ -201,6 +201,10 @@ def test_log_and_diagnostics(start, fast):
     fast.wait(lambda: fast.matched.get(rosout))
     publish = fast.publisher("/image", m.Image)
     publish(m.Image(header(1), 1, 1, "strange", 0, 1, b"1"))
-    fast.wait(lambda: fast.messages.get(rosout))
-    logs = [m.Log.deserialize(data) for _, data in fast.messages[rosout]]
-    assert any("strange" in log.msg for log in logs)
+
+    def logged():
+        logs = [m.Log.deserialize(data) for _, data in fast.messages.get(rosout, [])]
+        return next((log for log in logs if "strange" in log.msg), None)
+
+    log = fast.wait(logged)
+    assert (log.level, log.name) == (40, "mdetr")

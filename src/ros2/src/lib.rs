@@ -30,15 +30,21 @@ mod standing;
 mod yaml;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::Receiver;
 use tokio::task::LocalSet;
 
 use args::Arguments;
 pub use bus::BusError;
+use log::Line;
 use node::Node;
 pub use node::NodeError;
+
+/// How long a model that is being loaded is waited for at the end.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The help for the command line.
 pub fn help() -> String {
@@ -60,28 +66,33 @@ pub fn run(arguments: &Arguments) -> Result<(), NodeError> {
         .enable_all()
         .build()?;
     let local = LocalSet::new();
-    local.block_on(&runtime, async {
-        let mut interrupted = signal(SignalKind::interrupt())?;
-        let mut terminated = signal(SignalKind::terminate())?;
-        let node = Rc::new(Node::new(arguments)?);
-        arguments.warn_of_unknown();
-        let mut tasks = services::start(&node)?;
-        tasks.push(diagnostics::start(&node)?);
-        tasks.push(rosout::start(&node, lines)?);
-        tasks.push(node::follow_listeners(&node));
-        let starting = node.clone();
-        tasks.push(tokio::task::spawn_local(
-            async move { starting.start().await },
-        ));
-        tokio::select! {
-            _ = interrupted.recv() => (),
-            _ = terminated.recv() => (),
-        }
-        tracing::info!("stopping");
-        for task in tasks {
-            task.abort();
-        }
-        node.stop().await;
-        Ok(())
-    })
+    let ran = local.block_on(&runtime, spin(arguments, lines));
+    drop(local);
+    runtime.shutdown_timeout(PATIENCE);
+    ran
+}
+
+async fn spin(arguments: &Arguments, lines: Receiver<Line>) -> Result<(), NodeError> {
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    let node = Rc::new(Node::new(arguments)?);
+    arguments.warn_of_unknown();
+    let mut tasks = services::start(&node)?;
+    tasks.push(diagnostics::start(&node)?);
+    tasks.push(rosout::start(&node, lines)?);
+    tasks.push(node::follow_listeners(&node));
+    let starting = node.clone();
+    tasks.push(tokio::task::spawn_local(
+        async move { starting.start().await },
+    ));
+    tokio::select! {
+        _ = interrupted.recv() => (),
+        _ = terminated.recv() => (),
+    }
+    tracing::info!("stopping");
+    for task in tasks {
+        task.abort();
+    }
+    node.stop().await;
+    Ok(())
 }
