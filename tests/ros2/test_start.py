@@ -6,7 +6,8 @@ import time
 
 import messages as m
 import pytest
-from conftest import BUILD, Peer, header, matched, take_until
+from conftest import BEST_EFFORT, BUILD, RELIABLE, Peer, header, matched, take_until
+from cyclonedds.core import Policy, Qos
 from test_control import parameter, rcl
 from test_images import raw
 
@@ -141,3 +142,17 @@ def test_it_stops_when_it_is_told(start):
     begun = time.monotonic()
     assert node.stop() == 0
     assert time.monotonic() - begun < 5
+
+
+def test_a_publisher_that_cannot_be_heard_is_named(start, peer, scenes):
+    node = start("--ros-args", "-p", "reliability:=reliable")
+    node.wait_for_log("listening to /image")
+    sensor = Qos(BEST_EFFORT, Policy.History.KeepLast(5))
+    kept = Policy.Durability.TransientLocal
+    publisher = peer.publisher("/image", m.Image, sensor)
+    node.wait_for_log("/image: nothing is heard of a publisher: it asks for reliable delivery")
+    asked = Qos(RELIABLE, kept, Policy.History.KeepLast(1))
+    subscriber = peer.subscriber("/mdetr/detections", m.Detection2DArray, asked)
+    node.wait_for_log("/mdetr/detections: a subscriber gets nothing: it asks for earlier messages")
+    assert publisher.get_matched_subscriptions() == []
+    assert subscriber.get_matched_publications() == []

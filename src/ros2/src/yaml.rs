@@ -297,4 +297,28 @@ mod tests {
         let deep = "[".repeat(100_000);
         assert!(parse(&deep).is_err());
     }
+
+    #[test]
+    fn no_text_makes_it_panic() {
+        let parts: Vec<&str> =
+            "a: b\n 1 - [ ] { } , ' \" # | > & * ! % @ ` ? : \t .inf 0x ~ --- ... é \\ \r\n"
+                .split(' ')
+                .collect();
+        let mut state: u64 = 7;
+        let mut next = |below: usize| {
+            // Knuth's constants for a linear congruential generator.
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        let mut read = 0;
+        for _ in 0..50_000 {
+            let count = next(12);
+            let text: Vec<&str> = (0..count).map(|_| parts[next(parts.len())]).collect();
+            let joined = text.join([" ", "", "\n"][next(3)]);
+            read += usize::from(value(&joined).is_ok());
+        }
+        assert!(read > 1000, "{read} values");
+    }
 }
