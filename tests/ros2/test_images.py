@@ -217,3 +217,24 @@ def test_jpeg_files(start, peer, scenes, tmp_path):
     arrays, _lines = exchange(publisher, detections, results, messages)
     for array, want in zip(arrays, expected(paths), strict=True):
         assert_same(boxes_of_array(array), boxes_of_line(want))
+
+
+def test_ids_begin_anew_with_time(start, peer, scenes):
+    """Ids outlive stamps in disorder, and end when a recording is played again."""
+    start("--ros-args", *PARAMETERS, "-p", "queries:=['all balls', 'all cubes', 'all cylinders']")
+    detections = matched(peer.subscriber("/mdetr/detections", m.Detection2DArray))
+    publisher = matched(peer.publisher("/image", m.Image))
+
+    def ids(number):
+        publisher.write(raw(scenes[0], number))
+        array = take_until(detections, lambda found: found)[0]
+        assert stamp(array) == stamp(raw(scenes[0], number))
+        assert array.detections
+        return {d.id for d in array.detections} - {""}
+
+    first = [ids(number) for number in (100, 101, 102)]
+    assert first[0] == set() and first[1] == first[2] != set()
+    ids(99)
+    assert ids(103) == first[2]
+    begun_anew = [ids(number) for number in (0, 1, 2)]
+    assert begun_anew[0] == set() and begun_anew[2] and not begun_anew[2] & first[2]

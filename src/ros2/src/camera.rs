@@ -22,6 +22,9 @@ const NAP: Duration = Duration::from_millis(20);
 /// How long ago an inference may have been for the rate to count it.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
 
+/// A stamp that is so much older than the newest means that time began anew.
+const RESTART: Duration = Duration::from_secs(1);
+
 /// What may change while pictures are answered.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Pace {
@@ -222,7 +225,7 @@ struct Worker {
     outputs: Outputs,
     teller: Option<Teller>,
     tracking: Tracking,
-    /// Of the last picture.
+    /// The newest of the pictures.
     stamp: Duration,
     frame: u64,
 }
@@ -299,11 +302,12 @@ impl Worker {
     fn track(&mut self, header: &Header, grounding: &mut Grounding) {
         let nanos = u64::try_from(header.stamp.nanos()).unwrap_or(0);
         let time = Duration::from_nanos(nanos);
-        if time < self.stamp {
+        if time + RESTART < self.stamp {
             // The stream begins anew: a recording that is played again, or a simulation.
             self.tracking.reset();
+            self.stamp = time;
         }
-        self.stamp = time;
+        self.stamp = self.stamp.max(time);
         self.tracking.update(time, grounding);
         let Some(tracked) = self.tracking.at(time) else {
             return;

@@ -96,8 +96,7 @@ const DECLARED: &[Declared] = &[
         default: || ParameterValue::Boolean(true),
         allowed: Allowed::Any,
         change: Change::Always,
-        description: "Draw masks, if the model can and somebody listens to ~/masks, ~/debug_image or \
-                      detections_3d. Results on ~/result have them whenever they are drawn.",
+        description: "Draw masks, if the model can. Without them a picture takes less time.",
     },
     Declared {
         name: "max_detections",
