@@ -5,6 +5,8 @@
 # make onnxruntime                     fetch ONNX Runtime, a faster engine, 28 MB: make demo then uses it
 # make test                            everything that needs no PyTorch
 # make test-monitor                    the monitor with real brokers, cameras and browsers, which it installs
+# make test-ros2-messages              the messages of ROS 2 against rosbags and CycloneDDS, which it installs
+# make test-ros2                       the ROS 2 node with CycloneDDS and Fast DDS, in a network of their own
 # make test-models [FULL=1]            the Python part; installs PyTorch into .venv. FULL: the
 #                                      released structures at full size too, half an hour and 12 GB
 # make test-tensorrt [FULL=1]         the engine TensorRT without a GPU: plans are built and checked; fetches
@@ -25,7 +27,7 @@ PYTHON ?= python3
 VENV := .venv
 MODEL := models/tabletop
 
-.PHONY: setup demo monitor onnxruntime test soak fuzz test-models test-monitor test-tensorrt bench book eval lint python data train export
+.PHONY: setup demo monitor onnxruntime test soak fuzz test-models test-monitor test-ros2 test-tensorrt bench book eval lint python data train export
 
 setup:
 	tools/setup
@@ -91,6 +93,14 @@ endif
 
 test-monitor: setup
 	tools/test-monitor
+
+# The messages of ROS 2 against rosbags and CycloneDDS.
+.PHONY: test-ros2-messages
+test-ros2-messages: setup
+	tools/test-ros2-messages
+
+test-ros2: setup
+	tools/test-ros2
 
 test-tensorrt: setup python
 	FULL="$(FULL)" tools/test-tensorrt $(VENV)

@@ -7,12 +7,13 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates from the lowest to the highest: each may depend on those before it.
-const LAYERS: [&str; 19] = [
+const LAYERS: [&str; 21] = [
     "mdetr-features",
     "mdetr-grounding",
     "mdetr-track",
     "mdetr-draw",
     "mdetr-scenes",
+    "mdetr-ros2-messages",
     "mdetr-rules",
     "mdetr-eval",
     "mdetr-tensorrt-standin",
@@ -23,6 +24,7 @@ const LAYERS: [&str; 19] = [
     "mdetr-weights",
     "mdetr-pull",
     "mdetr-cli",
+    "mdetr-ros2",
     "gst-plugin-mdetr",
     "mdetr-monitor",
     "mdetr-bench",

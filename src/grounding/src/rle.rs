@@ -87,12 +87,10 @@ impl Rle {
         let (width, height) = (i64::from(self.width), i64::from(self.height));
         let (dx, dy) = (i64::from(dx), i64::from(dy));
         let mut builder = RunBuilder::default();
-        let mut end = 0;
-        for (index, &count) in self.counts.iter().enumerate() {
-            let mut at = end;
-            end += i64::from(count);
-            // A run of ones, column by column.
-            while index % 2 == 1 && at < end {
+        for (start, count) in self.runs() {
+            let (mut at, end) = (i64::from(start), i64::from(start) + i64::from(count));
+            // Column by column.
+            while at < end {
                 let (column, top) = (at / height + dx, at % height);
                 let len = (end - at).min(height - top);
                 let (top, bottom) = ((top + dy).max(0), (top + len + dy).min(height));
@@ -104,6 +102,18 @@ impl Rle {
             }
         }
         builder.finish(self.width, self.height)
+    }
+
+    /// Runs of ones in COCO's order: where each begins, and its length. Position p is row p modulo the height of
+    /// column p divided by the height.
+    pub fn runs(&self) -> impl Iterator<Item = (u32, u32)> {
+        let mut end = 0u32;
+        let runs = self.counts.iter().enumerate().map(move |(index, &count)| {
+            let start = end;
+            end = end.saturating_add(count);
+            (index % 2 == 1).then_some((start, count))
+        });
+        runs.flatten()
     }
 
     /// Number of pixels in the mask.

@@ -44,6 +44,6 @@ pub use motion::MovingScene;
 pub use object::{Colour, Material, Object, Shape, Size};
 pub use options::SceneOptions;
 pub use random::rng;
-pub use render::{Rendering, Visibility, render, visibility};
+pub use render::{Rendering, Visibility, depth, render, visibility};
 pub use scene::{Camera, Ground, Light, Scene, Sensor, Texture};
 pub use truth::{GroundTruth, NamedBox, Visible};

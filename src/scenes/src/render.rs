@@ -95,6 +95,28 @@ pub fn visibility(scene: &Scene, width: u32, height: u32) -> Vec<Visibility> {
         .collect()
 }
 
+/// How far what a picture of this size shows is from the camera, along its view axis, in world units: at the centre of each
+/// pixel, row-major. Infinite where neither an object nor the ground is. Renders no colour.
+///
+/// A pixel (x, y) at depth z is z (x + 0.5 - width / 2) / f to the right of the view axis and z (y + 0.5 - height / 2) / f
+/// below it, f being the focal length times the width.
+///
+/// # Panics
+/// If the scene has more than 255 objects.
+pub fn depth(scene: &Scene, width: u32, height: u32) -> Vec<f32> {
+    let tracer = Tracer::new(scene, width, height);
+    let (_, mut depths) = tracer.trace_ids(|_| ());
+    for (at, depth) in depths.iter_mut().enumerate() {
+        let (x, y) = (at % tracer.width, at / tracer.width);
+        let direction = tracer.direction(x as f32 + 0.5, y as f32 + 0.5);
+        let down = -direction.dot(Vec3::UP);
+        if down > 0.0 {
+            *depth = depth.min(tracer.view.eye.dot(Vec3::UP) / down);
+        }
+    }
+    depths
+}
+
 /// Pixel rectangle an object's bounding sphere falls into, half-open.
 #[derive(Clone, Copy, Debug)]
 struct Rect {

@@ -425,7 +425,12 @@ fn names_in_the_documents_exist() {
     ] {
         known += &fs::read_to_string(root.join(file)).unwrap();
     }
-    for sources in ["plugins/mdetr/src", "src/monitor/src", "src/rules/src"] {
+    for sources in [
+        "plugins/mdetr/src",
+        "src/monitor/src",
+        "src/ros2/src",
+        "src/rules/src",
+    ] {
         known += &literals(&root.join(sources));
     }
     let known: BTreeSet<&str> = known

@@ -1,0 +1,152 @@
+//! Topics that the node listens to.
+
+use std::cell::Cell;
+use std::pin::pin;
+use std::rc::Rc;
+
+use futures_util::StreamExt;
+use mdetr_ros2_messages::Message;
+use mdetr_ros2_messages::sensor_msgs::{CameraInfo, CompressedImage, Image};
+use ros2_client::{QosProfile, Subscription};
+use tokio::task::{JoinHandle, spawn_local};
+
+use crate::bus::{Bus, BusError, best_effort, reliable};
+use crate::camera::Camera;
+use crate::clock::{CLOCK, ClockMessage};
+use crate::parameters::Values;
+use crate::picture::Picture;
+
+/// Messages that DDS keeps until they are taken, which is at once.
+const DEPTH: usize = 5;
+
+/// The topics of a camera, with their whole names.
+#[derive(Debug, Clone)]
+pub(crate) struct Topics {
+    /// Pictures.
+    pub image: String,
+    /// Whether they are compressed.
+    pub compressed: bool,
+    /// Depth images.
+    pub depth: String,
+    /// How the camera sees.
+    pub camera_info: String,
+}
+
+/// The name of a topic of a camera; `camera` is empty, if there is one only.
+pub(crate) fn within(camera: &str, topic: &str) -> String {
+    match (camera, topic.strip_prefix("~/")) {
+        ("", _) => topic.to_owned(),
+        (camera, Some(topic)) => format!("~/{camera}/{topic}"),
+        (camera, None) => format!("{camera}/{topic}"),
+    }
+}
+
+impl Topics {
+    /// Those of `camera`. Compressed pictures are on the topic `compressed` under that of raw ones, as image transports
+    /// have it, unless they are remapped themselves.
+    pub fn new(bus: &Bus, camera: &str, transport: &str) -> Result<Topics, BusError> {
+        let raw = bus.resolve(&within(camera, "image"))?;
+        let compressed = transport == "compressed";
+        let image = match compressed {
+            false => raw,
+            true => {
+                let own = within(camera, "image/compressed");
+                let remapped = bus.resolve(&own)?;
+                match remapped == bus.expand(&own)? {
+                    true => format!("{raw}/compressed"),
+                    false => remapped,
+                }
+            }
+        };
+        Ok(Topics {
+            image,
+            compressed,
+            depth: bus.resolve(&within(camera, "depth"))?,
+            camera_info: bus.resolve(&within(camera, "camera_info"))?,
+        })
+    }
+}
+
+fn qos(values: &Values) -> QosProfile {
+    match values.string("reliability") {
+        "reliable" => reliable(DEPTH),
+        _ => best_effort(DEPTH),
+    }
+}
+
+/// Subscribes to the topics of a camera; until its tasks are aborted.
+///
+/// # Errors
+/// DDS refuses.
+pub(crate) fn receive(
+    bus: &Bus,
+    camera: &Camera,
+    values: &Values,
+    enabled: &Rc<Cell<bool>>,
+) -> Result<Vec<JoinHandle<()>>, BusError> {
+    let topics = &camera.shared.topics;
+    let qos = qos(values);
+    let shared = camera.shared.clone();
+    let pictures = match topics.compressed {
+        false => {
+            let images = bus.input::<Image>(&topics.image, qos.clone())?;
+            let put = move |image| match image {
+                Ok(image) => shared.put(Picture::Raw(image)),
+                Err(error) => shared.unreadable(error),
+            };
+            spawn_local(take(images, enabled.clone(), put))
+        }
+        true => {
+            let images = bus.input::<CompressedImage>(&topics.image, qos.clone())?;
+            let put = move |image| match image {
+                Ok(image) => shared.put(Picture::Compressed(image)),
+                Err(error) => shared.unreadable(error),
+            };
+            spawn_local(take(images, enabled.clone(), put))
+        }
+    };
+    tracing::info!("listening to {}", topics.image);
+    let mut tasks = vec![pictures];
+    if let Some(space) = &camera.space {
+        let depths = bus.input::<Image>(&topics.depth, qos.clone())?;
+        let infos = bus.input::<CameraInfo>(&topics.camera_info, qos)?;
+        let (teller, topic) = (space.teller(), topics.depth.clone());
+        let put = move |depth| match depth {
+            Ok(depth) => teller.depth(depth),
+            Err(error) => tracing::warn!("{topic}: {error}"),
+        };
+        tasks.push(spawn_local(take(depths, enabled.clone(), put)));
+        let (teller, topic) = (space.teller(), topics.camera_info.clone());
+        let put = move |info| match info {
+            Ok(info) => teller.info(info),
+            Err(error) => tracing::warn!("{topic}: {error}"),
+        };
+        tasks.push(spawn_local(take(infos, enabled.clone(), put)));
+    }
+    Ok(tasks)
+}
+
+/// Hands over what comes, while it is enabled.
+async fn take<M: Message + 'static>(
+    messages: Subscription<M>,
+    enabled: Rc<Cell<bool>>,
+    mut hand_over: impl FnMut(Result<M, String>),
+) {
+    let mut stream = pin!(messages.async_stream());
+    while let Some(message) = stream.next().await {
+        if enabled.get() {
+            hand_over(match message {
+                Ok((message, _)) => Ok(message),
+                Err(error) => Err(error.to_string()),
+            });
+        }
+    }
+}
+
+/// Subscribes to the time of a simulation.
+///
+/// # Errors
+/// DDS refuses.
+pub(crate) fn clock(bus: &Bus) -> Result<Subscription<ClockMessage>, BusError> {
+    bus.input_of("/clock", CLOCK, best_effort(1))
+}
