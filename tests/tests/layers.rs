@@ -7,13 +7,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates from the lowest to the highest: each may depend on those before it.
-const LAYERS: [&str; 18] = [
+const LAYERS: [&str; 19] = [
     "mdetr-features",
     "mdetr-grounding",
     "mdetr-track",
     "mdetr-draw",
     "mdetr-scenes",
     "mdetr-ros2-messages",
+    "mdetr-record",
     "mdetr-rules",
     "mdetr-eval",
     "mdetr-tensorrt-standin",

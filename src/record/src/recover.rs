@@ -1,0 +1,156 @@
+//! Reads recordings that were not finished.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use mcap::McapError;
+use mcap::records::Record;
+use mcap::sans_io::linear_reader::{LinearReadEvent, LinearReader, LinearReaderOptions};
+
+use crate::error::RecordError;
+use crate::recorder::{McapWriter, create, finish};
+
+/// Longest record that is believed.
+const MAX_RECORD: usize = 1 << 30;
+/// Bytes of messages in a chunk of the new file.
+const CHUNK_BYTES: usize = 4 << 20;
+
+/// What was found in a recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// Messages in the new file.
+    pub messages: u64,
+    /// Why reading stopped before an end was found; `None` if the recording is whole.
+    pub damage: Option<String>,
+}
+
+/// Writes the messages of a recording that was not finished to a new file, with an index: as far as the recording can be
+/// read. Messages, topics and types are taken; attachments and metadata, which a [`Recorder`](crate::Recorder) does not
+/// write, are not.
+///
+/// # Errors
+/// `from` cannot be read or is no MCAP file, or `to` exists or cannot be written.
+pub fn recover(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Recovered, RecordError> {
+    let (from, to) = (from.as_ref(), to.as_ref());
+    let file = File::open(from).map_err(|source| RecordError::Open {
+        path: from.to_owned(),
+        source,
+    })?;
+    let mut records = Records::new(file);
+    let profile = match records.next_record() {
+        Some(Ok(Record::Header(header))) => header.profile,
+        other => {
+            let error = other.and_then(Result::err);
+            return Err(RecordError::Read {
+                path: from.to_owned(),
+                source: error.unwrap_or(McapError::BadMagic),
+            });
+        }
+    };
+    let mut copy = Copy {
+        writer: create(to, &profile)?,
+        messages: 0,
+        waiting: 0,
+    };
+    let failed = |source| RecordError::Write {
+        path: to.to_owned(),
+        source,
+    };
+    let mut damage = None;
+    while let Some(record) = records.next_record() {
+        let taken = record.map(|record| copy.take(record));
+        match taken {
+            Ok(Ok(())) => {}
+            // The new file is the one that fails.
+            Ok(Err(error @ (McapError::Io(_) | McapError::AttemptedWriteAfterFailure))) => {
+                return Err(failed(error));
+            }
+            Ok(Err(error)) | Err(error) => {
+                damage = Some(error.to_string());
+                break;
+            }
+        }
+    }
+    finish(&mut copy.writer).map_err(failed)?;
+    Ok(Recovered {
+        messages: copy.messages,
+        damage,
+    })
+}
+
+/// The records of a file, one after the other.
+struct Records {
+    file: BufReader<File>,
+    reader: LinearReader,
+}
+
+impl Records {
+    fn new(file: File) -> Records {
+        // A chunk that is not whole is damaged; what is after the data does not matter.
+        let options = LinearReaderOptions::default()
+            .with_prevalidate_chunk_crcs(true)
+            .with_record_length_limit(MAX_RECORD);
+        Records {
+            file: BufReader::new(file),
+            reader: LinearReader::new_with_options(options),
+        }
+    }
+
+    /// `None` at the end.
+    fn next_record(&mut self) -> Option<Result<Record<'static>, McapError>> {
+        loop {
+            match self.reader.next_event()? {
+                Err(error) => return Some(Err(error)),
+                Ok(LinearReadEvent::ReadRequest(need)) => {
+                    match self.file.read(self.reader.insert(need)) {
+                        Ok(read) => self.reader.notify_read(read),
+                        Err(error) => return Some(Err(error.into())),
+                    }
+                }
+                Ok(LinearReadEvent::Record { data, opcode }) => {
+                    return Some(mcap::parse_record(opcode, data).map(Record::into_owned));
+                }
+            }
+        }
+    }
+}
+
+/// The new file.
+struct Copy {
+    writer: McapWriter,
+    messages: u64,
+    waiting: usize,
+}
+
+impl Copy {
+    fn take(&mut self, record: Record) -> Result<(), McapError> {
+        match record {
+            Record::Schema { header, data } => {
+                let (name, encoding) = (&header.name, &header.encoding);
+                self.writer
+                    .add_schema_with_id(header.id, name, encoding, &data)?;
+            }
+            Record::Channel(channel) => {
+                self.writer.add_channel_with_id(
+                    channel.id,
+                    channel.schema_id,
+                    &channel.topic,
+                    &channel.message_encoding,
+                    &channel.metadata,
+                )?;
+            }
+            Record::Message { header, data } => {
+                self.writer.write_to_known_channel(&header, &data)?;
+                self.messages += 1;
+                self.waiting += data.len();
+                if self.waiting >= CHUNK_BYTES {
+                    self.waiting = 0;
+                    self.writer.flush()?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
