@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates from the lowest to the highest: each may depend on those before it.
-const LAYERS: [&str; 19] = [
+const LAYERS: [&str; 20] = [
     "mdetr-features",
     "mdetr-grounding",
     "mdetr-track",
@@ -15,6 +15,7 @@ const LAYERS: [&str; 19] = [
     "mdetr-scenes",
     "mdetr-ros2-messages",
     "mdetr-record",
+    "mdetr-foxglove",
     "mdetr-rules",
     "mdetr-eval",
     "mdetr-tensorrt-standin",
