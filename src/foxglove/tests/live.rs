@@ -8,9 +8,9 @@ use mdetr_grounding::Grounding;
 use mdetr_ros2_messages::builtin_interfaces::Time;
 use mdetr_ros2_messages::std_msgs::{Header, String as Text};
 
-struct None;
+struct NoQueries;
 
-impl Queries for None {
+impl Queries for NoQueries {
     fn get(&self) -> Vec<String> {
         Vec::new()
     }
@@ -21,7 +21,7 @@ impl Queries for None {
 }
 
 fn start(address: SocketAddr) -> Result<LiveView, LiveViewError> {
-    LiveView::start(address, "test", Box::new(None))
+    LiveView::start(address, "test", Box::new(NoQueries))
 }
 
 fn any() -> SocketAddr {

@@ -54,6 +54,9 @@ pub enum RecordError {
         /// The other type.
         found: String,
     },
+    /// There is no thread to write on.
+    #[error("recording: cannot start a thread: {0}")]
+    Thread(std::io::Error),
     /// The bytes of a message are none.
     #[error(
         "topic {name}: expected the bytes of a message (CDR: 0 0 or 0 1 first), found {bytes} bytes, {first:02x?} first"

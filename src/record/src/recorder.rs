@@ -227,6 +227,10 @@ impl Recorder {
         self.end_file()
     }
 
+    pub(crate) fn flush_interval(&self) -> Duration {
+        self.options.flush_interval
+    }
+
     fn end_file(&mut self) -> Result<(), RecordError> {
         self.attempt(finish)
     }
