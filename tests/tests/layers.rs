@@ -109,6 +109,9 @@ fn who_reads_results_compiles_no_engine() {
         "mdetr-track",
         "mdetr-draw",
         "mdetr-scenes",
+        "mdetr-ros2-messages",
+        "mdetr-record",
+        "mdetr-foxglove",
         "mdetr-eval",
     ] {
         let compiled = tree(package);
