@@ -87,10 +87,14 @@ struct Records {
 
 impl Records {
     fn new(file: File) -> Records {
-        // A chunk that is not whole is damaged; what is after the data does not matter.
+        // No record is longer than its file, whatever it says of itself.
+        let length = file.metadata().ok().filter(|known| known.is_file());
+        let length = length.and_then(|known| usize::try_from(known.len()).ok());
+        let longest = length.unwrap_or(MAX_RECORD).min(MAX_RECORD);
+        // A chunk that is not whole is damaged.
         let options = LinearReaderOptions::default()
             .with_prevalidate_chunk_crcs(true)
-            .with_record_length_limit(MAX_RECORD);
+            .with_record_length_limit(longest);
         Records {
             file: BufReader::new(file),
             reader: LinearReader::new_with_options(options),

@@ -260,6 +260,28 @@ fn a_recording_is_read_as_far_as_it_was_written_wherever_it_is_cut() {
 }
 
 #[test]
+fn a_record_that_claims_more_than_the_file_has_is_not_believed() {
+    let folder = folder();
+    let (from, to) = (folder.path().join("a.mcap"), folder.path().join("b.mcap"));
+    recorded(&from, 1, 100);
+    let whole = fs::read(&from).expect("it is there");
+    // The magic, and a header: a byte, its length in eight more, and its contents.
+    let (length, _) = whole[9..].split_first_chunk().expect("it has a header");
+    let header = 17 + u64::from_le_bytes(*length) as usize;
+    // Of a message and of a chunk.
+    for kind in [5, 6] {
+        let claim = (1u64 << 29).to_le_bytes();
+        let bytes = [&whole[..header], &[kind], &claim, &[0; 100]].concat();
+        fs::write(&from, bytes).expect("written");
+        let _ = fs::remove_file(&to);
+        let found = recover(&from, &to).expect("it has a header");
+        let damage = found.damage.expect("it is damaged");
+        assert_eq!(found.messages, 0);
+        assert!(damage.contains("exceeds"), "{kind}: {damage}");
+    }
+}
+
+#[test]
 fn what_is_no_recording_is_refused() {
     let folder = folder();
     let (from, to) = (folder.path().join("a.mcap"), folder.path().join("b.mcap"));
