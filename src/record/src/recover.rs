@@ -5,7 +5,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use mcap::McapError;
-use mcap::records::Record;
+use mcap::records::{ChunkHeader, Record, op};
 use mcap::sans_io::linear_reader::{LinearReadEvent, LinearReader, LinearReaderOptions};
 
 use crate::error::RecordError;
@@ -27,7 +27,7 @@ pub struct Recovered {
 
 /// Writes the messages of a recording that was not finished to a new file, with an index: as far as the recording can be
 /// read. Messages, topics and types are taken; attachments and metadata, which a [`Recorder`](crate::Recorder) does not
-/// write, are not.
+/// write, are not. Chunks that are compressed are not read.
 ///
 /// # Errors
 /// `from` cannot be read or is no MCAP file, or `to` exists or cannot be written.
@@ -79,10 +79,13 @@ pub fn recover(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Recovered
     })
 }
 
-/// The records of a file, one after the other.
+/// The records of a file that matter, one after the other, also those in chunks.
 struct Records {
     file: BufReader<File>,
     reader: LinearReader,
+    /// The chunk that is being read, and how far.
+    chunk: Vec<u8>,
+    at: usize,
 }
 
 impl Records {
@@ -91,19 +94,27 @@ impl Records {
         let length = file.metadata().ok().filter(|known| known.is_file());
         let length = length.and_then(|known| usize::try_from(known.len()).ok());
         let longest = length.unwrap_or(MAX_RECORD).min(MAX_RECORD);
-        // A chunk that is not whole is damaged.
+        // mcap's reader believes what the records in a chunk say of their lengths.
         let options = LinearReaderOptions::default()
-            .with_prevalidate_chunk_crcs(true)
+            .with_emit_chunks(true)
             .with_record_length_limit(longest);
         Records {
             file: BufReader::new(file),
             reader: LinearReader::new_with_options(options),
+            chunk: Vec::new(),
+            at: 0,
         }
     }
 
     /// `None` at the end.
     fn next_record(&mut self) -> Option<Result<Record<'static>, McapError>> {
         loop {
+            if self.at < self.chunk.len() {
+                match self.next_in_chunk().transpose() {
+                    Some(record) => return Some(record),
+                    None => continue,
+                }
+            }
             match self.reader.next_event()? {
                 Err(error) => return Some(Err(error)),
                 Ok(LinearReadEvent::ReadRequest(need)) => {
@@ -112,11 +123,61 @@ impl Records {
                         Err(error) => return Some(Err(error.into())),
                     }
                 }
-                Ok(LinearReadEvent::Record { data, opcode }) => {
-                    return Some(mcap::parse_record(opcode, data).map(Record::into_owned));
-                }
+                Ok(LinearReadEvent::Record { data, opcode }) => match parsed(opcode, data) {
+                    Ok(Some(Record::Chunk { header, data })) => match checked(&header, &data) {
+                        Ok(()) => (self.chunk, self.at) = (data.into_owned(), 0),
+                        Err(error) => return Some(Err(error)),
+                    },
+                    record => {
+                        if let Some(record) = record.transpose() {
+                            return Some(record);
+                        }
+                    }
+                },
             }
         }
+    }
+
+    /// `None` for a record that does not matter.
+    fn next_in_chunk(&mut self) -> Result<Option<Record<'static>>, McapError> {
+        let rest = &self.chunk[self.at..];
+        // After a fault in a chunk nothing of it is read.
+        self.at = self.chunk.len();
+        let [opcode, rest @ ..] = rest else {
+            return Ok(None);
+        };
+        let (length, rest) = rest.split_first_chunk().ok_or(McapError::UnexpectedEoc)?;
+        let length = usize::try_from(u64::from_le_bytes(*length));
+        let data = length.ok().and_then(|length| rest.get(..length));
+        let data = data.ok_or(McapError::UnexpectedEoc)?;
+        let record = parsed(*opcode, data);
+        self.at -= rest.len() - data.len();
+        record
+    }
+}
+
+/// A record that matters; others may be damaged without loss.
+fn parsed(opcode: u8, data: &[u8]) -> Result<Option<Record<'static>>, McapError> {
+    match opcode {
+        op::HEADER | op::SCHEMA | op::CHANNEL | op::MESSAGE | op::CHUNK => {
+            mcap::parse_record(opcode, data).map(|record| Some(record.into_owned()))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Whether a chunk is one that can be read, and whole.
+fn checked(header: &ChunkHeader, data: &[u8]) -> Result<(), McapError> {
+    if !header.compression.is_empty() {
+        let compression = header.compression.chars().take(20).collect();
+        return Err(McapError::UnsupportedCompression(compression));
+    }
+    let calculated = crc32fast::hash(data);
+    match header.uncompressed_crc {
+        // It was written without one.
+        0 => Ok(()),
+        saved if saved == calculated => Ok(()),
+        saved => Err(McapError::BadChunkCrc { saved, calculated }),
     }
 }
 

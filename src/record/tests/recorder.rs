@@ -282,6 +282,33 @@ fn a_record_that_claims_more_than_the_file_has_is_not_believed() {
 }
 
 #[test]
+fn a_record_that_claims_more_than_its_chunk_has_is_not_believed() {
+    let folder = folder();
+    let (from, to) = (folder.path().join("a.mcap"), folder.path().join("b.mcap"));
+    recorded(&from, 1, 100);
+    let whole = fs::read(&from).expect("it is there");
+    let (length, _) = whole[9..].split_first_chunk().expect("it has a header");
+    let header = 17 + u64::from_le_bytes(*length) as usize;
+    for claim in [11, 1000, u64::MAX] {
+        let records = [&[5][..], &claim.to_le_bytes(), &[0; 10]].concat();
+        // Times, the size, no checksum, no compression, and the size again.
+        let size = (records.len() as u64).to_le_bytes();
+        let chunk = [&[0; 16][..], &size, &[0; 8], &size, &records].concat();
+        let length = (chunk.len() as u64).to_le_bytes();
+        let bytes = [&whole[..header], &[6], &length, &chunk, &whole[header..]].concat();
+        fs::write(&from, bytes).expect("written");
+        let _ = fs::remove_file(&to);
+        let found = recover(&from, &to).expect("it has a header");
+        let damage = found.damage.expect("it is damaged");
+        assert!(
+            damage.contains("in the middle of a record"),
+            "{claim}: {damage}"
+        );
+        assert_eq!(found.messages, 0);
+    }
+}
+
+#[test]
 fn what_is_no_recording_is_refused() {
     let folder = folder();
     let (from, to) = (folder.path().join("a.mcap"), folder.path().join("b.mcap"));
