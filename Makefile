@@ -5,7 +5,7 @@
 # make onnxruntime                     fetch ONNX Runtime, a faster engine, 28 MB: make demo then uses it
 # make test                            everything that needs no PyTorch
 # make test-monitor                    the monitor with real brokers, cameras and browsers, which it installs
-# make test-ros2-messages              the messages of ROS 2 against rosbags and CycloneDDS, which it installs
+# make test-ros2-messages              messages of ROS 2 and recordings against rosbags and CycloneDDS, which it installs
 # make test-ros2                       the ROS 2 node with CycloneDDS and Fast DDS, in a network of their own
 # make test-models [FULL=1]            the Python part; installs PyTorch into .venv. FULL: the
 #                                      released structures at full size too, half an hour and 12 GB
@@ -94,7 +94,7 @@ endif
 test-monitor: setup
 	tools/test-monitor
 
-# The messages of ROS 2 against rosbags and CycloneDDS.
+# The messages of ROS 2 and their recordings against rosbags and CycloneDDS.
 .PHONY: test-ros2-messages
 test-ros2-messages: setup
 	tools/test-ros2-messages

@@ -7,13 +7,15 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates from the lowest to the highest: each may depend on those before it.
-const LAYERS: [&str; 21] = [
+const LAYERS: [&str; 23] = [
     "mdetr-features",
     "mdetr-grounding",
     "mdetr-track",
     "mdetr-draw",
     "mdetr-scenes",
     "mdetr-ros2-messages",
+    "mdetr-record",
+    "mdetr-foxglove",
     "mdetr-rules",
     "mdetr-eval",
     "mdetr-tensorrt-standin",
@@ -110,6 +112,9 @@ fn who_reads_results_compiles_no_engine() {
         "mdetr-track",
         "mdetr-draw",
         "mdetr-scenes",
+        "mdetr-ros2-messages",
+        "mdetr-record",
+        "mdetr-foxglove",
         "mdetr-eval",
         "mdetr-pull",
     ] {

@@ -2,7 +2,8 @@
 
 use mdetr_grounding::{BBox, Detection, Rle};
 
-use super::{DepthView, Intrinsics};
+use super::camera::Intrinsics;
+use super::view::DepthView;
 use crate::geometry_msgs::{Point, Pose, Quaternion, Vector3};
 use crate::vision_msgs::BoundingBox3D;
 
