@@ -16,6 +16,9 @@ from test_control import parameter
 from test_images import boxes_of_array, boxes_of_line, raw
 
 PEER = os.environ.get("MDETR_FAST_DDS_PEER", ROOT / "target" / "fast-dds" / "peer")
+# Of 40 subscribers that came while the processors were busy 2 were matched and got no message:
+# docs/src/ros2.md, Limits.
+pytestmark = pytest.mark.flaky(reruns=2)
 PARAMETERS = ["-p", "queries:=['a cone', 'all cubes']", "-p", "reliability:=reliable"]
 
 
