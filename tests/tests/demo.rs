@@ -41,7 +41,7 @@ fn query_and_file_name_arrive_as_typed() {
         env.run(&mut make)
     };
     let model = format!("MODEL={MODEL}");
-    let refused = make(&[model.clone()]).failure();
+    let refused = make(std::slice::from_ref(&model)).failure();
     assert!(refused.contains("needs QUERY"), "{refused}");
     let words = [
         format!("QUERY={QUERY}"),

@@ -10,12 +10,12 @@ use mdetr::Grounding;
 use mdetr_ros2_messages::std_msgs::Header;
 use mdetr_track::{TrackOptions, Tracking};
 
-use crate::inputs::Topics;
 use crate::mailbox::Mailbox;
 use crate::outputs::{Found, Outputs};
 use crate::picture::Picture;
 use crate::space::{Space, Teller};
 use crate::standing::{Slot, Standing};
+use crate::topics::Topics;
 
 /// How long a thread sleeps at most before it looks whether it is to end.
 const NAP: Duration = Duration::from_millis(20);

@@ -27,6 +27,7 @@ mod server;
 mod services;
 mod space;
 mod standing;
+mod topics;
 mod yaml;
 
 use std::rc::Rc;

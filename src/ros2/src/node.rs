@@ -16,12 +16,13 @@ use crate::args::Arguments;
 use crate::bus::{Bus, BusError, Output, reliable};
 use crate::camera::{Camera, Pace};
 use crate::clock::Clock;
-use crate::inputs::{self, Topics, within};
+use crate::inputs;
 use crate::lifecycle::{self, Outcome, Phase, Step};
 use crate::outputs::Outputs;
 use crate::parameters::{self, Values};
 use crate::space::{DepthOptions, Space};
 use crate::standing::{Slot, Standing, Wanted};
+use crate::topics::{Topics, within};
 use crate::{prompt, rules};
 
 /// Why the node cannot run.

@@ -13,9 +13,9 @@ use mdetr_ros2_messages::vision_msgs::{Detection2DArray, LabelInfo};
 use mdetr_rules::RuleSet;
 
 use crate::bus::{Bus, BusError, Output, latched, reliable};
-use crate::inputs::within;
 use crate::rgb;
 use crate::rules::Watching;
+use crate::topics::within;
 
 /// Quality of the pictures that are drawn on, of 100.
 const QUALITY: u8 = 80;
