@@ -181,8 +181,6 @@ mod mdetrrules;
 mod mdetrtrack;
 mod tabletopsrc;
 
-pub use bundle::{default_model, models};
-
 use gst::glib;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {

@@ -4,11 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use mdetr::bundle::Models;
+use mdetr::bundle::{MODEL_VARIABLE as VARIABLE, Models, named_by_environment};
 use mdetr::{EngineKind, Grounder, GrounderOptions};
 
-/// Names the default of `--model`.
-const VARIABLE: &str = "MDETR_MODEL";
 /// Where the bundled model lies in the repository.
 const BUNDLED: &str = "models/tabletop";
 /// Its name.
@@ -63,7 +61,7 @@ pub fn directory(given: Option<&Path>) -> Result<PathBuf> {
     if let Some(given) = given {
         return Ok(models.find(given)?);
     }
-    let Some(named) = named() else {
+    let Some(named) = named_by_environment() else {
         let bundled = Some(bundled()).filter(|dir| dir.is_dir());
         // Packages put it among the models of the system.
         let bundled = bundled.or_else(|| models.list().remove(BUNDLED_NAME));
@@ -86,12 +84,6 @@ pub fn directory(given: Option<&Path>) -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// What `MDETR_MODEL` names.
-fn named() -> Option<PathBuf> {
-    let value = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
-    value.map(PathBuf::from)
-}
-
 /// Loads the model; an error says so if `MDETR_MODEL` named it.
 ///
 /// # Errors
@@ -99,7 +91,7 @@ fn named() -> Option<PathBuf> {
 pub fn load(given: Option<&Path>, options: GrounderOptions) -> Result<Grounder> {
     let dir = directory(given)?;
     let loaded = Grounder::load(&dir, options);
-    let by_variable = given.is_none() && named().is_some();
+    let by_variable = given.is_none() && named_by_environment().is_some();
     if by_variable && matches!(loaded, Err(mdetr::Error::Bundle(_))) {
         return loaded.with_context(|| format!("the model that {VARIABLE} names"));
     }

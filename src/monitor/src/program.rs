@@ -99,14 +99,13 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
     let (stop_rest, rest_stop) = watch::channel(false);
 
     let program = std::env::current_exe().ok();
-    let models = gstmdetr::models(program.as_deref());
-    let default_model = gstmdetr::default_model(program.as_deref());
+    let models = Models::of_program(program.as_deref());
     let state = http::HttpState {
         hub: hub.clone(),
         control: control.clone(),
         store: store.clone(),
         metrics: metrics.clone(),
-        about: about(&hub.config().document, &models, &default_model)?,
+        about: about(&hub.config().document, &models)?,
         limits: http::Limits::default(),
     };
     let server = http::Server::bind(state).map_err(RunError::Http)?;
@@ -137,7 +136,6 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
         hub,
         metrics,
         models,
-        default_model,
         parts: store.parts(),
     };
     let cameras = tokio::spawn(Cameras::run(context, cameras_stop));
@@ -198,9 +196,10 @@ fn watchdog() -> Option<Duration> {
 }
 
 /// What is told of the program; opens the bundle to see that it is one.
-fn about(document: &Document, models: &Models, default: &Path) -> Result<http::About, RunError> {
-    let model = models.find(document.model.as_deref().unwrap_or(default))?;
-    let bundle = Bundle::open(model)?;
+fn about(document: &Document, models: &Models) -> Result<http::About, RunError> {
+    let model = document.model.clone();
+    let model = model.unwrap_or_else(|| models.default_model());
+    let bundle = Bundle::open(models.find(model)?)?;
     Ok(http::About {
         started: Timestamp::now(),
         model: bundle.manifest().name.clone(),

@@ -117,7 +117,7 @@ const DECLARED: &[Declared] = &[
         default: || ParameterValue::String(String::new()),
         allowed: Allowed::Any,
         change: Change::Always,
-        description: "Directory of the model. Empty: what MDETR_MODEL names, else the bundled model.",
+        description: "Name or directory of the model. Empty: what MDETR_MODEL names, else the bundled model.",
     },
     Declared {
         name: "overlap_threshold",

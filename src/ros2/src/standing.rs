@@ -1,19 +1,13 @@
 //! The model and the standing queries that pictures are answered with, under one revision.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use mdetr::bundle::Models;
 use mdetr::{Encoded, EngineKind, Grounder, GrounderOptions, Grounding, Query};
 
 use crate::parameters::Values;
 use crate::prompt;
-
-/// Environment variable with the path of the model to use.
-const VARIABLE: &str = "MDETR_MODEL";
-/// Places of the bundled model, relative to the program's directory or one above it.
-const PLACES: [&str; 2] = ["models/tabletop", "share/mdetr/models/tabletop"];
-/// Directories above the program's that are searched.
-const LEVELS: usize = 4;
 
 /// What pictures are to be answered with.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,7 +26,7 @@ impl Wanted {
     /// What the parameters say.
     ///
     /// # Errors
-    /// A query is none: says why.
+    /// A query is none, or there is no such model: says why.
     pub fn new(values: &Values) -> Result<Wanted, String> {
         let (score, phrase) = (
             values.threshold("score_threshold"),
@@ -57,8 +51,11 @@ impl Wanted {
             "" => None,
             path => Some(PathBuf::from(path)),
         };
+        let program = std::env::current_exe().ok();
+        let models = Models::of_program(program.as_deref());
+        let model = directory("model").unwrap_or_else(|| models.default_model());
         Ok(Wanted {
-            model: directory("model").unwrap_or_else(default_model),
+            model: models.find(model).map_err(|error| error.to_string())?,
             engine: values.engine(),
             short_side: Some(values.integer("short_side")).filter(|side| *side > 0),
             text_cache_dir: directory("text_cache_dir"),
@@ -108,23 +105,6 @@ impl Wanted {
             wanted: self,
         })
     }
-}
-
-/// `$MDETR_MODEL`, else the bundled model near the program, else `models/tabletop` in the working directory.
-fn default_model() -> PathBuf {
-    if let Some(dir) = std::env::var_os(VARIABLE).filter(|dir| !dir.is_empty()) {
-        return dir.into();
-    }
-    let program = std::env::current_exe().ok();
-    let near = program.as_deref().and_then(near);
-    near.unwrap_or_else(|| PLACES[0].into())
-}
-
-fn near(program: &Path) -> Option<PathBuf> {
-    let above = program.ancestors().skip(1).take(LEVELS);
-    above
-        .flat_map(|above| PLACES.map(|place| above.join(place)))
-        .find(|dir| dir.join("model.toml").is_file())
 }
 
 /// A model and encoded queries. Pictures are answered with all of one or all of the next.

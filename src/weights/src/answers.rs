@@ -1,12 +1,11 @@
 //! GQA's answers by head and class.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::bounded;
 use crate::entries::Entries;
 use crate::error::ImportError;
 
@@ -26,14 +25,7 @@ pub fn words(path: &Path, entries: &Entries) -> Result<Vec<u8>, ImportError> {
         path: path.to_owned(),
         message,
     };
-    let file = File::open(path).map_err(ImportError::io(path))?;
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(ImportError::io(path))?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(wrong(format!("at most {MAX_FILE} bytes are read")));
-    }
+    let bytes = bounded::read(path, MAX_FILE, wrong)?;
     let table: Map<String, Value> = serde_json::from_slice(&bytes)
         .map_err(|error| wrong(format!("expected a JSON object of heads, found: {error}")))?;
     let mut found = BTreeMap::new();

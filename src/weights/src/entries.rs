@@ -10,6 +10,9 @@ use crate::options::Averaged;
 /// Endings of entries that hold no weights.
 const IGNORED: [&str; 2] = [".position_ids", ".num_batches_tracked"];
 
+/// What names of the detector's entries begin with in models with masks.
+pub const DETECTOR: &str = "detr.";
+
 /// The weights of a checkpoint, whose values are read when they are asked for.
 #[derive(Debug)]
 pub struct Entries<'a> {
@@ -86,6 +89,12 @@ impl<'a> Entries<'a> {
     /// Shape of an entry that the structure has.
     pub fn shape(&self, name: &str) -> Result<&'a [u64], ImportError> {
         Ok(&self.tensor(name)?.shape)
+    }
+
+    /// Shape of an entry of the detector, which stands below `detr.` in models with masks.
+    pub fn detector_shape(&self, name: &str) -> Result<&'a [u64], ImportError> {
+        self.shape(name)
+            .or_else(|_| self.shape(&format!("{DETECTOR}{name}")))
     }
 
     /// Values of an entry that the structure has, all of them finite.

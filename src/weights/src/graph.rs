@@ -22,6 +22,8 @@ const GRAPH_NODE: u32 = 1;
 const GRAPH_INITIALIZER: u32 = 5;
 const GRAPH_OUTPUT: u32 = 12;
 const TENSOR_RAW_DATA: u32 = 9;
+/// The entry whose rows are object queries.
+const QUERIES: &str = "query_embed.weight";
 /// Most queries and answers.
 const MOST_OPEN: i64 = 1 << 16;
 
@@ -238,10 +240,7 @@ impl Weight {
 
 /// Object queries of the checkpoint.
 pub fn queries(entries: &Entries) -> Result<u64, ImportError> {
-    let mut shapes = entries.shapes();
-    let found =
-        shapes.find(|(name, _)| name.strip_prefix("detr.").unwrap_or(name) == "query_embed.weight");
-    let queries = found.and_then(|(_, shape)| shape.first().copied());
+    let queries = entries.detector_shape(QUERIES)?.first().copied();
     queries
         .filter(|queries| (1..=MOST_OPEN as u64).contains(queries))
         .ok_or_else(|| {

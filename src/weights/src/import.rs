@@ -129,10 +129,7 @@ impl Import {
         structure: &Structure,
         entries: &Entries,
     ) -> Result<Vec<(&'static str, Vec<u8>)>, ImportError> {
-        let prefixed = format!("detr.{EMBEDDINGS}");
-        let embeddings = entries
-            .shape(EMBEDDINGS)
-            .or_else(|_| entries.shape(&prefixed))?;
+        let embeddings = entries.detector_shape(EMBEDDINGS)?;
         let tokens = embeddings.first().copied().unwrap_or(0);
         let mut files = vec![(
             "tokenizer.json",

@@ -15,6 +15,7 @@
 //! ```
 
 mod answers;
+mod bounded;
 mod entries;
 mod error;
 mod graph;

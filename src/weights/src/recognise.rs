@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::entries::Entries;
+use crate::entries::{DETECTOR, Entries};
 use crate::error::{ImportError, UnknownStructure, listed};
 use crate::structure::Structure;
 
@@ -93,7 +93,7 @@ fn compare(found: &BTreeMap<&str, &[u64]>, structure: &Structure) -> Misfit {
 }
 
 fn is_optional(name: &str) -> bool {
-    let name = name.strip_prefix("detr.").unwrap_or(name);
+    let name = name.strip_prefix(DETECTOR).unwrap_or(name);
     TRAINING_ONLY.iter().any(|start| name.starts_with(start))
 }
 

@@ -5,7 +5,9 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use mdetr_engine::disk::hex;
 use rustix::fs::{FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use crate::error::ImportError;
@@ -102,7 +104,7 @@ impl Staging {
         Ok(Written {
             name: name.to_owned(),
             bytes: file.bytes,
-            sha256: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: hex(&hash),
         })
     }
 
@@ -112,8 +114,14 @@ impl Staging {
         let place = || -> io::Result<()> {
             if self.out.exists() {
                 let cwd = rustix::fs::CWD;
-                renameat_with(cwd, &self.dir, cwd, &self.out, RenameFlags::EXCHANGE)?;
-                return fs::remove_dir_all(&self.dir);
+                match renameat_with(cwd, &self.dir, cwd, &self.out, RenameFlags::EXCHANGE) {
+                    Ok(()) => return fs::remove_dir_all(&self.dir),
+                    // This file system cannot exchange.
+                    Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+                        fs::remove_dir_all(&self.out)?;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
             fs::rename(&self.dir, &self.out)
         };

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::bounded;
 use crate::error::ImportError;
 use crate::options::Precision;
 
@@ -123,7 +123,11 @@ impl Structure {
             else {
                 continue;
             };
-            files.insert(name.to_owned(), Cow::Owned(read_bounded(&path)?));
+            let bytes = bounded::read(&path, MAX_FILE, |message| ImportError::Template {
+                path: path.clone(),
+                message,
+            })?;
+            files.insert(name.to_owned(), Cow::Owned(bytes));
         }
         let name = dir.file_name().unwrap_or_default().to_string_lossy();
         Structure::of(&name, dir, files)
@@ -193,21 +197,6 @@ fn entry(line: &str) -> Option<Entry> {
     let name = words.next().filter(|name| !name.is_empty())?.to_owned();
     let shape = words.map(|size| size.parse().ok()).collect::<Option<_>>()?;
     Some(Entry { name, shape })
-}
-
-fn read_bounded(path: &Path) -> Result<Vec<u8>, ImportError> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(ImportError::io(path))?;
-    let mut file = file.take(MAX_FILE + 1);
-    file.read_to_end(&mut bytes)
-        .map_err(ImportError::io(path))?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(ImportError::Template {
-            path: path.to_owned(),
-            message: format!("at most {MAX_FILE} bytes are read"),
-        });
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! RoBERTa's tokenizer, as its publisher has it, to the one file of a bundle.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use tokenizers::decoders::byte_level::ByteLevel;
@@ -10,6 +8,7 @@ use tokenizers::models::bpe::BPE;
 use tokenizers::processors::roberta::RobertaProcessing;
 use tokenizers::{AddedToken, NormalizerWrapper, Tokenizer};
 
+use crate::bounded;
 use crate::error::ImportError;
 
 const WHOLE: &str = "tokenizer.json";
@@ -88,7 +87,7 @@ fn read(path: &Path) -> Result<(PathBuf, Tokenizer), ImportError> {
         message: format!("expected a tokenizer, found: {error}"),
     };
     if whole.is_file() && !is_part {
-        let bytes = bounded(&whole)?;
+        let bytes = bytes_of(&whole)?;
         let tokenizer =
             Tokenizer::from_bytes(bytes).map_err(|error| wrong(&whole, error.to_string()))?;
         return Ok((whole, tokenizer));
@@ -102,7 +101,7 @@ fn read(path: &Path) -> Result<(PathBuf, Tokenizer), ImportError> {
         });
     }
     for part in &parts {
-        bounded(part)?;
+        bytes_of(part)?;
     }
     let [vocabulary, merges] = parts.each_ref().map(|part| part.to_str());
     let (Some(vocabulary), Some(merges)) = (vocabulary, merges) else {
@@ -114,17 +113,9 @@ fn read(path: &Path) -> Result<(PathBuf, Tokenizer), ImportError> {
     Ok((parts[0].clone(), Tokenizer::new(model)))
 }
 
-fn bounded(path: &Path) -> Result<Vec<u8>, ImportError> {
-    let file = File::open(path).map_err(ImportError::io(path))?;
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(ImportError::io(path))?;
-    match bytes.len() as u64 > MAX_FILE {
-        true => Err(ImportError::Tokenizer {
-            path: path.to_owned(),
-            message: format!("at most {MAX_FILE} bytes are read"),
-        }),
-        false => Ok(bytes),
-    }
+fn bytes_of(path: &Path) -> Result<Vec<u8>, ImportError> {
+    bounded::read(path, MAX_FILE, |message| ImportError::Tokenizer {
+        path: path.to_owned(),
+        message,
+    })
 }

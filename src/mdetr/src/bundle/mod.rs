@@ -27,7 +27,7 @@ pub(crate) use files::{
 };
 use interface::{Expected, check_tensors, expected_interfaces};
 pub use manifest::{Captions, Case, FileEntry, Input, Manifest, Network, Resize, Thresholds};
-pub use models::{Models, is_name};
+pub use models::{MODEL_VARIABLE, Models, is_name, named_by_environment};
 
 pub(crate) use onnx::Interface;
 use onnx::OnnxError;

@@ -14,8 +14,22 @@ const BUNDLED: &str = "tabletop";
 const BUNDLED_DIR: &str = "models/tabletop";
 /// Where all users find models: first what administrators put there, then what packages bring.
 const SYSTEM: [&str; 2] = ["/usr/local/share/mdetr/models", "/usr/share/mdetr/models"];
+/// Where it lies, relative to the directory of a program or plugin or one above it.
+const PLACES: [&str; 2] = [BUNDLED_DIR, "share/mdetr/models/tabletop"];
+/// Directories above a program's or plugin's that are searched: `lib/ARCH/gstreamer-1.0` to the prefix, and `target/debug`
+/// to the workspace.
+const LEVELS: usize = 4;
 /// Most bytes of a name.
 const MAX_NAME: usize = 64;
+
+/// Environment variable with the name or the path of the model to use where none is given.
+pub const MODEL_VARIABLE: &str = "MDETR_MODEL";
+
+/// What [`MODEL_VARIABLE`] names; `None` if it is empty or not set.
+pub fn named_by_environment() -> Option<PathBuf> {
+    let named = env::var_os(MODEL_VARIABLE).filter(|named| !named.is_empty());
+    named.map(PathBuf::from)
+}
 
 /// Where models are found by name: the user's directory, then the system's, then the bundled model.
 ///
@@ -49,6 +63,21 @@ impl Models {
             system: SYSTEM.map(PathBuf::from).into(),
             bundled: BUNDLED_DIR.into(),
         }
+    }
+
+    /// The same for a program or plugin whose file, which may be a link, is `program`: the bundled model is the one near
+    /// it, if there is one.
+    pub fn of_program(program: Option<&Path>) -> Models {
+        let models = Models::new();
+        match program.and_then(near) {
+            Some(bundled) => models.with_bundled(bundled),
+            None => models,
+        }
+    }
+
+    /// The model, by path or name, that is used where none is given: what [`MODEL_VARIABLE`] names, else the bundled one.
+    pub fn default_model(&self) -> PathBuf {
+        named_by_environment().unwrap_or_else(|| self.bundled.clone())
     }
 
     /// The same, with the bundled model in `dir`.
@@ -119,6 +148,15 @@ pub fn is_name(name: &str) -> bool {
 
 fn is_bundle(dir: &Path) -> bool {
     dir.join(MANIFEST).is_file()
+}
+
+/// The bundled model near a file.
+fn near(file: &Path) -> Option<PathBuf> {
+    let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let above = file.ancestors().skip(1).take(LEVELS);
+    above
+        .flat_map(|above| PLACES.map(|place| above.join(place)))
+        .find(|dir| is_bundle(dir))
 }
 
 fn own_dir() -> Option<PathBuf> {
@@ -201,6 +239,26 @@ mod tests {
         };
         let error = bare.find("eb3").unwrap_err().to_string();
         assert!(error.contains("there is none yet"), "{error}");
+    }
+
+    #[test]
+    fn the_bundled_model_is_found_from_a_plugin_and_from_links_to_it() {
+        let temporary = tempfile::tempdir().unwrap();
+        let prefix = temporary.path().canonicalize().unwrap();
+        let dir = prefix.join("lib/x86_64-linux-gnu/gstreamer-1.0");
+        let plugin = dir.join("libgstmdetr.so");
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(&plugin, "").unwrap();
+        assert_eq!(near(&plugin), None);
+        let bundle = prefix.join("share/mdetr/models/tabletop");
+        fs::create_dir_all(&bundle).unwrap();
+        fs::write(bundle.join(MANIFEST), "").unwrap();
+        assert_eq!(near(&plugin), Some(bundle.clone()));
+
+        let elsewhere = tempfile::tempdir().unwrap();
+        let link = elsewhere.path().join("libgstmdetr.so");
+        std::os::unix::fs::symlink(&plugin, &link).unwrap();
+        assert_eq!(near(&link), Some(bundle));
     }
 
     #[test]

@@ -27,8 +27,6 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Where models are found by name.
     pub models: Models,
-    /// The model, by path or name, that is used if the configuration names none.
-    pub default_model: PathBuf,
     /// Directory in which clips are written.
     pub parts: PathBuf,
 }
@@ -69,12 +67,13 @@ impl Cameras {
     }
 
     fn model(&self, document: &Document) -> Model {
-        let named = document.model.as_ref();
-        let named = named.unwrap_or(&self.context.default_model);
+        let models = &self.context.models;
+        let named = document.model.clone();
+        let named = named.unwrap_or_else(|| models.default_model());
         // The element says what is wrong with one that is not found.
-        let found = self.context.models.find(named);
+        let found = models.find(&named);
         Model {
-            bundle: found.unwrap_or_else(|_| named.clone()),
+            bundle: found.unwrap_or(named),
             engine: document.engine.clone(),
             text_cache: document.data.join("cache").join("text"),
         }
