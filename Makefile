@@ -43,7 +43,7 @@ export VIDEO QUERY CONFIG MODEL FPS
 PULL := $(if $(wildcard $(MODEL)/model.toml),,--features mdetr-cli/pull)
 
 demo: setup
-	@test -e $${CARGO_TARGET_DIR:-target}/release/mdetr || echo "demo: compiling some 380 crates, which takes about twelve minutes of processor time; cargo counts them"
+	@test -e $${CARGO_TARGET_DIR:-target}/release/mdetr || echo "demo: compiling some 300 crates, which takes about twelve minutes of processor time; cargo counts them"
 	cargo build --release --no-default-features $(PULL) -p mdetr-cli -p gst-plugin-mdetr
 	tools/demo
 
