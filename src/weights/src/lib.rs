@@ -9,7 +9,7 @@
 //!
 //! let mut import = Import::new("pretrained_EB3_checkpoint.pth", "tokenizer.json", "models/eb3");
 //! import.precision = Precision::Fp16;
-//! let bundle = import.run(&mut |_| {})?;
+//! let bundle = import.run(&mut |_| true)?;
 //! println!("{}", bundle.manifest().name);
 //! # Ok::<(), mdetr_weights::ImportError>(())
 //! ```
