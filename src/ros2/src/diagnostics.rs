@@ -4,12 +4,12 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use mdetr_ros2_bus::{BusError, reliable};
 use mdetr_ros2_messages::diagnostic_msgs::{DiagnosticArray, DiagnosticStatus, KeyValue};
 use mdetr_ros2_messages::std_msgs::Header;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::bus::{BusError, reliable};
 use crate::camera::Camera;
 use crate::lifecycle::Phase;
 use crate::node::Node;

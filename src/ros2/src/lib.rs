@@ -4,16 +4,12 @@
 //! another: a picture that comes while one is answered waits for it, and DDS does not.
 
 pub mod args;
-mod bus;
 mod camera;
 mod clock;
 mod diagnostics;
 mod inputs;
 mod lifecycle;
-mod listeners;
 mod log;
-mod mailbox;
-mod names;
 mod node;
 mod outputs;
 mod parameter_services;
@@ -23,7 +19,6 @@ mod prompt;
 mod rgb;
 mod rosout;
 mod rules;
-mod server;
 mod services;
 mod space;
 mod standing;
@@ -33,13 +28,13 @@ mod yaml;
 use std::rc::Rc;
 use std::time::Duration;
 
+pub use mdetr_ros2_bus::BusError;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::LocalSet;
 
 use args::Arguments;
-pub use bus::BusError;
 use log::Line;
 use node::Node;
 pub use node::NodeError;

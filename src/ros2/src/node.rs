@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mdetr_ros2_bus::{Bus, BusError, Output, reliable};
 use mdetr_ros2_messages::builtin_interfaces::Time;
 use mdetr_ros2_messages::lifecycle_msgs::{Transition, TransitionEvent};
 use ros2_client::ParameterValue;
@@ -13,7 +14,6 @@ use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, spawn_blocking, spawn_local};
 
 use crate::args::Arguments;
-use crate::bus::{Bus, BusError, Output, reliable};
 use crate::camera::{Camera, Pace};
 use crate::clock::Clock;
 use crate::inputs;

@@ -1,54 +1,23 @@
 //! What is published of a camera.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use jpeg_encoder::{ColorType, Encoder};
-use mdetr::report::{self, FrameInfo};
-use mdetr::{Frame, Grounding};
+use mdetr::Frame;
 use mdetr_draw::Style;
-use mdetr_ros2_messages::detections::{detections_2d, label_info, mask_image};
-use mdetr_ros2_messages::sensor_msgs::{CompressedImage, Image};
-use mdetr_ros2_messages::std_msgs::{self, Header};
-use mdetr_ros2_messages::vision_msgs::{Detection2DArray, LabelInfo};
+use mdetr_ros2_bus::{Bus, BusError, Found, Output, Results, reliable};
+use mdetr_ros2_messages::sensor_msgs::CompressedImage;
+use mdetr_ros2_messages::std_msgs;
 use mdetr_rules::RuleSet;
 
-use crate::bus::{Bus, BusError, Output, latched, reliable};
 use crate::rgb;
 use crate::rules::Watching;
 use crate::topics::within;
 
 /// Quality of the pictures that are drawn on, of 100.
 const QUALITY: u8 = 80;
-/// Seconds from 1970 to 2000. A stamp before that is of a simulation, or since the machine was switched on.
-const YEAR_2000: i64 = 946_684_800;
-
-/// What was found in a picture.
-pub(crate) struct Found<'a> {
-    /// The camera; empty, if there is one only.
-    pub camera: &'a str,
-    /// The picture's number, from 0.
-    pub frame: u64,
-    /// That of the picture.
-    pub header: &'a Header,
-    /// The result.
-    pub grounding: &'a Grounding,
-    /// The picture.
-    pub pixels: &'a Frame<'a>,
-    /// How long ago the picture came.
-    pub age: Duration,
-    /// The model's, for queries without one.
-    pub score_threshold: f32,
-}
-
 /// The topics that results of a camera go to.
 pub(crate) struct Outputs {
-    detections: Output<Detection2DArray>,
-    result: Output<std_msgs::String>,
+    results: Results,
     debug_image: Output<CompressedImage>,
-    masks: Output<Image>,
-    label_info: Output<LabelInfo>,
-    /// Of the labels that were published last.
-    labelled: Option<u64>,
     events: Option<(Output<std_msgs::String>, Watching)>,
 }
 
@@ -64,12 +33,8 @@ impl Outputs {
             None => None,
         };
         Ok(Outputs {
-            detections: bus.output(&name("~/detections"), reliable(10))?,
-            result: bus.output(&name("~/result"), reliable(10))?,
+            results: Results::new(bus, &name("~"))?,
             debug_image: bus.output(&name("~/debug_image/compressed"), reliable(1))?,
-            masks: bus.output(&name("~/masks"), reliable(1))?,
-            label_info: bus.output(&name("~/label_info"), latched())?,
-            labelled: None,
             events,
         })
     }
@@ -83,32 +48,13 @@ impl Outputs {
         }
     }
 
-    /// Publishes what was found.
-    pub fn publish(&mut self, found: &Found<'_>) {
-        self.detections
-            .publish(detections_2d(found.header, found.grounding));
-        let data = line(found);
-        self.result.publish(std_msgs::String { data });
+    /// Publishes what was found in a picture with these pixels.
+    pub fn publish(&mut self, found: &Found<'_>, pixels: &Frame<'_>) {
+        self.results.publish(found);
         if self.debug_image.wanted()
-            && let Some(image) = drawn(found)
+            && let Some(image) = drawn(found, pixels)
         {
             self.debug_image.publish(image);
-        }
-        if self.masks.wanted() {
-            self.masks
-                .publish(mask_image(found.header, found.grounding));
-        }
-        // Who listens later gets them too.
-        if self.labelled != Some(found.grounding.revision) {
-            self.labelled = Some(found.grounding.revision);
-            let queries = found
-                .grounding
-                .queries
-                .iter()
-                .map(|result| result.query.clone());
-            let queries: Vec<_> = queries.collect();
-            let labels = label_info(found.header, &queries, found.score_threshold);
-            self.label_info.publish(labels);
         }
         if let Some((topic, watching)) = &mut self.events {
             let nanos = found.header.stamp.nanos();
@@ -125,31 +71,10 @@ impl Drop for Outputs {
     }
 }
 
-/// The result as JSON, `mdetr/1`. Its `pts_ns` is the picture's stamp.
-fn line(found: &Found<'_>) -> String {
-    let nanos = u64::try_from(found.header.stamp.nanos()).ok();
-    let absolute = i64::from(found.header.stamp.sec) >= YEAR_2000;
-    let utc = nanos
-        .filter(|_| absolute)
-        .map(|nanos| UNIX_EPOCH + Duration::from_nanos(nanos));
-    let source = match found.camera {
-        "" => &found.header.frame_id,
-        camera => camera,
-    };
-    let info = FrameInfo {
-        source: source.to_owned(),
-        frame: found.frame,
-        pts_ns: nanos,
-        utc,
-        age_ms: Some(1e3 * found.age.as_secs_f64()),
-    };
-    report::to_json_line(&info, found.grounding)
-}
-
 /// The picture with what was found drawn on it; `None` if it cannot be drawn on.
-fn drawn(found: &Found<'_>) -> Option<CompressedImage> {
-    let (width, height) = (found.pixels.width(), found.pixels.height());
-    let mut pixels = rgb::packed(found.pixels)?;
+fn drawn(found: &Found<'_>, pixels: &Frame<'_>) -> Option<CompressedImage> {
+    let (width, height) = (pixels.width(), pixels.height());
+    let mut pixels = rgb::packed(pixels)?;
     let style = Style {
         show_absent: true,
         ..Style::default()

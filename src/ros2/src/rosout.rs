@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
+use mdetr_ros2_bus::{BusError, latched};
 use ros2_client::Log;
 use tokio::sync::mpsc::Receiver;
 use tokio::task::{JoinHandle, spawn_local};
 
-use crate::bus::{BusError, latched};
 use crate::log::Line;
 use crate::node::{Node, ros_time};
 

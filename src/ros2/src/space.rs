@@ -6,14 +6,13 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mdetr::Grounding;
+use mdetr_ros2_bus::Output;
 use mdetr_ros2_messages::builtin_interfaces;
 use mdetr_ros2_messages::depth::{DepthError, DepthView, Intrinsics, detections_3d};
 use mdetr_ros2_messages::sensor_msgs::{CameraInfo, Image};
 use mdetr_ros2_messages::std_msgs::Header;
 use mdetr_ros2_messages::sync::{ApproximateTime, Matched};
 use mdetr_ros2_messages::vision_msgs::Detection3DArray;
-
-use crate::bus::Output;
 
 /// Messages that may wait for the thread.
 const WAITING: usize = 8;

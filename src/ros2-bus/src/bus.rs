@@ -46,7 +46,7 @@ pub enum BusError {
 
 /// What is published on a topic. Threads share it.
 #[derive(Clone)]
-pub(crate) struct Output<M: Serialize> {
+pub struct Output<M: Serialize> {
     publisher: Arc<Publisher<M>>,
     guid: GUID,
     listeners: Listeners,
@@ -86,7 +86,7 @@ enum Discovery {
 }
 
 /// The node, its context and its names.
-pub(crate) struct Bus {
+pub struct Bus {
     context: Context,
     node: RefCell<Node>,
     name: NodeName,
@@ -323,7 +323,7 @@ fn marking() -> Marking {
 }
 
 /// Reliable delivery to those who ask for it; a writer never waits.
-pub(crate) const fn reliable(depth: usize) -> QosProfile {
+pub const fn reliable(depth: usize) -> QosProfile {
     QosProfile::publisher_default()
         .reliability(Reliability::Reliable {
             when_full: WhenFull::Fail,
@@ -332,11 +332,11 @@ pub(crate) const fn reliable(depth: usize) -> QosProfile {
 }
 
 /// As [`reliable`], with the last message for those who come later.
-pub(crate) const fn latched() -> QosProfile {
+pub const fn latched() -> QosProfile {
     reliable(1).durability(Durability::TransientLocal)
 }
 
 /// What a subscriber to sensors asks for: no delivery twice.
-pub(crate) const fn best_effort(depth: usize) -> QosProfile {
+pub const fn best_effort(depth: usize) -> QosProfile {
     QosProfile::subscription_default().history(History::KeepLast { depth })
 }
