@@ -177,7 +177,8 @@ pub(crate) fn image(
         let mut into = data.chunks_mut(step.max(1));
         for (plane, (row, rows)) in planes.iter().zip(&sizes) {
             let from = plane.data.chunks(plane.stride).take(*rows as usize);
-            for (to, from) in into.by_ref().zip(from) {
+            // In this order no row is taken that the plane does not have.
+            for (from, to) in from.zip(into.by_ref()) {
                 let row = from.len().min(*row as usize);
                 to[..row].copy_from_slice(&from[..row]);
             }

@@ -134,7 +134,7 @@ mod tests {
         };
         let query = |source: &str| Query::parse("q1", source).expect("a query");
         let queries = [
-            query("  [a cone] beside [[a] cube]")
+            query("  [a cone] beside [[a]] cube")
                 .with_score_threshold(0.3)
                 .expect("a threshold"),
             Query::literal("odd", "[a label").expect("a label"),

@@ -256,7 +256,7 @@ impl Reading {
         let name = self.name.as_deref().unwrap_or(NAME);
         let namespace = self.namespace.as_deref().unwrap_or_default();
         let node = names::node(namespace, name)
-            .map_err(|error| ArgumentError(format!("__ns, __node: {error}")))?;
+            .map_err(|error| ArgumentError(format!("__ns:={namespace} __node:={name}: {error}")))?;
         for rule in &self.remaps {
             for name in [&rule.from, &rule.to] {
                 names::expand(name, &node).map_err(|error| {
