@@ -436,6 +436,10 @@ impl Running {
         running_time: Option<gst::ClockTime>,
         header: &Header,
     ) {
+        if let Some(running_time) = running_time {
+            // A frame without results may be the one that later ones are of.
+            self.stream.seen.frame(running_time, header.stamp);
+        }
         let summaries = meta::summaries(buffer);
         if summaries.is_empty() {
             self.publish_regions(buffer, size, header);
@@ -444,7 +448,6 @@ impl Running {
         let seen = &mut self.stream.seen;
         let mut header = header.clone();
         if let Some(running_time) = running_time {
-            seen.frame(running_time, header.stamp);
             let newest = seen.newest(running_time, &summaries);
             match (settings.repeat, newest) {
                 (true, _) => (),

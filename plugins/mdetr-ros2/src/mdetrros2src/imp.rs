@@ -490,12 +490,10 @@ impl Ros2Src {
             }
             running.topic.clone()
         };
-        if self.obj().set_caps(&caps).is_err() {
-            let flushing = self
-                .obj()
-                .static_pad("src")
-                .is_some_and(|pad| pad.pad_flags().contains(gst::PadFlags::FLUSHING));
-            if flushing {
+        let pad = self.obj().static_pad("src").expect("a source has one");
+        // An event with caps that are refused is no failure before the next buffer.
+        if pad.is_linked() && !pad.peer_query_accept_caps(&caps) {
+            if pad.pad_flags().contains(gst::PadFlags::FLUSHING) {
                 return Err(gst::FlowError::Flushing);
             }
             gst::element_imp_error!(
@@ -508,6 +506,9 @@ impl Ros2Src {
             );
             return Err(gst::FlowError::NotNegotiated);
         }
+        self.obj()
+            .set_caps(&caps)
+            .map_err(|_| gst::FlowError::Flushing)?;
         if let Some(running) = &mut self.state().running {
             running.caps = Some(caps);
         }
