@@ -176,7 +176,7 @@ mod mdetrtrack;
 mod tabletopsrc;
 
 use gst::glib;
-use mdetr_gst::{element, events};
+use mdetr_gst::events;
 pub use mdetr_gst::{meta, regions, time};
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {

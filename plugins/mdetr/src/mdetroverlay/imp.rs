@@ -17,13 +17,14 @@ use gst_video::{
 };
 use mdetr::Grounding;
 use mdetr_draw::{Drawing, LineMark, Mark, Patch, Style, ZoneMark};
+use mdetr_gst::element::{self, TYPE_CHECKED};
 use mdetr_gst::pixels;
+use mdetr_gst::{events, meta, regions};
 
 use super::Regions;
 use super::formats::{self, blendable};
 use super::shapes;
-use crate::element::{self, TYPE_CHECKED};
-use crate::{allocation, events, meta, regions};
+use crate::allocation;
 
 static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| element::debug_category("mdetroverlay", "Drawing of detections"));
