@@ -27,11 +27,17 @@ mod server;
 mod services;
 mod space;
 mod standing;
+mod taps;
 mod topics;
+mod viewers;
+mod viewing;
 mod yaml;
 
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
+
+use mdetr_record::RecordError;
 
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -40,9 +46,14 @@ use tokio::task::LocalSet;
 
 use args::Arguments;
 pub use bus::BusError;
+use bus::{Bus, Surroundings};
+use clock::Clock;
 use log::Line;
 use node::Node;
 pub use node::NodeError;
+pub use taps::TapError;
+use taps::Taps;
+use viewers::{Entries, Viewers};
 
 /// How long a model that is being loaded is waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -55,6 +66,19 @@ pub fn help() -> String {
         include_str!("help.txt"),
         parameters::help(),
     )
+}
+
+/// Writes the messages of a recording that was not finished to a new file; what came of it, in words.
+///
+/// # Errors
+/// It is no recording, or the new file exists or cannot be written.
+pub fn recover(from: &Path, to: &Path) -> Result<String, RecordError> {
+    let found = mdetr_record::recover(from, to)?;
+    let (messages, to) = (found.messages, to.display());
+    Ok(match found.damage {
+        None => format!("{to}: {messages} messages; the recording is whole"),
+        Some(damage) => format!("{to}: {messages} messages; then {damage}"),
+    })
 }
 
 /// Runs the node until the program is told to stop, by SIGINT or SIGTERM.
@@ -76,9 +100,24 @@ pub fn run(arguments: &Arguments) -> Result<(), NodeError> {
 async fn spin(arguments: &Arguments, lines: Receiver<Line>) -> Result<(), NodeError> {
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
-    let node = Rc::new(Node::new(arguments)?);
+    let values = arguments.values().map_err(NodeError::Parameter)?;
+    let surroundings = Surroundings::of_environment()?;
+    let (entries, clock) = (Entries::default(), Clock::default());
+    let (viewers, changes) = Viewers::new(entries.clone());
+    let (beside, own) = (&arguments.beside, &arguments.node);
+    let taps = Taps::open(beside, &own.fully_qualified_name(), viewers)?;
+    let bus = Bus::new(
+        surroundings,
+        own,
+        &arguments.remaps,
+        clock.clone(),
+        taps.clone(),
+    )?;
+    let node = Rc::new(Node::new(bus, clock, values, entries)?);
     arguments.warn_of_unknown();
+    taps.announce(beside);
     let mut tasks = services::start(&node)?;
+    tasks.push(viewers::follow(&node, changes));
     tasks.push(diagnostics::start(&node)?);
     tasks.push(rosout::start(&node, lines)?);
     tasks.push(node::follow_listeners(&node));
@@ -95,5 +134,11 @@ async fn spin(arguments: &Arguments, lines: Receiver<Line>) -> Result<(), NodeEr
         task.abort();
     }
     node.stop().await;
-    Ok(())
+    let ended = tokio::task::spawn_blocking(move || taps.finish());
+    tokio::select! {
+        ended = ended => Ok(ended.unwrap_or(Ok(()))?),
+        // The disk may be slow.
+        _ = interrupted.recv() => Ok(()),
+        _ = terminated.recv() => Ok(()),
+    }
 }
