@@ -11,16 +11,18 @@ from pathlib import Path
 
 import messages as m
 import pytest
-from conftest import BUILD, Node, header, matched, stamp, take_until, wait_for
+from conftest import ASKED, BUILD, RELIABLE, Node, header, matched, run, stamp, take_until, wait_for
+from cyclonedds.core import Policy, Qos
 from mcap.reader import make_reader
 from mcap_ros2.reader import read_ros2_messages
-from rosbags.rosbag2 import Reader
+from rosbags.rosbag2 import Reader, ReaderError
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from test_control import Stream, parameter, rcl
 from test_images import compressed, exchange, raw
-from test_outputs import LATCHED, RULES, depth_image, info
+from test_outputs import RULES, depth_image, info
 from test_start import refused
 
+ALL_LATCHED = Qos(RELIABLE, Policy.Durability.TransientLocal, Policy.History.KeepAll)
 QUERIES = ["all cubes", "all balls", "all cones"]
 PARAMETERS = [
     *["-p", f"queries:={json.dumps(QUERIES)}", "-p", "reliability:=reliable"],
@@ -89,7 +91,10 @@ def assert_same_bytes(recorded, received):
 
 def test_a_recording_has_what_subscribers_got(start, peer, scenes, tmp_path):
     path, rules = tmp_path / "run.mcap", tmp_path / "rules.toml"
-    rules.write_text(RULES)
+    asked = [word for query in QUERIES for word in ("--query", query)]
+    seen = json.loads(run("mdetr", "detect", "--json", *asked, scenes[0]))["queries"]
+    present = next(query["id"] for query in seen if query["present"])
+    rules.write_text(RULES.replace("q1", present))
     node = start("--record", path, "--record-images", "--ros-args", *PARAMETERS,
                  "-p", f"rules:={rules}")  # fmt: skip
     publisher = matched(peer.publisher("/image", m.Image))
@@ -104,9 +109,9 @@ def test_a_recording_has_what_subscribers_got(start, peer, scenes, tmp_path):
         "/parameter_events": m.ParameterEvent,
         "/rosout": m.Log,
     }
-    latched = {"/mdetr/label_info": LATCHED}
+    qos = {"/mdetr/label_info": ALL_LATCHED}
     readers = {
-        topic: matched(peer.subscriber(topic, kind, **({"qos": latched[topic]} if topic in latched else {})))
+        topic: matched(peer.subscriber(topic, kind, qos.get(topic, ASKED)))
         for topic, kind in kinds.items()
     }
     node.wait_for_log("revision 1")
@@ -116,7 +121,7 @@ def test_a_recording_has_what_subscribers_got(start, peer, scenes, tmp_path):
         publisher, readers["/mdetr/detections"], readers["/mdetr/result"], sent[:20]
     )
     at_once = rcl(peer, "set_parameters_atomically")
-    assert at_once(parameters=[parameter("queries", ["a cube", *QUERIES])]).result.successful
+    assert at_once(parameters=[parameter("queries", [*QUERIES, "a cube"])]).result.successful
     more, more_lines = exchange(
         publisher, readers["/mdetr/detections"], readers["/mdetr/result"], sent[20:]
     )
@@ -128,7 +133,8 @@ def test_a_recording_has_what_subscribers_got(start, peer, scenes, tmp_path):
         found[topic] += take_until(readers[topic], lambda found, count=count: len(found) >= count)
     assert node.stop() == 0
     for topic, reader in readers.items():
-        found[topic] += reader.take(1000)
+        # With the last messages it says that the writer is gone.
+        found[topic] += [each for each in reader.take(1000) if isinstance(each, kinds[topic])]
 
     recording = Recording(path)
     expected = {
@@ -150,7 +156,7 @@ def test_a_recording_has_what_subscribers_got(start, peer, scenes, tmp_path):
     results = [json.loads(message.data) for _, message in recording.messages["/mdetr/result"]]
     assert results == lines + more_lines
     assert [line["revision"] for line in results] == [1] * 20 + [2] * 20
-    assert found["/mdetr/events"], "there are cubes"
+    assert found["/mdetr/events"]
     # Of what began before the subscriber came it has the rest.
     for topic in ("/diagnostics", "/rosout"):
         rest = recording.bytes[topic][-len(found[topic]) :]
@@ -240,7 +246,7 @@ def test_a_killed_recording_is_recovered(peer, scenes, tmp_path, domain):
         time.sleep(1.5)
         node.process.kill()
         node.process.wait()
-    with pytest.raises(Exception, match="."):
+    with pytest.raises(ReaderError):
         Recording(path)
     command = [BUILD / "mdetr-ros2", "--recover", path, recovered]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -248,9 +254,10 @@ def test_a_killed_recording_is_recovered(peer, scenes, tmp_path, domain):
     recording = Recording(recovered)
     results = [message.data for _, message in recording.messages["/mdetr/result"]]
     assert results[: len(lines)] == [line.data for line in lines]
-    assert recording.stamps("/image")[: len(lines)] == recording.stamps("/mdetr/detections")[
-        : len(lines)
-    ]
+    assert (
+        recording.stamps("/image")[: len(lines)]
+        == recording.stamps("/mdetr/detections")[: len(lines)]
+    )
     # The new file is not overwritten.
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1 and "there is a file of this name" in done.stderr
@@ -263,7 +270,7 @@ def test_where_nothing_can_be_recorded_the_node_does_not_start(tmp_path):
     there.write_text("mine")
     assert f"{there}: there is a file of this name" in refused("--record", str(there))
     assert there.read_text() == "mine"
-    assert "Is a directory" in refused("--record", "/") or True
+    assert "there is a file of this name" in refused("--record", "/")
     # Nothing is left where something else is wrong.
     fresh = tmp_path / "fresh.mcap"
     refused("--record", str(fresh), "--ros-args", "-p", "engine:=cuda")
@@ -283,8 +290,8 @@ def statuses(reader):
 def test_a_full_disk_ends_the_recording_and_not_the_node(peer, scenes, tmp_path, domain):
     path = tmp_path / "run.mcap"
     limits = {
-        # Files of at most a megabyte; Python ignores the signal at their end, and so does its child.
-        "preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)),
+        # Files of at most 20 MiB; Python ignores the signal at their end, and so does its child.
+        "preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20 << 20, 20 << 20)),
         "restore_signals": False,
     }
     args = ["--record", path, "--record-images", "--ros-args", *PARAMETERS]
@@ -304,7 +311,9 @@ def test_a_full_disk_ends_the_recording_and_not_the_node(peer, scenes, tmp_path,
     assert "panicked" not in node.text()
     recovered = tmp_path / "recovered.mcap"
     subprocess.run([BUILD / "mdetr-ros2", "--recover", path, recovered], check=True)
-    assert Recording(recovered).messages
+    recording = Recording(recovered)
+    assert len(recording.messages["/mdetr/result"]) > 30
+    assert len(recording.messages["/image"]) > 30
 
 
 class Halted:
@@ -351,7 +360,7 @@ def test_a_disk_that_hangs_holds_up_no_answer(start, peer, scenes, tmp_path):
         node.wait_for_log("were not recorded, as the disk is too slow")
 
         def told():
-            level, message, values = statuses(diagnostics)["/mdetr: recording"]
+            _, _, values = statuses(diagnostics)["/mdetr: recording"]
             return int(values["left_out"]) > 0 and values
 
         values = wait_for(told)
@@ -363,7 +372,6 @@ def test_a_disk_that_hangs_holds_up_no_answer(start, peer, scenes, tmp_path):
     assert lost >= int(values["left_out"])
     pictures = recording.stamps("/image")
     assert 30 < len(pictures) < 51
-    every = [stamp(header(number)) for number in (*range(50), 60)]
-    every = [(each[0], each[1]) for each in map(lambda h: h, every)]
+    every = [stamp(raw(scenes[0], number)) for number in (*range(50), 60)]
     assert pictures == [each for each in every if each in set(pictures)]
     assert pictures[-1] == every[-1]

@@ -60,7 +60,7 @@ class Client:
             self.json("advertise")
 
     def subscribe(self, topics):
-        """Subscribes to topics, each with a number that its messages bear: `subscribe({"/a": 5})`."""
+        """Subscribes to topics, each with a number that its messages bear: `{"/a": 5}`."""
         subscriptions = [
             {"id": number, "channelId": self.channels[topic]["id"]}
             for topic, number in topics.items()
