@@ -39,11 +39,11 @@ impl Log {
 
 message!(
     Log, "rcl_interfaces/msg/Log", [Time],
-    "byte DEBUG=10"
-    "byte INFO=20"
-    "byte WARN=30"
-    "byte ERROR=40"
-    "byte FATAL=50"
+    "uint8 DEBUG=10"
+    "uint8 INFO=20"
+    "uint8 WARN=30"
+    "uint8 ERROR=40"
+    "uint8 FATAL=50"
     "builtin_interfaces/Time stamp"
     "uint8 level"
     "string name"
