@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import messages as m
@@ -340,7 +341,13 @@ class Halted:
         return self
 
     def __exit__(self, *_):
-        self.call(self.DETACH)
+        # Its process may have ended.
+        with suppress(ProcessLookupError):
+            self.call(self.DETACH)
+
+    def wait_for_end(self):
+        """Its process is not gone before this thread is known to be."""
+        os.waitpid(self.thread, 0x40000000)
 
 
 def test_a_disk_that_hangs_holds_up_no_answer(start, peer, scenes, tmp_path):
@@ -375,3 +382,26 @@ def test_a_disk_that_hangs_holds_up_no_answer(start, peer, scenes, tmp_path):
     every = [stamp(raw(scenes[0], number)) for number in (*range(50), 60)]
     assert pictures == [each for each in every if each in set(pictures)]
     assert pictures[-1] == every[-1]
+
+
+def test_a_second_signal_does_not_wait_for_the_disk(peer, scenes, tmp_path, domain):
+    path = tmp_path / "run.mcap"
+    args = ["--record", path, "--ros-args", *PARAMETERS]
+    node = Node(tmp_path / "node.log", args, env={"ROS_DOMAIN_ID": str(domain)})
+    with Stream(peer, scenes[0]) as stream:
+        stream.next_line()
+        time.sleep(2)
+    with Halted(node.process.pid, "record") as halted:
+        node.process.send_signal(signal.SIGINT)
+        node.wait_for_log("stopping")
+        time.sleep(2)
+        assert node.process.poll() is None
+        node.process.send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        halted.wait_for_end()
+        assert node.process.wait(10) == 1
+        assert time.monotonic() - begun < 8
+    assert "what was written can be read after --recover" in node.text()
+    recovered = tmp_path / "recovered.mcap"
+    subprocess.run([BUILD / "mdetr-ros2", "--recover", path, recovered], check=True)
+    assert Recording(recovered).messages["/mdetr/result"]

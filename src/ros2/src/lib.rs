@@ -39,7 +39,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mdetr_record::RecordError;
-
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
@@ -187,9 +186,6 @@ async fn spin(
     tokio::select! {
         ended = ended => Ok(ended.unwrap_or(Ok(()))?),
         // The disk may hang.
-        () = signals.recv() => {
-            tracing::warn!("the recording has no end; what was written can be read after --recover");
-            Ok(())
-        }
+        () = signals.recv() => Err(NodeError::Unfinished),
     }
 }

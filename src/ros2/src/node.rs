@@ -42,6 +42,9 @@ pub enum NodeError {
     /// The recording is not whole.
     #[error("--record {0}")]
     Record(#[from] RecordError),
+    /// The recording was not waited for.
+    #[error("--record: the file has no index; what was written can be read after --recover")]
+    Unfinished,
     /// The system.
     #[error("{0}")]
     Io(#[from] std::io::Error),

@@ -44,7 +44,7 @@ impl Taps {
     /// Begins what the command line asks for. `node` is the name that viewers see, and `queries` what they change.
     ///
     /// # Errors
-    /// The file exists or cannot be made.
+    /// The address cannot be listened at, or the file exists or cannot be made.
     pub fn open(beside: &Beside, node: &str, queries: impl Queries) -> Result<Taps, TapError> {
         let view = match beside.foxglove {
             None => None,
