@@ -425,9 +425,9 @@ def test_viewers_that_send_rubbish(view, peer, scenes):
 
 
 def test_recording_and_looking_lose_no_picture(view, peer, scenes, tmp_path):
-    """300 pictures, 30 a second, with both."""
+    """300 pictures, 30 a second, with both. Pictures wait where the machine has other work."""
     path = tmp_path / "run.mcap"
-    node, address = view("-p", "queue_size:=10", options=["--record", path, "--record-images"])
+    node, address = view("-p", "queue_size:=100", options=["--record", path, "--record-images"])
     publisher = matched(peer.publisher("/image", m.Image))
     detections = matched(peer.subscriber("/mdetr/detections", m.Detection2DArray))
     sent = [raw(scene, number) for number, scene in enumerate(scenes)]
