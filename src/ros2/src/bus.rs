@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use mdetr_ros2_messages::builtin_interfaces::Time;
 use mdetr_ros2_messages::{Message, Service};
 use ros2_client::dds::rustdds::{DomainParticipantBuilder, GUID, QosPolicies, Topic, TopicKind};
 use ros2_client::qos::{Durability, History, Reliability, WhenFull};
@@ -14,9 +15,11 @@ use ros2_client::{
 };
 use serde::Serialize;
 
+use crate::clock::Clock;
 use crate::listeners::Listeners;
 use crate::names::{self, Remap};
 use crate::server::{Marking, Server};
+use crate::taps::{Tap, Taps};
 
 /// A DDS entity that could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -46,19 +49,27 @@ pub enum BusError {
 
 /// What is published on a topic. Threads share it.
 #[derive(Clone)]
-pub(crate) struct Output<M: Serialize> {
+pub(crate) struct Output<M: Message> {
     publisher: Arc<Publisher<M>>,
     guid: GUID,
     listeners: Listeners,
     topic: Arc<str>,
+    tap: Arc<Tap>,
+    clock: Clock,
     /// The last failure that was logged, so that one that lasts is logged once.
     failed: Arc<Mutex<Option<String>>>,
 }
 
-impl<M: Serialize> Output<M> {
+impl<M: Message> Output<M> {
     /// Sends a message to those who listen. Does not wait for them: where one that asked for reliable delivery is
     /// too far behind, the message is lost and that is logged.
     pub fn publish(&self, message: M) {
+        self.publish_of(self.clock.now(), message);
+    }
+
+    /// As [`publish`](Self::publish), for a message on what was at the time `stamp`.
+    pub fn publish_of(&self, stamp: Time, message: M) {
+        self.tap.publish(stamp, &message);
         let sent = self.publisher.publish(message);
         let failure = sent.err().map(|error| error.to_string());
         let mut last = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,9 +81,9 @@ impl<M: Serialize> Output<M> {
         }
     }
 
-    /// Whether anybody listens.
+    /// Whether anybody listens. A recording does not count: it takes what is made for others.
     pub fn wanted(&self) -> bool {
-        self.listeners.count(self.guid) > 0
+        self.listeners.count(self.guid) > 0 || self.tap.wanted()
     }
 }
 
@@ -85,6 +96,28 @@ enum Discovery {
     Localhost,
 }
 
+/// What the environment says of the network.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Surroundings {
+    domain: u16,
+    discovery: Discovery,
+    marking: Marking,
+}
+
+impl Surroundings {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// It asks for what is not there.
+    pub fn of_environment() -> Result<Surroundings, BusError> {
+        Ok(Surroundings {
+            domain: domain()?,
+            discovery: discovery()?,
+            marking: marking(),
+        })
+    }
+}
+
 /// The node, its context and its names.
 pub(crate) struct Bus {
     context: Context,
@@ -93,16 +126,25 @@ pub(crate) struct Bus {
     remaps: Vec<Remap>,
     marking: Marking,
     listeners: Listeners,
+    clock: Clock,
+    /// Where messages go besides.
+    pub taps: Taps,
 }
 
 impl Bus {
-    /// Joins the domain that the environment names.
+    /// Joins a domain.
     ///
     /// # Errors
-    /// The environment asks for what is not there, or DDS refuses.
-    pub fn new(name: &NodeName, remaps: &[Remap]) -> Result<Bus, BusError> {
-        let mut builder = DomainParticipantBuilder::new(domain()?);
-        if discovery()? == Discovery::Localhost {
+    /// DDS refuses.
+    pub fn new(
+        surroundings: Surroundings,
+        name: &NodeName,
+        remaps: &[Remap],
+        clock: Clock,
+        taps: Taps,
+    ) -> Result<Bus, BusError> {
+        let mut builder = DomainParticipantBuilder::new(surroundings.domain);
+        if surroundings.discovery == Discovery::Localhost {
             builder = builder.with_only_networks([Ipv4Addr::LOCALHOST]);
         }
         let participant = builder.build();
@@ -120,8 +162,10 @@ impl Bus {
             node: RefCell::new(node),
             name: name.clone(),
             remaps: remaps.to_vec(),
-            marking: marking(),
+            marking: surroundings.marking,
             listeners: Listeners::default(),
+            clock,
+            taps,
         })
     }
 
@@ -156,18 +200,8 @@ impl Bus {
 
     /// Publishes on a topic.
     pub fn output<M: Message>(&self, name: &str, qos: QosProfile) -> Result<Output<M>, BusError> {
-        self.output_of(name, M::DEFINITION.name, qos)
-    }
-
-    /// Publishes messages of the type `type_name` on a topic.
-    pub fn output_of<M: Serialize>(
-        &self,
-        name: &str,
-        type_name: &str,
-        qos: QosProfile,
-    ) -> Result<Output<M>, BusError> {
         let topic = self.resolve(name)?;
-        let dds = self.topic(&topic, type_name, &qos)?;
+        let dds = self.topic(&topic, M::DEFINITION.name, &qos)?;
         let publisher = self.node.borrow_mut().create_publisher(&dds, Some(qos));
         let publisher = publisher.map_err(|error| refused(&topic, error))?;
         self.listeners.name(publisher.guid(), &topic);
@@ -175,6 +209,8 @@ impl Bus {
             guid: publisher.guid(),
             publisher: Arc::new(publisher),
             listeners: self.listeners.clone(),
+            tap: Arc::new(self.taps.output(&topic, M::DEFINITION)),
+            clock: self.clock.clone(),
             topic: topic.into(),
             failed: Arc::default(),
         })

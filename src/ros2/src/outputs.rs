@@ -2,10 +2,10 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use jpeg_encoder::{ColorType, Encoder};
 use mdetr::report::{self, FrameInfo};
 use mdetr::{Frame, Grounding};
 use mdetr_draw::Style;
+use mdetr_ros2_messages::Message;
 use mdetr_ros2_messages::detections::{detections_2d, label_info, mask_image};
 use mdetr_ros2_messages::sensor_msgs::{CompressedImage, Image};
 use mdetr_ros2_messages::std_msgs::{self, Header};
@@ -13,12 +13,13 @@ use mdetr_ros2_messages::vision_msgs::{Detection2DArray, LabelInfo};
 use mdetr_rules::RuleSet;
 
 use crate::bus::{Bus, BusError, Output, latched, reliable};
+use crate::picture::Picture;
 use crate::rgb;
 use crate::rules::Watching;
-use crate::topics::within;
+use crate::taps::{Annotations, Received, Tap};
+use crate::topics::{Topics, within};
+use crate::viewing::Viewing;
 
-/// Quality of the pictures that are drawn on, of 100.
-const QUALITY: u8 = 80;
 /// Seconds from 1970 to 2000. A stamp before that is of a simulation, or since the machine was switched on.
 const YEAR_2000: i64 = 946_684_800;
 
@@ -40,6 +41,17 @@ pub(crate) struct Found<'a> {
     pub score_threshold: f32,
 }
 
+/// Why there are no outputs.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OutputError {
+    /// DDS.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The system.
+    #[error("a thread cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
 /// The topics that results of a camera go to.
 pub(crate) struct Outputs {
     detections: Output<Detection2DArray>,
@@ -50,20 +62,38 @@ pub(crate) struct Outputs {
     /// Of the labels that were published last.
     labelled: Option<u64>,
     events: Option<(Output<std_msgs::String>, Watching)>,
+    annotations: Option<Annotations>,
+    /// For pictures that were answered.
+    pictures: Tap,
+    viewing: Option<Viewing>,
 }
 
 impl Outputs {
-    /// Those of `camera`.
+    /// Those of `camera`, whose pictures come on `topics`.
     ///
     /// # Errors
-    /// DDS refuses.
-    pub fn new(bus: &Bus, camera: &str, rules: Option<RuleSet>) -> Result<Outputs, BusError> {
+    /// DDS refuses, or the system has no more threads.
+    pub fn new(
+        bus: &Bus,
+        camera: &str,
+        topics: &Topics,
+        rules: Option<RuleSet>,
+    ) -> Result<Outputs, OutputError> {
         let name = |topic: &str| within(camera, topic);
         let events = match rules.and_then(|rules| Watching::new(camera, rules)) {
             Some(watching) => Some((bus.output(&name("~/events"), reliable(100))?, watching)),
             None => None,
         };
+        let definition = match topics.compressed {
+            true => CompressedImage::DEFINITION,
+            false => Image::DEFINITION,
+        };
+        let view = Viewing::topic(&topics.image, topics.compressed);
+        let shown = bus.taps.shown(&view, Viewing::DEFINITION);
         Ok(Outputs {
+            pictures: bus.taps.input(&topics.image, definition),
+            viewing: shown.map(Viewing::start).transpose()?,
+            annotations: bus.taps.annotations(&bus.resolve(&name("~/annotations"))?),
             detections: bus.output(&name("~/detections"), reliable(10))?,
             result: bus.output(&name("~/result"), reliable(10))?,
             debug_image: bus.output(&name("~/debug_image/compressed"), reliable(1))?,
@@ -83,20 +113,35 @@ impl Outputs {
         }
     }
 
+    /// Keeps a picture that was answered for those who want it.
+    pub fn keep(&self, picture: Received<Picture>) {
+        match &picture.message {
+            Picture::Raw(image) => self.pictures.receive(picture.times, image),
+            Picture::Compressed(image) => self.pictures.receive(picture.times, image),
+        }
+        if let Some(viewing) = &self.viewing {
+            viewing.show(picture.message);
+        }
+    }
+
     /// Publishes what was found.
     pub fn publish(&mut self, found: &Found<'_>) {
+        let stamp = found.header.stamp;
         self.detections
-            .publish(detections_2d(found.header, found.grounding));
+            .publish_of(stamp, detections_2d(found.header, found.grounding));
         let data = line(found);
-        self.result.publish(std_msgs::String { data });
+        self.result.publish_of(stamp, std_msgs::String { data });
+        if let Some(annotations) = &self.annotations {
+            annotations.send(found.header, found.grounding);
+        }
         if self.debug_image.wanted()
             && let Some(image) = drawn(found)
         {
-            self.debug_image.publish(image);
+            self.debug_image.publish_of(stamp, image);
         }
         if self.masks.wanted() {
-            self.masks
-                .publish(mask_image(found.header, found.grounding));
+            let masks = mask_image(found.header, found.grounding);
+            self.masks.publish_of(stamp, masks);
         }
         // Who listens later gets them too.
         if self.labelled != Some(found.grounding.revision) {
@@ -108,12 +153,12 @@ impl Outputs {
                 .map(|result| result.query.clone());
             let queries: Vec<_> = queries.collect();
             let labels = label_info(found.header, &queries, found.score_threshold);
-            self.label_info.publish(labels);
+            self.label_info.publish_of(stamp, labels);
         }
         if let Some((topic, watching)) = &mut self.events {
             let nanos = found.header.stamp.nanos();
             for data in watching.observe(nanos, found.frame, found.grounding) {
-                topic.publish(std_msgs::String { data });
+                topic.publish_of(stamp, std_msgs::String { data });
             }
         }
     }
@@ -160,15 +205,5 @@ fn drawn(found: &Found<'_>) -> Option<CompressedImage> {
         tracing::debug!("debug image: {error}");
         return None;
     }
-    let (columns, rows) = (u16::try_from(width).ok()?, u16::try_from(height).ok()?);
-    let mut data = Vec::new();
-    let encoder = Encoder::new(&mut data, QUALITY);
-    encoder
-        .encode(&pixels, columns, rows, ColorType::Rgb)
-        .ok()?;
-    Some(CompressedImage {
-        header: found.header.clone(),
-        format: "rgb8; jpeg compressed bgr8".to_owned(),
-        data,
-    })
+    rgb::jpeg(found.header, width, height, &pixels)
 }
