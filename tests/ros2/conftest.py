@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -26,6 +27,9 @@ from services import Client
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 BUILD = Path(os.environ.get("MDETR_BUILD", ROOT / "target" / "debug")).resolve()
+
+# The client of Foxglove.
+sys.path.append(str(ROOT / "src/foxglove/tests"))
 
 RELIABLE = Policy.Reliability.Reliable(duration(seconds=10))
 BEST_EFFORT = Policy.Reliability.BestEffort
@@ -57,12 +61,16 @@ def wait_for(what, seconds=20, every=0.02):
 class Node:
     """A running mdetr-ros2."""
 
-    def __init__(self, log, args=(), env=None, binary="mdetr-ros2"):
+    def __init__(self, log, args=(), env=None, binary="mdetr-ros2", **options):
         self.log = log
         self.env = {**os.environ, "MDETR_MODEL": str(ROOT / "models" / "tabletop"), **(env or {})}
         with open(log, "ab") as output:
             self.process = subprocess.Popen(
-                [BUILD / binary, *map(str, args)], stdout=output, stderr=output, env=self.env
+                [BUILD / binary, *map(str, args)],
+                stdout=output,
+                stderr=output,
+                env=self.env,
+                **options,
             )
 
     def text(self):

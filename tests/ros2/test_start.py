@@ -63,7 +63,8 @@ def test_help_names_every_parameter():
 
     done = subprocess.run([BUILD / "mdetr-ros2", "--help"], capture_output=True, text=True)
     assert done.returncode == 0
-    for name in NAMES | {"ROS_DOMAIN_ID", "~/set_prompt", "~/detections"}:
+    own = {"--record FILE", "--record-images", "--foxglove [ADDRESS]", "--recover RECORDING"}
+    for name in NAMES | own | {"ROS_DOMAIN_ID", "~/set_prompt", "~/detections"}:
         assert name in done.stdout
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mdetr_training import official, structures, templates
 from mdetr_training import tokenizer as tokenizers
 from mdetr_training.config import Config, NetworkConfig, TextConfig
 from mdetr_training.network import MDETR
@@ -51,4 +52,22 @@ def network(config: Config) -> MDETR:
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
     tokenizers.train(CAPTIONS * 5, 400).save(str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Templates of the small forms of the released structures."""
+    folder = tmp_path_factory.mktemp("templates")
+    templates.write(folder, structures.NETWORKS, reduced=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def roberta(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tokenizer.json as that of roberta-base, with a small vocabulary."""
+    folder = tmp_path_factory.mktemp("roberta")
+    official.tokenizers.byte_level().model.save(str(folder))
+    path = folder / "tokenizer.json"
+    official.tokenizers.roberta(folder).save(str(path))
     return path

@@ -1,11 +1,9 @@
 """`mdetr import` against the exporter: the same graphs with the same weights."""
 
-import argparse
 import fcntl
 import gzip
 import json
 import os
-import pathlib
 import shutil
 import signal
 import subprocess
@@ -19,15 +17,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from checkpoints import MDETR, ROOT, official_answers, perturbed, run, training
 from onnx import numpy_helper
 from safetensors.torch import save_file
-from torch import Tensor
 
 from mdetr_training import official, structures, templates
 from mdetr_training.segmentation import build
 
-ROOT = Path(__file__).parents[3]
-MDETR = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "mdetr"
 BUNDLE = ["fusion.onnx", "model.toml", "text.onnx", "tokenizer.json", "vision.onnx"]
 ROUNDED = ("mdetr_clevr", "mdetr_efficientnetB3_phrasecut")
 """Structures that are compared in all precisions."""
@@ -35,74 +31,17 @@ FULL = os.environ.get("FULL")
 """Set to make the templates of all structures anew, for half an hour and 8 GB."""
 
 
-def perturbed(source: official.Source) -> official.Source:
-    """With weights that differ from each other everywhere: the exporter writes equal ones once."""
-    generator = torch.Generator().manual_seed(1)
-    for value in source.network.state_dict().values():
-        noise = torch.empty_like(value).uniform_(0.0, 1e-3, generator=generator)
-        value.add_(noise)
-    return source
-
-
 @pytest.fixture(scope="module", params=list(structures.NETWORKS))
-def source(request, tokenizer) -> official.Source:
-    return perturbed(official.from_random(request.param, tokenizer, reduced=True))
+def source(request, roberta) -> official.Source:
+    return perturbed(official.from_random(request.param, roberta, reduced=True))
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory) -> Path:
-    """Templates of the small forms."""
-    folder = tmp_path_factory.mktemp("templates")
-    templates.write(folder, structures.NETWORKS, reduced=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("tokenizer")
-    official.tokenizers.byte_level().model.save(str(folder))
-    path = folder / "tokenizer.json"
-    official.tokenizers.roberta(folder).save(str(path))
-    return path
-
-
-def training(state: dict[str, Tensor]) -> dict:
-    """What a training run leaves in a checkpoint; the averaged weights are the ones given."""
-    last = {name: value + 1 for name, value in state.items()}
-    parameters = [torch.nn.Parameter(torch.randn(3, 2)), torch.nn.Parameter(torch.randn(4))]
-    groups = [{"params": [p], "lr": 1e-4} for p in parameters]
-    optimizer = torch.optim.AdamW(groups)
-    for p in parameters:
-        p.grad = torch.ones_like(p)
-    optimizer.step()
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 10)
-    args = argparse.Namespace(lr=1e-4, output_dir=pathlib.PosixPath("out"), masks=False)
-    extra = {"position_ids": torch.arange(514)[None]}
-    text = "transformer.text_encoder.embeddings."
-    prefix = "detr." if any(name.startswith("detr.") for name in state) else ""
-    last |= {prefix + text + name: value for name, value in extra.items()}
-    last[f"{prefix}backbone.0.body.bn1.num_batches_tracked"] = torch.tensor(7)
-    return {
-        "model": last,
-        "model_ema": state | {prefix + text + name: v for name, v in extra.items()},
-        "optimizer": optimizer.state_dict(),
-        "lr_scheduler": scheduler.state_dict(),
-        "epoch": 3,
-        "args": args,
-    }
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess:
-    command = [MDETR, "import", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def imported(small: Path, tokenizer: Path, content: object, folder: Path, *more: object) -> Path:
+def imported(small: Path, roberta: Path, content: object, folder: Path, *more: object) -> Path:
     """The bundle that `mdetr import` makes of a checkpoint with this content."""
     torch.save(content, folder / "checkpoint.pth")
     out = folder / "bundle"
-    arguments = ("--tokenizer", tokenizer, "--out", out, "--structures", small, *more)
-    done = run(folder / "checkpoint.pth", *arguments)
+    arguments = ("--tokenizer", roberta, "--out", out, "--structures", small, *more)
+    done = run("import", folder / "checkpoint.pth", *arguments)
     assert done.returncode == 0, done.stderr
     return out
 
@@ -175,16 +114,16 @@ def compare(found: Path, expected: Path, computed: Callable[[str], bool]) -> Non
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-def test_bundles_equal_the_exporters(source, small, tokenizer, precision: str, tmp_path: Path):
+def test_bundles_equal_the_exporters(source, small, roberta, precision: str, tmp_path: Path):
     if precision != "fp32" and source.config.name not in ROUNDED:
         pytest.skip("the same graphs as of others")
     expected = exported(source, tmp_path, precision)
     content = training(source.network.state_dict())
-    found = imported(small, tokenizer, content, tmp_path, "--precision", precision)
+    found = imported(small, roberta, content, tmp_path, "--precision", precision)
     compare(found, expected, lambda graph: graph == "vision")
 
 
-def larger(name: str, tokenizer: Path) -> official.Source:
+def larger(name: str, roberta: Path) -> official.Source:
     """With other numbers of queries and of answers, and without the heads of training."""
     config = structures.config(name, reduced=True)
     config.network.queries = 4
@@ -192,37 +131,29 @@ def larger(name: str, tokenizer: Path) -> official.Source:
     if config.network.answers == "gqa":
         config.network.answer_classes = [5, 7, 9, 11, 13, 15]
     network = build(config.network).eval()
-    source = official.Source(config, network, official.tokenizers.roberta(tokenizer))
+    source = official.Source(config, network, official.tokenizers.roberta(roberta))
     return perturbed(source)
 
 
 @pytest.mark.parametrize("name", ["resnet101", "clevr", "efficientnetB5_gqa"])
-def test_fine_tuned_models_with_other_sizes(small, tokenizer, name: str, tmp_path: Path):
-    source = larger(name, tokenizer)
+def test_fine_tuned_models_with_other_sizes(small, roberta, name: str, tmp_path: Path):
+    source = larger(name, roberta)
     words, more = None, ()
     if source.config.network.answers == "gqa":
         words = official_answers(source, tmp_path)
         more = ("--answers", words)
     expected = exported(source, tmp_path, words=words)
     content = {"model": source.network.state_dict(), "model_ema": None}
-    found = imported(small, tokenizer, content, tmp_path, *more)
+    found = imported(small, roberta, content, tmp_path, *more)
     compare(found, expected, lambda graph: graph == "vision")
 
 
-def official_answers(source: official.Source, folder: Path) -> Path:
-    path = folder / "gqa_answer2id_by_type.json"
-    heads = official.answer_heads(source.config)
-    table = {f"answer_{h}": {f"{h} {i}": i for i in range(n)} for h, n in heads.items()}
-    path.write_text(json.dumps(table))
-    return path
-
-
 @pytest.fixture
-def clevr(tokenizer) -> official.Source:
-    return perturbed(official.from_random("clevr", tokenizer, reduced=True))
+def clevr(roberta) -> official.Source:
+    return perturbed(official.from_random("clevr", roberta, reduced=True))
 
 
-def test_all_forms_of_files(clevr, small, tokenizer, tmp_path: Path):
+def test_all_forms_of_files(clevr, small, roberta, tmp_path: Path):
     """Half and double precision, views, shared storages, both formats, and safetensors."""
     source = clevr
     state = source.network.state_dict()
@@ -244,14 +175,14 @@ def test_all_forms_of_files(clevr, small, tokenizer, tmp_path: Path):
     for form, content in forms.items():
         folder = tmp_path / form
         folder.mkdir()
-        found = imported(small, tokenizer, {"model": content}, folder)
+        found = imported(small, roberta, {"model": content}, folder)
         compare(found, expected, lambda graph: graph == "vision")
     out = tmp_path / "legacy"
     torch.save({"model": rounded}, tmp_path / "legacy.pth", _use_new_zipfile_serialization=False)
     save_file(rounded, tmp_path / "weights.safetensors")
     for i, file in enumerate(["legacy.pth", "weights.safetensors"]):
-        arguments = ("--tokenizer", tokenizer, "--out", out / str(i), "--structures", small)
-        done = run(tmp_path / file, *arguments)
+        arguments = ("--tokenizer", roberta, "--out", out / str(i), "--structures", small)
+        done = run("import", tmp_path / file, *arguments)
         assert done.returncode == 0, done.stderr
         compare(out / str(i), expected, lambda graph: graph == "vision")
 
@@ -259,7 +190,7 @@ def test_all_forms_of_files(clevr, small, tokenizer, tmp_path: Path):
 @pytest.mark.parametrize(
     "fault", ["missing", "unexpected", "shape", "nan", "foreign", "cut", "int"]
 )
-def test_what_is_refused(clevr, small, tokenizer, fault: str, tmp_path: Path):
+def test_what_is_refused(clevr, small, roberta, fault: str, tmp_path: Path):
     state = dict(clevr.network.state_dict())
     expected = {
         "missing": ["Nearest: clevr", "missing: query_embed.weight"],
@@ -289,7 +220,7 @@ def test_what_is_refused(clevr, small, tokenizer, fault: str, tmp_path: Path):
     if fault == "cut":
         path.write_bytes(path.read_bytes()[:-2000])
     out = tmp_path / "bundle"
-    done = run(path, "--tokenizer", tokenizer, "--out", out, "--structures", small)
+    done = run("import", path, "--tokenizer", roberta, "--out", out, "--structures", small)
     assert done.returncode == 2
     for part in expected[fault]:
         assert part in done.stderr
@@ -297,7 +228,7 @@ def test_what_is_refused(clevr, small, tokenizer, fault: str, tmp_path: Path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.pth"]
 
 
-def test_damage_is_found(clevr, small, tokenizer, tmp_path: Path):
+def test_damage_is_found(clevr, small, roberta, tmp_path: Path):
     """One bit of a weight, which any value would do for."""
     path = tmp_path / "checkpoint.pth"
     weight = clevr.network.query_embed.weight
@@ -306,19 +237,19 @@ def test_damage_is_found(clevr, small, tokenizer, tmp_path: Path):
     data[data.find(weight.detach().numpy().tobytes())] ^= 1
     path.write_bytes(data)
     out = tmp_path / "bundle"
-    done = run(path, "--tokenizer", tokenizer, "--out", out, "--structures", small)
+    done = run("import", path, "--tokenizer", roberta, "--out", out, "--structures", small)
     assert done.returncode == 2
     assert "checksum" in done.stderr and "download or copy it again" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pth"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_stopped_at_any_moment(clevr, small, tokenizer, how: signal.Signals, tmp_path: Path):
+def test_stopped_at_any_moment(clevr, small, roberta, how: signal.Signals, tmp_path: Path):
     """A bundle is there as a whole, or not at all; and the next import clears up."""
     path = tmp_path / "checkpoint.pth"
     torch.save({"model": clevr.network.state_dict()}, path)
     out = tmp_path / "bundle"
-    arguments = [path, "--tokenizer", tokenizer, "--out", out, "--structures", small]
+    arguments = [path, "--tokenizer", roberta, "--out", out, "--structures", small]
     whole = 0
     for i in range(20):
         child = subprocess.Popen([MDETR, "import", *map(str, arguments)], stderr=subprocess.PIPE)
@@ -333,42 +264,42 @@ def test_stopped_at_any_moment(clevr, small, tokenizer, how: signal.Signals, tmp
             assert "stopped; nothing was written" in errors
             assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pth"]
     assert whole < 20
-    done = run(*arguments)
+    done = run("import", *arguments)
     assert done.returncode == 0, done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "checkpoint.pth"]
 
 
-def test_two_at_once(clevr, small, tokenizer, tmp_path: Path):
+def test_two_at_once(clevr, small, roberta, tmp_path: Path):
     path = tmp_path / "checkpoint.pth"
     torch.save({"model": clevr.network.state_dict()}, path)
     (tmp_path / ".bundle.partial").mkdir()
-    arguments = ("--tokenizer", tokenizer, "--out", tmp_path / "bundle", "--structures", small)
+    arguments = ("--tokenizer", roberta, "--out", tmp_path / "bundle", "--structures", small)
     held = os.open(tmp_path / ".bundle.partial", os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
-    done = run(path, *arguments)
+    done = run("import", path, *arguments)
     os.close(held)
     assert done.returncode == 2
     assert "another program is writing it" in done.stderr
-    assert run(path, *arguments).returncode == 0
+    assert run("import", path, *arguments).returncode == 0
 
 
-def test_nothing_that_is_there_is_lost(clevr, small, tokenizer, tmp_path: Path):
+def test_nothing_that_is_there_is_lost(clevr, small, roberta, tmp_path: Path):
     content = {"model": clevr.network.state_dict()}
-    bundle = imported(small, tokenizer, content, tmp_path)
-    again = ("--tokenizer", tokenizer, "--out", bundle, "--structures", small)
+    bundle = imported(small, roberta, content, tmp_path)
+    again = ("--tokenizer", roberta, "--out", bundle, "--structures", small)
     before = (bundle / "model.toml").read_text()
-    done = run(tmp_path / "checkpoint.pth", *again)
+    done = run("import", tmp_path / "checkpoint.pth", *again)
     assert done.returncode == 2
     assert "--replace" in done.stderr
     assert (bundle / "model.toml").read_text() == before
-    done = run(tmp_path / "checkpoint.pth", *again, "--replace", "--version", "2")
+    done = run("import", tmp_path / "checkpoint.pth", *again, "--replace", "--version", "2")
     assert done.returncode == 0, done.stderr
     assert tomllib.loads((bundle / "model.toml").read_text())["version"] == "2"
     other = tmp_path / "letters"
     other.mkdir()
     (other / "dear.txt").write_text("mine")
-    arguments = ("--tokenizer", tokenizer, "--out", other, "--structures", small, "--replace")
-    assert run(tmp_path / "checkpoint.pth", *arguments).returncode == 2
+    arguments = ("--tokenizer", roberta, "--out", other, "--structures", small, "--replace")
+    assert run("import", tmp_path / "checkpoint.pth", *arguments).returncode == 2
     assert (other / "dear.txt").read_text() == "mine"
     assert not list(tmp_path.glob(".*"))
 

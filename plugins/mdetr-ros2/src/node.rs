@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use mdetr_ros2_bus::{Bus, BusError, NodeName};
+use mdetr_ros2_bus::{Bus, BusError, NodeName, Surroundings};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
@@ -89,7 +89,9 @@ fn spin<T>(
     };
     let local = LocalSet::new();
     local.block_on(&runtime, async {
-        let ready = Bus::new(name, &[]).and_then(|bus| make(&bus).map(|made| (bus, made)));
+        let bus = Surroundings::of_environment()
+            .and_then(|surroundings| Bus::new(surroundings, name, &[]));
+        let ready = bus.and_then(|bus| make(&bus).map(|made| (bus, made)));
         let (bus, outcome) = match ready {
             Ok((bus, made)) => (Some(bus), Ok(made)),
             Err(error) => (None, Err(error.to_string())),

@@ -12,7 +12,7 @@ use mdetr::bundle::Models;
 use mdetr_pull::{
     ConvertError, Home, Material, Registry, Request, Source, Watch, own_registry, pull,
 };
-use mdetr_weights::Import;
+use mdetr_weights::{Import, Structure};
 
 use crate::import::{self, PrecisionArg};
 use crate::progress;
@@ -49,6 +49,9 @@ pub struct PullArgs {
     /// Make the model again if it is there already.
     #[arg(long)]
     replace: bool,
+    /// Directory of further structures, as `python -m mdetr_training templates` writes it, instead of the released ones.
+    #[arg(long, value_name = "DIR")]
+    structures: Option<PathBuf>,
 }
 
 impl PullArgs {
@@ -70,8 +73,23 @@ impl PullArgs {
             replace: self.replace,
             ..Request::default()
         };
-        let precision = self.precision;
-        let convert = |material: &Material<'_>, out: &Path| convert(material, precision, out);
+        let structures = match &self.structures {
+            Some(dir) => Structure::read_all(dir)?,
+            None => Structure::released(),
+        };
+        let precision = self.precision.into();
+        let convert = |material: &Material<'_>, out: &Path| {
+            let mut import = Import::new(material.checkpoint, material.tokenizer, out);
+            import.precision = precision;
+            import.answers = material.answers.map(Path::to_owned);
+            import.name = Some(material.name.to_owned());
+            import.structures = structures.clone();
+            eprintln!("mdetr: making the model");
+            match import::run(&import) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(ConvertError::from(error)),
+            }
+        };
         let pulled = pull(&registry, &home, &request, &Told::default(), convert)?;
         let (name, dir) = (&request.name, pulled.dir.display());
         match pulled.already {
@@ -84,23 +102,6 @@ impl PullArgs {
             println!("the checkpoint is kept: {}", kept.display());
         }
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// Makes a bundle of a checkpoint.
-fn convert(
-    material: &Material<'_>,
-    precision: PrecisionArg,
-    out: &Path,
-) -> Result<(), ConvertError> {
-    let mut import = Import::new(material.checkpoint, material.tokenizer, out);
-    import.precision = precision.into();
-    import.answers = material.answers.map(Path::to_owned);
-    import.name = Some(material.name.to_owned());
-    eprintln!("mdetr: making the model");
-    match import::run(&import) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(error.into()),
     }
 }
 

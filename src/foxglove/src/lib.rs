@@ -20,7 +20,7 @@ use foxglove::{
 use mdetr_grounding::Grounding;
 use mdetr_ros2_messages::builtin_interfaces::Time;
 use mdetr_ros2_messages::std_msgs::Header;
-use mdetr_ros2_messages::{Message, to_cdr};
+use mdetr_ros2_messages::{Definition, Message, to_cdr};
 use tokio::runtime::{Builder, Runtime};
 
 pub use annotations::annotations;
@@ -29,6 +29,9 @@ pub use queries::Queries;
 
 /// Messages that wait for a slow viewer; further ones replace the oldest.
 const BACKLOG: usize = 32;
+
+/// The type of boxes with words.
+const ANNOTATIONS: &str = "foxglove.ImageAnnotations";
 
 /// Where the port is that Foxglove looks at first, on this machine only.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8765);
@@ -129,7 +132,43 @@ impl LiveView {
         self.address
     }
 
-    /// Whether a viewer wants the messages of a topic. A topic is offered from its first message on, so this is true before.
+    /// Offers a topic before there are messages of it.
+    ///
+    /// # Errors
+    /// The topic has another type.
+    pub fn offer(&self, topic: &str, definition: &Definition) -> Result<(), LiveViewError> {
+        self.raw_channel(topic, definition).map(drop)
+    }
+
+    /// Offers a topic of [`annotate`](Self::annotate) before there are messages of it.
+    ///
+    /// # Errors
+    /// The topic has another type.
+    pub fn offer_annotations(&self, topic: &str) -> Result<(), LiveViewError> {
+        if let Some((known, _)) = lock(&self.raw).get(topic) {
+            return Err(other_type(topic, known, ANNOTATIONS));
+        }
+        lock(&self.annotated)
+            .entry(topic.to_owned())
+            .or_insert_with(|| {
+                let builder = ChannelBuilder::new(topic).context(&self.context);
+                builder.build::<ImageAnnotations>()
+            });
+        Ok(())
+    }
+
+    /// Offers a topic no longer.
+    pub fn withdraw(&self, topic: &str) {
+        if let Some((_, channel)) = lock(&self.raw).remove(topic) {
+            channel.close();
+        }
+        if let Some(channel) = lock(&self.annotated).remove(topic) {
+            channel.close();
+        }
+    }
+
+    /// Whether a viewer wants the messages of a topic. A topic is offered from its first message on, if not
+    /// [before](Self::offer); this is true before.
     pub fn is_wanted(&self, topic: &str) -> bool {
         let raw = lock(&self.raw)
             .get(topic)
@@ -148,10 +187,26 @@ impl LiveView {
         stamp: Time,
         message: &T,
     ) -> Result<(), LiveViewError> {
-        let channel = self.raw_channel::<T>(topic)?;
+        let channel = self.raw_channel(topic, T::DEFINITION)?;
         if channel.has_sinks() {
             channel.log_with_meta(&to_cdr(message), at(stamp));
         }
+        Ok(())
+    }
+
+    /// Sends the bytes of a message of ROS, the four of the encapsulation first.
+    ///
+    /// # Errors
+    /// The topic has another type.
+    pub fn send_cdr(
+        &self,
+        topic: &str,
+        definition: &Definition,
+        stamp: Time,
+        cdr: &[u8],
+    ) -> Result<(), LiveViewError> {
+        let channel = self.raw_channel(topic, definition)?;
+        channel.log_with_meta(cdr, at(stamp));
         Ok(())
     }
 
@@ -165,15 +220,12 @@ impl LiveView {
         header: &Header,
         grounding: &Grounding,
     ) -> Result<(), LiveViewError> {
-        const TYPE: &str = "foxglove.ImageAnnotations";
-        if let Some((known, _)) = lock(&self.raw).get(topic) {
-            return Err(other_type(topic, known, TYPE));
-        }
-        let mut annotated = lock(&self.annotated);
-        let channel = annotated.entry(topic.to_owned()).or_insert_with(|| {
-            let builder = ChannelBuilder::new(topic).context(&self.context);
-            builder.build::<ImageAnnotations>()
-        });
+        self.offer_annotations(topic)?;
+        let annotated = lock(&self.annotated);
+        let Some(channel) = annotated.get(topic) else {
+            // It was withdrawn meanwhile.
+            return Ok(());
+        };
         if channel.has_sinks() {
             channel.log_with_meta(&annotations(header, grounding), at(header.stamp));
         }
@@ -185,14 +237,13 @@ impl LiveView {
         self.parameters.publish();
     }
 
-    fn raw_channel<T: Message>(&self, topic: &str) -> Result<Arc<RawChannel>, LiveViewError> {
-        let definition = T::DEFINITION;
+    fn raw_channel(
+        &self,
+        topic: &str,
+        definition: &Definition,
+    ) -> Result<Arc<RawChannel>, LiveViewError> {
         if lock(&self.annotated).contains_key(topic) {
-            return Err(other_type(
-                topic,
-                "foxglove.ImageAnnotations",
-                definition.name,
-            ));
+            return Err(other_type(topic, ANNOTATIONS, definition.name));
         }
         let mut raw = lock(&self.raw);
         if let Some((known, channel)) = raw.get(topic) {

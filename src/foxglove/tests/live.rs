@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use mdetr_foxglove::{LiveView, LiveViewError, Queries};
 use mdetr_grounding::Grounding;
+use mdetr_ros2_messages::Message;
 use mdetr_ros2_messages::builtin_interfaces::Time;
 use mdetr_ros2_messages::std_msgs::{Header, String as Text};
 
@@ -73,6 +74,26 @@ fn nobody_looks_at_first() {
     view.send("/a", Time::default(), &Text::default())
         .expect("it is new");
     assert!(!view.is_wanted("/a"));
+}
+
+#[test]
+fn what_is_offered_before_is_wanted_by_nobody() {
+    let view = start(any()).expect("it starts");
+    view.offer("/a", Text::DEFINITION).expect("it is new");
+    view.offer_annotations("/b").expect("it is new");
+    assert!(!view.is_wanted("/a") && !view.is_wanted("/b"));
+    view.send_cdr("/a", Text::DEFINITION, Time::default(), &[0, 1, 0, 0])
+        .expect("the same type");
+    for topic in ["/a", "/b"] {
+        let error = view
+            .offer(topic, Header::DEFINITION)
+            .expect_err("another type");
+        assert!(error.to_string().contains("so it cannot have"), "{error}");
+        view.withdraw(topic);
+        view.offer(topic, Header::DEFINITION)
+            .expect("it is free again");
+    }
+    view.withdraw("/c");
 }
 
 #[test]

@@ -4,23 +4,18 @@
 """
 
 import base64
-import json
 import os
-import struct
 import subprocess
-import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from client import Client
 from foxglove_schemas_protobuf.ImageAnnotations_pb2 import ImageAnnotations
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-from websockets.sync.client import connect
 
 ROOT = Path(__file__).resolve().parents[3]
 BUILD = Path(os.environ.get("MDETR_BUILD", ROOT / "target" / "debug"))
-PROTOCOL = "foxglove.sdk.v1"
 QUERY = "[the red mug] left of the laptop"
 
 
@@ -32,65 +27,6 @@ def address():
         yield process.stdout.readline().strip()
         process.stdin.close()
         assert process.wait(timeout=10) == 0
-
-
-class Client:
-    """A connection, with what the server offered."""
-
-    def __init__(self, address):
-        self.stack = ExitStack()
-        connection = connect(f"ws://{address}", subprotocols=[PROTOCOL], max_size=None)
-        self.socket = self.stack.enter_context(connection)
-        assert self.socket.subprotocol == PROTOCOL
-        self.channels = {}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stack.close()
-
-    def send(self, **message):
-        self.socket.send(json.dumps(message))
-
-    def receive(self, until):
-        """The first message that `until` accepts: JSON, or subscription, time and bytes."""
-        end = time.monotonic() + 10
-        while (left := end - time.monotonic()) > 0:
-            message = self.socket.recv(timeout=left)
-            if isinstance(message, str):
-                message = json.loads(message)
-                if message["op"] == "advertise":
-                    self.channels |= {each["topic"]: each for each in message["channels"]}
-            else:
-                kind, subscription, stamp = struct.unpack("<BIQ", message[:13])
-                assert kind == 1
-                message = (subscription, stamp, message[13:])
-            if until(message):
-                return message
-        raise AssertionError("nothing came in ten seconds")
-
-    def json(self, operation):
-        return self.receive(
-            lambda message: isinstance(message, dict) and message["op"] == operation
-        )
-
-    def data(self):
-        return self.receive(lambda message: isinstance(message, tuple))
-
-    def wait_for_channels(self):
-        while len(self.channels) < 2:
-            self.json("advertise")
-
-    def set_queries(self, value):
-        """Sets the parameter; gives what is in force then."""
-        parameters = [{"name": "queries", "value": value}]
-        self.send(op="setParameters", parameters=parameters, id="set")
-        answer = self.receive(
-            lambda message: isinstance(message, dict) and message.get("id") == "set"
-        )
-        (parameter,) = answer["parameters"]
-        return parameter["value"]
 
 
 def test_it_listens_on_this_machine_only_and_says_who_it_is(address):
@@ -114,7 +50,7 @@ def test_pictures_come_as_ros_sends_them(address):
         ours = get_types_from_msg(channel["schema"], "sensor_msgs/msg/Image")
         known = ours["sensor_msgs/msg/Image"]
         assert known == store.fielddefs["sensor_msgs/msg/Image"]
-        client.send(op="subscribe", subscriptions=[{"id": 5, "channelId": channel["id"]}])
+        client.subscribe({"/camera/image": 5})
         numbers = []
         for _ in range(20):
             subscription, stamp, data = client.data()
@@ -128,8 +64,7 @@ def test_pictures_come_as_ros_sends_them(address):
 
 
 def annotations(client):
-    channel = client.channels["/mdetr/annotations"]
-    client.send(op="subscribe", subscriptions=[{"id": 9, "channelId": channel["id"]}])
+    client.subscribe({"/mdetr/annotations": 9})
     while True:
         subscription, stamp, data = client.data()
         if subscription == 9:
@@ -191,8 +126,7 @@ def test_the_queries_are_a_parameter(address):
         assert (parameter["name"], parameter["value"]) == ("queries", [QUERY])
         other.send(op="subscribeParameterUpdates", parameterNames=["queries"])
         # What was sent before is done when this is answered.
-        other.send(op="getParameters", parameterNames=["queries"], id="done")
-        other.receive(lambda message: isinstance(message, dict) and message.get("id") == "done")
+        other.queries()
 
         assert client.set_queries(["a [ball]", "a cone"]) == ["a [ball]", "a cone"]
         (update,) = other.json("parameterValues")["parameters"]
@@ -220,11 +154,7 @@ def test_what_is_no_query_changes_nothing_and_is_explained(address, value, reaso
         status = client.json("status")
         assert reason in status["message"]
         assert status["level"] == 2
-        client.send(op="getParameters", parameterNames=["queries"], id="get")
-        answer = client.receive(
-            lambda message: isinstance(message, dict) and message.get("id") == "get"
-        )
-        assert answer["parameters"][0]["value"] == [QUERY]
+        assert client.queries() == [QUERY]
 
 
 def test_another_parameter_is_refused_by_name(address):
@@ -238,8 +168,7 @@ def test_a_viewer_that_does_not_read_holds_nobody_up(address):
     with Client(address) as slow, Client(address) as client:
         for each in (slow, client):
             each.wait_for_channels()
-            channel = each.channels["/camera/image"]["id"]
-            each.send(op="subscribe", subscriptions=[{"id": 1, "channelId": channel}])
+            each.subscribe({"/camera/image": 1})
         _, first, _ = client.data()
         for _ in range(300):
             _, last, _ = client.data()

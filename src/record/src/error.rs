@@ -1,6 +1,7 @@
 //! What goes wrong with recordings.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 /// Why something is not recorded or recovered.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +14,7 @@ pub enum RecordError {
         path: PathBuf,
     },
     /// A file cannot be opened or made.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), opening(path, source))]
     Open {
         /// The file.
         path: PathBuf,
@@ -54,6 +55,12 @@ pub enum RecordError {
         /// The other type.
         found: String,
     },
+    /// The thread that writes gave up.
+    #[error("{}: not recorded any more: this is a fault of this program; report it", path.display())]
+    Panicked {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no thread to write on.
     #[error("recording: cannot start a thread: {0}")]
     Thread(std::io::Error),
@@ -69,6 +76,18 @@ pub enum RecordError {
         /// The first, at most two.
         first: Vec<u8>,
     },
+}
+
+/// Why a file cannot be opened or made, and what to do about it where the system says little.
+fn opening(path: &Path, source: &std::io::Error) -> String {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    match folder {
+        Some(folder) if source.kind() == ErrorKind::NotFound && !folder.is_dir() => {
+            let folder = folder.display();
+            format!("there is no directory {folder}: make it first")
+        }
+        _ => source.to_string(),
+    }
 }
 
 /// An error with what caused it: mcap says "I/O error", and its source which.

@@ -13,11 +13,10 @@ use mdetr_ros2_messages::builtin_interfaces::Time;
 use mdetr_ros2_messages::{Definition, Message, to_cdr};
 
 use crate::error::RecordError;
+use crate::topics::{Topic, Topics};
 
 /// Most chunks of a file: the index of all is kept until the file ends, some 200 bytes each.
 const MAX_CHUNKS: u32 = 1 << 16;
-/// Longest name of a topic, that of DDS without the prefix of ROS.
-const MAX_NAME: usize = 255;
 
 pub(crate) type McapWriter = mcap::Writer<NoSeek<BufWriter<File>>>;
 
@@ -43,16 +42,10 @@ impl Default for RecordOptions {
     }
 }
 
-/// A topic of a recorder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Topic(usize);
-
-/// What is known of a topic.
-#[derive(Debug)]
-struct Known {
-    name: String,
-    definition: Definition,
-    /// Its number in the file that is being written.
+/// Where a topic is in the file that is being written.
+#[derive(Debug, Default)]
+struct Place {
+    /// Its number there, once there are messages of it.
     channel: Option<u16>,
     sequence: u32,
 }
@@ -66,7 +59,9 @@ pub struct Recorder {
     path: PathBuf,
     options: RecordOptions,
     writer: McapWriter,
-    topics: Vec<Known>,
+    topics: Topics,
+    /// For each topic.
+    places: Vec<Place>,
     /// Files begun before this one.
     files: u32,
     chunks: u32,
@@ -88,7 +83,8 @@ impl Recorder {
             writer: create(&path, "ros2")?,
             path,
             options,
-            topics: Vec::new(),
+            topics: Topics::default(),
+            places: Vec::new(),
             files: 0,
             chunks: 0,
             bytes: 0,
@@ -108,28 +104,11 @@ impl Recorder {
     /// # Errors
     /// The name is none that ROS allows, or the topic has another type.
     pub fn topic(&mut self, name: &str, definition: &Definition) -> Result<Topic, RecordError> {
-        if let Some(at) = self.topics.iter().position(|known| known.name == name) {
-            let known = &self.topics[at].definition;
-            if known != definition {
-                return Err(RecordError::TopicType {
-                    name: name.to_owned(),
-                    known: known.name.to_owned(),
-                    found: definition.name.to_owned(),
-                });
-            }
-            return Ok(Topic(at));
+        let (topic, new) = self.topics.get(name, definition)?;
+        if new {
+            self.places.push(Place::default());
         }
-        if !is_full_name(name) {
-            let name = name.chars().take(60).collect();
-            return Err(RecordError::TopicName { name });
-        }
-        self.topics.push(Known {
-            name: name.to_owned(),
-            definition: *definition,
-            channel: None,
-            sequence: 0,
-        });
-        Ok(Topic(self.topics.len() - 1))
+        Ok(topic)
     }
 
     /// Records a message: when it was received, when it was published, and its bytes, the four of the encapsulation
@@ -149,7 +128,7 @@ impl Recorder {
     ) -> Result<(), RecordError> {
         if !matches!(cdr, [0, 0 | 1, _, _, ..]) {
             return Err(RecordError::Bytes {
-                name: self.topics[topic.0].name.clone(),
+                name: self.topics.name(topic).to_owned(),
                 bytes: cdr.len(),
                 first: cdr[..cdr.len().min(2)].to_vec(),
             });
@@ -157,18 +136,18 @@ impl Recorder {
         if self.bytes >= self.options.max_bytes || self.chunks >= MAX_CHUNKS {
             self.next_file()?;
         }
-        let channel_id = match self.topics[topic.0].channel {
+        let channel_id = match self.places[topic.0].channel {
             Some(channel) => channel,
             None => self.add(topic)?,
         };
-        let known = &mut self.topics[topic.0];
+        let place = &mut self.places[topic.0];
         let header = MessageHeader {
             channel_id,
-            sequence: known.sequence,
+            sequence: place.sequence,
             log_time: nanos(received),
             publish_time: nanos(published),
         };
-        known.sequence = known.sequence.wrapping_add(1);
+        place.sequence = place.sequence.wrapping_add(1);
         self.attempt(|writer| writer.write_to_known_channel(&header, cdr))?;
         self.waiting += cdr.len();
         self.bytes += cdr.len() as u64;
@@ -193,14 +172,7 @@ impl Recorder {
         published: Time,
         message: &T,
     ) -> Result<(), RecordError> {
-        let known = &self.topics[topic.0];
-        if known.definition != *T::DEFINITION {
-            return Err(RecordError::TopicType {
-                name: known.name.clone(),
-                known: known.definition.name.to_owned(),
-                found: T::DEFINITION.name.to_owned(),
-            });
-        }
+        self.topics.check(topic, T::DEFINITION)?;
         self.write(topic, received, published, &to_cdr(message))
     }
 
@@ -227,6 +199,10 @@ impl Recorder {
         self.end_file()
     }
 
+    pub(crate) fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
     pub(crate) fn flush_interval(&self) -> Duration {
         self.options.flush_interval
     }
@@ -242,23 +218,21 @@ impl Recorder {
         self.writer = next;
         self.files += 1;
         (self.chunks, self.bytes, self.waiting) = (0, 0, 0);
-        self.topics
+        self.places
             .iter_mut()
-            .for_each(|known| known.channel = None);
+            .for_each(|place| place.channel = None);
         Ok(())
     }
 
     fn add(&mut self, topic: Topic) -> Result<u16, RecordError> {
-        let Known {
-            name, definition, ..
-        } = &self.topics[topic.0];
-        let (name, definition) = (name.clone(), *definition);
+        let (name, definition) = (self.topics.name(topic), *self.topics.definition(topic));
+        let name = name.to_owned();
         let channel = self.attempt(|writer| {
             let schema = definition.schema();
             let schema = writer.add_schema(definition.name, "ros2msg", schema.as_bytes())?;
             writer.add_channel(schema, &name, "cdr", &BTreeMap::new())
         })?;
-        self.topics[topic.0].channel = Some(channel);
+        self.places[topic.0].channel = Some(channel);
         Ok(channel)
     }
 
@@ -332,16 +306,4 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
 
 fn nanos(time: Time) -> u64 {
     u64::try_from(time.nanos()).unwrap_or(0)
-}
-
-/// Whether it is a name as ROS resolves them: `/camera/image_raw`.
-fn is_full_name(name: &str) -> bool {
-    let part = |part: &str| {
-        let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-        !part.is_empty()
-            && part.chars().all(plain)
-            && !part.starts_with(|c: char| c.is_ascii_digit())
-    };
-    let parts = name.strip_prefix('/');
-    name.len() <= MAX_NAME && parts.is_some_and(|parts| parts.split('/').all(part))
 }

@@ -136,7 +136,9 @@ fn what_cannot_be_recorded_is_refused_by_name() {
         "{again}"
     );
     let nowhere = Recorder::create(folder.path().join("no/run.mcap"), RecordOptions::default());
-    assert!(matches!(nowhere.err(), Some(RecordError::Open { .. })));
+    let nowhere = nowhere.err().expect("there is no such directory");
+    assert!(matches!(nowhere, RecordError::Open { .. }));
+    assert!(nowhere.to_string().contains("make it first"), "{nowhere}");
     let long = format!("/{}", "a".repeat(255));
     for name in [
         "", "/", "result", "/a//b", "/a/", "/1a", "/a b", "/ä", &long,

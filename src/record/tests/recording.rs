@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mdetr_record::{RecordOptions, Recorder, Recording, Topic, recover};
 use mdetr_ros2_messages::builtin_interfaces::Time;
-use mdetr_ros2_messages::std_msgs::String as Text;
+use mdetr_ros2_messages::std_msgs::{Header, String as Text};
 use mdetr_ros2_messages::{Message, to_cdr};
 
 fn text(number: usize) -> Vec<u8> {
@@ -112,4 +112,80 @@ fn a_recording_that_failed_says_why_and_takes_nothing_more() {
         recording.finish().expect_err("it failed").to_string(),
         error
     );
+}
+
+#[test]
+fn topics_may_come_while_it_records() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("run.mcap");
+    let (recording, first) = start(&path, RecordOptions::default(), 1 << 20);
+    assert_eq!(
+        recording.topic("/result", Text::DEFINITION).ok(),
+        Some(first)
+    );
+    assert!(offer(&recording, first, 0));
+    let second = recording.topic("/other", Text::DEFINITION).expect("a name");
+    assert_eq!(
+        recording.topic("/other", Text::DEFINITION).ok(),
+        Some(second)
+    );
+    assert!(offer(&recording, second, 1));
+    assert!(offer(&recording, first, 2));
+    let error = recording
+        .topic("/other", Header::DEFINITION)
+        .expect_err("two types");
+    assert!(error.to_string().contains("/other"), "{error}");
+    let error = recording
+        .topic("other", Text::DEFINITION)
+        .expect_err("no full name");
+    assert!(error.to_string().contains("\"other\""), "{error}");
+    recording.finish().expect("it ends");
+    recording.finish().expect("it has ended");
+    assert_eq!(recording.recorded(), 3);
+    let bytes = std::fs::read(&path).expect("it is there");
+    let messages = mcap::MessageStream::new(&bytes).expect("it is MCAP");
+    let read = messages.map(|message| {
+        let message = message.expect("it is whole");
+        (message.channel.topic.clone(), message.data.into_owned())
+    });
+    let expected = [("/result", 0), ("/other", 1), ("/result", 2)];
+    let expected = expected.map(|(topic, number)| (topic.to_owned(), text(number)));
+    assert_eq!(read.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn nothing_is_taken_after_the_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("run.mcap");
+    let (recording, topic) = start(&path, RecordOptions::default(), 1 << 20);
+    recording.finish().expect("it ends");
+    assert!(!offer(&recording, topic, 1));
+    assert_eq!((recording.left_out(), recording.recorded()), (1, 0));
+    assert_eq!(recording.error(), None);
+}
+
+/// A panic of the thread is an error, also where the recording is dropped while another panic goes on.
+#[test]
+fn a_fault_on_the_thread_is_an_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let foreign = {
+        let path = folder.path().join("other.mcap");
+        let mut other = Recorder::create(path, RecordOptions::default()).expect("it is new");
+        other.topic("/a", Text::DEFINITION).expect("a name");
+        other.topic("/b", Text::DEFINITION).expect("a name")
+    };
+    let path = folder.path().join("run.mcap");
+    let (recording, topic) = start(&path, RecordOptions::default(), 1 << 20);
+    offer(&recording, foreign, 1);
+    wait_for(|| recording.error().is_some());
+    assert!(!offer(&recording, topic, 2));
+    let error = recording.finish().expect_err("a fault").to_string();
+    assert!(error.contains("run.mcap: not recorded any more"), "{error}");
+    let path = folder.path().join("dropped.mcap");
+    let (recording, _) = start(&path, RecordOptions::default(), 1 << 20);
+    let caught = std::panic::catch_unwind(move || {
+        offer(&recording, foreign, 1);
+        panic!("another panic");
+    });
+    caught.expect_err("the other panic alone");
 }

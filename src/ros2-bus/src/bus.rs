@@ -5,7 +5,8 @@ use std::fmt::Display;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mdetr_ros2_messages::{Message, Service};
+use mdetr_ros2_messages::builtin_interfaces::Time;
+use mdetr_ros2_messages::{Definition, Message, Service, to_cdr};
 use ros2_client::dds::rustdds::{DomainParticipantBuilder, GUID, QosPolicies, Topic, TopicKind};
 use ros2_client::qos::{Durability, History, Reliability, WhenFull};
 use ros2_client::{
@@ -46,19 +47,32 @@ pub enum BusError {
 
 /// What is published on a topic. Threads share it.
 #[derive(Clone)]
-pub struct Output<M: Serialize> {
+pub struct Output<M: Message> {
     publisher: Arc<Publisher<M>>,
     guid: GUID,
     listeners: Listeners,
     topic: Arc<str>,
+    tap: Option<Arc<dyn Tap>>,
     /// The last failure that was logged, so that one that lasts is logged once.
     failed: Arc<Mutex<Option<String>>>,
 }
 
-impl<M: Serialize> Output<M> {
+impl<M: Message> Output<M> {
     /// Sends a message to those who listen. Does not wait for them: where one that asked for reliable delivery is
     /// too far behind, the message is lost and that is logged.
     pub fn publish(&self, message: M) {
+        self.send(None, message);
+    }
+
+    /// As [`publish`](Self::publish), for a message on what was at the time `stamp`.
+    pub fn publish_of(&self, stamp: Time, message: M) {
+        self.send(Some(stamp), message);
+    }
+
+    fn send(&self, stamp: Option<Time>, message: M) {
+        if let Some(tap) = self.tap.as_ref().filter(|tap| tap.takes()) {
+            tap.take(stamp, to_cdr(&message));
+        }
         let sent = self.publisher.publish(message);
         let failure = sent.err().map(|error| error.to_string());
         let mut last = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -72,9 +86,24 @@ impl<M: Serialize> Output<M> {
 
     /// Whether anybody listens.
     pub fn wanted(&self) -> bool {
-        self.listeners.count(self.guid) > 0
+        self.listeners.count(self.guid) > 0 || self.tap.as_ref().is_some_and(|tap| tap.wanted())
     }
 }
+
+/// Takes what is published on a topic beside DDS, as a recording does. Nobody waits for it.
+pub trait Tap: Send + Sync {
+    /// Whether it takes messages now.
+    fn takes(&self) -> bool;
+
+    /// Whether messages are to be made for it, if nobody else listens.
+    fn wanted(&self) -> bool;
+
+    /// Takes a message in CDR. It is on what was at the time `stamp`; none: on what is now.
+    fn take(&self, stamp: Option<Time>, cdr: Vec<u8>);
+}
+
+/// Makes the taps of topics, by their whole names and the types of their messages.
+pub type Tapping = Box<dyn Fn(&str, &'static Definition) -> Option<Arc<dyn Tap>>>;
 
 /// The ranges that discovery can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +114,28 @@ enum Discovery {
     Localhost,
 }
 
+/// What the environment says of the network.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings {
+    domain: u16,
+    discovery: Discovery,
+    marking: Marking,
+}
+
+impl Surroundings {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// It asks for what is not there.
+    pub fn of_environment() -> Result<Surroundings, BusError> {
+        Ok(Surroundings {
+            domain: domain()?,
+            discovery: discovery()?,
+            marking: marking(),
+        })
+    }
+}
+
 /// The node, its context and its names.
 pub struct Bus {
     context: Context,
@@ -93,16 +144,21 @@ pub struct Bus {
     remaps: Vec<Remap>,
     marking: Marking,
     listeners: Listeners,
+    tapping: Option<Tapping>,
 }
 
 impl Bus {
-    /// Joins the domain that the environment names.
+    /// Joins a domain.
     ///
     /// # Errors
-    /// The environment asks for what is not there, or DDS refuses.
-    pub fn new(name: &NodeName, remaps: &[Remap]) -> Result<Bus, BusError> {
-        let mut builder = DomainParticipantBuilder::new(domain()?);
-        if discovery()? == Discovery::Localhost {
+    /// DDS refuses.
+    pub fn new(
+        surroundings: Surroundings,
+        name: &NodeName,
+        remaps: &[Remap],
+    ) -> Result<Bus, BusError> {
+        let mut builder = DomainParticipantBuilder::new(surroundings.domain);
+        if surroundings.discovery == Discovery::Localhost {
             builder = builder.with_only_networks([Ipv4Addr::LOCALHOST]);
         }
         let participant = builder.build();
@@ -120,9 +176,17 @@ impl Bus {
             node: RefCell::new(node),
             name: name.clone(),
             remaps: remaps.to_vec(),
-            marking: marking(),
+            marking: surroundings.marking,
             listeners: Listeners::default(),
+            tapping: None,
         })
+    }
+
+    /// The same, with taps of what is published on topics that are made from now on.
+    #[must_use]
+    pub fn tapped(self, tapping: Tapping) -> Bus {
+        let tapping = Some(tapping);
+        Bus { tapping, ..self }
     }
 
     /// Keeps count of listeners, as long as it is polled.
@@ -156,25 +220,17 @@ impl Bus {
 
     /// Publishes on a topic.
     pub fn output<M: Message>(&self, name: &str, qos: QosProfile) -> Result<Output<M>, BusError> {
-        self.output_of(name, M::DEFINITION.name, qos)
-    }
-
-    /// Publishes messages of the type `type_name` on a topic.
-    pub fn output_of<M: Serialize>(
-        &self,
-        name: &str,
-        type_name: &str,
-        qos: QosProfile,
-    ) -> Result<Output<M>, BusError> {
         let topic = self.resolve(name)?;
-        let dds = self.topic(&topic, type_name, &qos)?;
+        let dds = self.topic(&topic, M::DEFINITION.name, &qos)?;
         let publisher = self.node.borrow_mut().create_publisher(&dds, Some(qos));
         let publisher = publisher.map_err(|error| refused(&topic, error))?;
         self.listeners.name(publisher.guid(), &topic);
+        let tapping = self.tapping.as_ref();
         Ok(Output {
             guid: publisher.guid(),
             publisher: Arc::new(publisher),
             listeners: self.listeners.clone(),
+            tap: tapping.and_then(|tapping| tapping(&topic, M::DEFINITION)),
             topic: topic.into(),
             failed: Arc::default(),
         })

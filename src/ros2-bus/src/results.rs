@@ -62,13 +62,14 @@ impl Results {
 
     /// Publishes what was found; masks, if anybody listens to them, and labels, if they are others than before.
     pub fn publish(&mut self, found: &Found<'_>) {
+        let stamp = found.header.stamp;
         self.detections
-            .publish(detections_2d(found.header, found.grounding));
+            .publish_of(stamp, detections_2d(found.header, found.grounding));
         let data = line(found);
-        self.result.publish(std_msgs::String { data });
+        self.result.publish_of(stamp, std_msgs::String { data });
         if self.masks.wanted() {
-            self.masks
-                .publish(mask_image(found.header, found.grounding));
+            let masks = mask_image(found.header, found.grounding);
+            self.masks.publish_of(stamp, masks);
         }
         self.label(found);
     }
@@ -87,7 +88,7 @@ impl Results {
         self.labelled = Some((revision, texts.map(str::to_owned).collect()));
         let queries: Vec<Arc<Query>> = queries.map(|result| result.query.clone()).collect();
         let labels = label_info(found.header, &queries, found.score_threshold);
-        self.label_info.publish(labels);
+        self.label_info.publish_of(found.header.stamp, labels);
     }
 
     /// Whether anybody listens to detections, results or masks.

@@ -13,6 +13,7 @@ pub mod geometry_msgs;
 pub mod image;
 pub mod lifecycle_msgs;
 pub mod prompt;
+pub mod rcl_interfaces;
 pub mod sensor_msgs;
 pub mod std_msgs;
 pub mod std_srvs;
@@ -53,6 +54,10 @@ pub const ALL: &[&Definition] = &[
     diagnostic_msgs::KeyValue::DEFINITION,
     diagnostic_msgs::DiagnosticStatus::DEFINITION,
     diagnostic_msgs::DiagnosticArray::DEFINITION,
+    rcl_interfaces::Log::DEFINITION,
+    rcl_interfaces::ParameterValue::DEFINITION,
+    rcl_interfaces::Parameter::DEFINITION,
+    rcl_interfaces::ParameterEvent::DEFINITION,
     lifecycle_msgs::State::DEFINITION,
     lifecycle_msgs::Transition::DEFINITION,
     lifecycle_msgs::TransitionDescription::DEFINITION,

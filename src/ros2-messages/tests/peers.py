@@ -16,7 +16,14 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 FIXTURES = Path(__file__).parent / "fixtures"
-NUMPY = {"float32": np.float32, "float64": np.float64, "uint8": np.uint8}
+NUMPY = {
+    "bool": np.bool_,
+    "byte": np.uint8,
+    "float32": np.float32,
+    "float64": np.float64,
+    "int64": np.int64,
+    "uint8": np.uint8,
+}
 BYTES = {"uint8", "byte"}
 # The field of structs without fields, which IDL does not allow.
 PLACEHOLDER = "structure_needs_at_least_one_member"
@@ -202,7 +209,7 @@ class Values:
                 return 4_000_000_000 + count
             case "uint64":
                 return 2**63 + count
-            case "int32":
+            case "int32" | "int64":
                 return -count
         raise AssertionError(f"no values of {name}")
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use mdetr_ros2_messages::prompt::{SetQueriesRequest, SetQueriesResponse, isaac};
 use mdetr_ros2_messages::{
     ALL, Message, builtin_interfaces, diagnostic_msgs, from_cdr, geometry_msgs, lifecycle_msgs,
-    sensor_msgs, std_msgs, std_srvs, to_cdr, vision_msgs,
+    rcl_interfaces, sensor_msgs, std_msgs, std_srvs, to_cdr, vision_msgs,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -122,7 +122,8 @@ fn bytes_are_those_of_the_peers() {
         vision_msgs::Detection2DArray, vision_msgs::Detection3D, vision_msgs::Detection3DArray,
         vision_msgs::VisionClass, vision_msgs::LabelInfo, vision_msgs::VisionInfo,
         diagnostic_msgs::KeyValue, diagnostic_msgs::DiagnosticStatus,
-        diagnostic_msgs::DiagnosticArray, lifecycle_msgs::State, lifecycle_msgs::Transition,
+        diagnostic_msgs::DiagnosticArray, rcl_interfaces::Log, rcl_interfaces::ParameterValue,
+        rcl_interfaces::Parameter, rcl_interfaces::ParameterEvent, lifecycle_msgs::State, lifecycle_msgs::Transition,
         lifecycle_msgs::TransitionDescription, lifecycle_msgs::TransitionEvent,
         lifecycle_msgs::ChangeStateRequest, lifecycle_msgs::ChangeStateResponse,
         lifecycle_msgs::GetStateRequest, lifecycle_msgs::GetStateResponse,

@@ -1,9 +1,11 @@
-//! The command line: ROS arguments as every node takes them.
+//! The command line: the program's own options, and ROS arguments as every node takes them.
 
 use std::fs::File;
 use std::io::Read;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use mdetr_foxglove::DEFAULT_ADDRESS;
 use mdetr_ros2_bus::names::{self, Remap};
 use ros2_client::{NodeName, ParameterValue};
 
@@ -39,6 +41,24 @@ pub enum Asked {
     Help,
     /// To print the version.
     Version,
+    /// To write what can be read of a recording to a new file.
+    Recover {
+        /// The recording.
+        from: PathBuf,
+        /// The new file.
+        to: PathBuf,
+    },
+}
+
+/// Where messages go beside DDS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Beside {
+    /// The file of a recording.
+    pub record: Option<PathBuf>,
+    /// Whether pictures are recorded too.
+    pub record_images: bool,
+    /// Where Foxglove may connect.
+    pub foxglove: Option<SocketAddr>,
 }
 
 /// How the node is to be run.
@@ -51,6 +71,7 @@ pub struct Arguments {
     pub(crate) log_level: LogLevel,
     pub(crate) log_to_stderr: bool,
     pub(crate) log_to_rosout: bool,
+    pub(crate) beside: Beside,
 }
 
 /// A value for a parameter.
@@ -115,6 +136,7 @@ struct Reading {
     log_level: LogLevel,
     log_to_stderr: bool,
     log_to_rosout: bool,
+    beside: Beside,
 }
 
 /// Reads the command line, without the program's name.
@@ -122,7 +144,7 @@ struct Reading {
 /// # Errors
 /// An argument is not known or its value is wrong, or a parameter file cannot be used: names it.
 pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Asked, ArgumentError> {
-    let mut args = args.into_iter();
+    let mut args = args.into_iter().peekable();
     let mut reading = Reading {
         name: None,
         namespace: None,
@@ -131,6 +153,7 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Asked, ArgumentEr
         log_level: LogLevel::Info,
         log_to_stderr: true,
         log_to_rosout: true,
+        beside: Beside::default(),
     };
     let mut for_ros = false;
     while let Some(arg) = args.next() {
@@ -139,6 +162,16 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Asked, ArgumentEr
             ("--", true) => for_ros = false,
             ("-h" | "--help", false) => return Ok(Asked::Help),
             ("-V" | "--version", false) => return Ok(Asked::Version),
+            ("--recover", false) => return recover(args),
+            ("--record", false) => match args.next().filter(|path| !path.is_empty()) {
+                Some(path) => reading.beside.record = Some(path.into()),
+                None => return refuse("--record: expected a file after it".to_owned()),
+            },
+            ("--record-images", false) => reading.beside.record_images = true,
+            ("--foxglove", false) => {
+                let address = args.next_if(|next| !next.starts_with('-'));
+                reading.beside.foxglove = Some(foxglove(address)?);
+            }
             (flag, true) => reading.flag(flag, &mut args)?,
             (other, false) => {
                 return refuse(format!(
@@ -147,9 +180,37 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Asked, ArgumentEr
             }
         }
     }
+    if reading.beside.record_images && reading.beside.record.is_none() {
+        return refuse("--record-images: expected --record FILE too".to_owned());
+    }
     reading
         .finish()
         .map(|arguments| Asked::Run(Box::new(arguments)))
+}
+
+fn recover(args: impl Iterator<Item = String>) -> Result<Asked, ArgumentError> {
+    let files: Vec<String> = args.take(3).collect();
+    match files.as_slice() {
+        [from, to] => Ok(Asked::Recover {
+            from: from.into(),
+            to: to.into(),
+        }),
+        _ => refuse(
+            "--recover: expected a recording and a new file after it, and no more".to_owned(),
+        ),
+    }
+}
+
+/// Where Foxglove may connect: on this machine, unless an address says otherwise.
+fn foxglove(address: Option<String>) -> Result<SocketAddr, ArgumentError> {
+    let Some(address) = address else {
+        return Ok(DEFAULT_ADDRESS);
+    };
+    address.parse().or_else(|_| {
+        refuse(format!(
+            "--foxglove {address}: expected an IP address and a port, such as {DEFAULT_ADDRESS}"
+        ))
+    })
 }
 
 impl Reading {
@@ -292,6 +353,7 @@ impl Reading {
             log_level: self.log_level,
             log_to_stderr: self.log_to_stderr,
             log_to_rosout: self.log_to_rosout,
+            beside: self.beside,
         })
     }
 }
@@ -448,6 +510,33 @@ mod tests {
     }
 
     #[test]
+    fn options_of_the_program_stand_before_those_of_ros() {
+        let beside = |args: &[&str]| run(args).map(|arguments| arguments.beside);
+        assert_eq!(beside(&[]), Ok(Beside::default()));
+        let all = beside(&[
+            "--record",
+            "run.mcap",
+            "--record-images",
+            "--foxglove",
+            "--ros-args",
+            "-p",
+            "depth:=true",
+        ]);
+        let expected = Beside {
+            record: Some("run.mcap".into()),
+            record_images: true,
+            foxglove: Some(DEFAULT_ADDRESS),
+        };
+        assert_eq!(all, Ok(expected));
+        let address = beside(&["--ros-args", "--", "--foxglove", "[::1]:0"]);
+        let address = address.expect("an address").foxglove;
+        assert_eq!(address, "[::1]:0".parse().ok());
+        let args = ["--recover", "a.mcap", "b.mcap"].map(str::to_owned);
+        let asked = parse(args).expect("two files");
+        assert!(matches!(asked, Asked::Recover { from, to } if from != to));
+    }
+
+    #[test]
     fn files_have_parameters_of_several_nodes() {
         let text = "/**:\n  ros__parameters:\n    engine: tract\n    a: {b: 1}\n\
                     mdetr:\n  ros__parameters: {max_rate: 5.0}\n\
@@ -488,6 +577,14 @@ mod tests {
             (&["--ros-args", "-p", "queries:=[1, a]"], "several kinds"),
             (&["--ros-args", "--log-level", "loud"], "--log-level loud"),
             (&["--ros-args", "-e", "/x"], "security"),
+            (&["--record"], "--record: expected a file"),
+            (&["--record", ""], "--record: expected a file"),
+            (&["--record-images"], "expected --record FILE"),
+            (&["--foxglove", "8765"], "--foxglove 8765: expected an IP"),
+            (&["--foxglove", "host:1"], "--foxglove host:1: expected"),
+            (&["--ros-args", "--record", "a"], "--record"),
+            (&["--recover", "a"], "--recover: expected a recording and"),
+            (&["--recover", "a", "b", "c"], "--recover: expected"),
             (
                 &["--ros-args", "--params-file", "/no/such.yaml"],
                 "/no/such.yaml",

@@ -15,6 +15,7 @@ use crate::outputs::Outputs;
 use crate::picture::Picture;
 use crate::space::{Space, Teller};
 use crate::standing::{Slot, Standing};
+use crate::taps::Received;
 use crate::topics::Topics;
 
 /// How long a thread sleeps at most before it looks whether it is to end.
@@ -107,9 +108,9 @@ impl Counts {
     }
 }
 
-/// A picture that waits, and when it came.
+/// A picture that waits, and since when.
 pub(crate) struct Waiting {
-    picture: Picture,
+    picture: Received<Picture>,
     since: Instant,
 }
 
@@ -127,7 +128,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Hands a picture over; does not wait.
-    pub fn put(&self, picture: Picture) {
+    pub fn put(&self, picture: Received<Picture>) {
         self.counts.received.fetch_add(1, Ordering::Relaxed);
         let since = Instant::now();
         if self.mailbox.put(Waiting { picture, since }).is_some() {
@@ -239,7 +240,7 @@ impl Worker {
             let Some(standing) = self.slot.get() else {
                 continue;
             };
-            let answered = catch_unwind(AssertUnwindSafe(|| self.answer(&waiting, &standing)));
+            let answered = catch_unwind(AssertUnwindSafe(|| self.answer(waiting, &standing)));
             match answered {
                 Ok(Ok(())) => shared.counts.answered(started.elapsed()),
                 Ok(Err(failure)) => shared.counts.failed(&shared.topics.image, failure),
@@ -273,10 +274,10 @@ impl Worker {
         }
     }
 
-    fn answer(&mut self, waiting: &Waiting, standing: &Standing) -> Result<(), String> {
+    fn answer(&mut self, waiting: Waiting, standing: &Standing) -> Result<(), String> {
         let pace = self.shared.pace();
-        let header = waiting.picture.header().clone();
-        let opened = waiting.picture.open()?;
+        let header = waiting.picture.message.header().clone();
+        let opened = waiting.picture.message.open()?;
         let frame = opened.frame()?;
         let mut grounding = standing.ground(&frame).map_err(|error| error.to_string())?;
         if pace.track {
@@ -295,6 +296,7 @@ impl Worker {
         if let Some(teller) = &self.teller {
             teller.result(&header, &grounding);
         }
+        self.outputs.keep(waiting.picture);
         Ok(())
     }
 

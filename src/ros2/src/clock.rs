@@ -39,6 +39,11 @@ impl Clock {
         if self.0.simulated.load(Ordering::Relaxed) {
             return Time::from_nanos(self.0.nanos.load(Ordering::Relaxed));
         }
+        Clock::machine()
+    }
+
+    /// The machine's time.
+    pub fn machine() -> Time {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let nanos = since.map_or(0, |since| since.as_nanos());
         Time::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))

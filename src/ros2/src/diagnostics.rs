@@ -1,9 +1,11 @@
 //! How the node does, once a second on /diagnostics.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use mdetr_record::Recording;
 use mdetr_ros2_bus::{BusError, reliable};
 use mdetr_ros2_messages::diagnostic_msgs::{DiagnosticArray, DiagnosticStatus, KeyValue};
 use mdetr_ros2_messages::std_msgs::Header;
@@ -25,14 +27,72 @@ const SILENCE: Duration = Duration::from_secs(5);
 pub(crate) fn start(node: &Rc<Node>) -> Result<JoinHandle<()>, BusError> {
     let topic = node.bus.output("/diagnostics", reliable(10))?;
     let node = node.clone();
+    let mut recording = node.taps.recording().map(|recording| Watch {
+        name: format!("{}: recording", node.bus.own_name()),
+        recording: recording.clone(),
+        left_out: 0,
+        loses: false,
+        failed: false,
+    });
     Ok(spawn_local(async move {
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            topic.publish(array(&node));
+            let mut array = array(&node);
+            array.status.extend(recording.as_mut().map(Watch::status));
+            topic.publish(array);
         }
     }))
+}
+
+/// Looks after the recording.
+struct Watch {
+    name: String,
+    recording: Arc<Recording>,
+    /// Messages that were left out when it was looked at last.
+    left_out: u64,
+    /// Whether some were since the look before.
+    loses: bool,
+    failed: bool,
+}
+
+impl Watch {
+    /// How it does. What is new and bad is logged, once.
+    fn status(&mut self) -> DiagnosticStatus {
+        let (recorded, left_out) = (self.recording.recorded(), self.recording.left_out());
+        let lost = left_out - self.left_out;
+        self.left_out = left_out;
+        let (level, message) = match self.recording.error() {
+            Some(error) => {
+                if !self.failed {
+                    tracing::error!(
+                        "the recording has ended: {error}; what was written can be read after --recover"
+                    );
+                }
+                self.failed = true;
+                (DiagnosticStatus::ERROR, error)
+            }
+            None if lost > 0 => {
+                let message = format!(
+                    "{lost} messages were not recorded, as the disk is too slow; {left_out} in all"
+                );
+                if !self.loses {
+                    tracing::warn!("{message}");
+                }
+                (DiagnosticStatus::WARN, message)
+            }
+            None => (DiagnosticStatus::OK, "recording".to_owned()),
+        };
+        self.loses = lost > 0;
+        DiagnosticStatus {
+            level,
+            name: self.name.clone(),
+            message,
+            hardware_id: String::new(),
+            values: vec![value("recorded", recorded), value("left_out", left_out)],
+        }
+    }
 }
 
 fn array(node: &Node) -> DiagnosticArray {

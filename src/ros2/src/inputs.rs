@@ -7,14 +7,16 @@ use std::rc::Rc;
 use futures_util::StreamExt;
 use mdetr_ros2_bus::{Bus, BusError, best_effort, reliable};
 use mdetr_ros2_messages::Message;
+use mdetr_ros2_messages::builtin_interfaces::Time;
 use mdetr_ros2_messages::sensor_msgs::{CameraInfo, CompressedImage, Image};
-use ros2_client::{QosProfile, Subscription};
+use ros2_client::{MessageInfo, QosProfile, Subscription};
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::camera::Camera;
-use crate::clock::{CLOCK, ClockMessage};
+use crate::clock::{CLOCK, Clock, ClockMessage};
 use crate::parameters::Values;
 use crate::picture::Picture;
+use crate::taps::{Received, Times};
 
 /// Messages that DDS keeps until they are taken, which is at once.
 const DEPTH: usize = 5;
@@ -42,16 +44,16 @@ pub(crate) fn receive(
     let pictures = match topics.compressed {
         false => {
             let images = bus.input::<Image>(&topics.image, qos.clone())?;
-            let put = move |image| match image {
-                Ok(image) => shared.put(Picture::Raw(image)),
+            let put = move |image: Result<_, _>| match image {
+                Ok(image) => shared.put(received(image, Picture::Raw)),
                 Err(error) => shared.unreadable(error),
             };
             spawn_local(take(images, enabled.clone(), put))
         }
         true => {
             let images = bus.input::<CompressedImage>(&topics.image, qos.clone())?;
-            let put = move |image| match image {
-                Ok(image) => shared.put(Picture::Compressed(image)),
+            let put = move |image: Result<_, _>| match image {
+                Ok(image) => shared.put(received(image, Picture::Compressed)),
                 Err(error) => shared.unreadable(error),
             };
             spawn_local(take(images, enabled.clone(), put))
@@ -82,16 +84,36 @@ pub(crate) fn receive(
 async fn take<M: Message + 'static>(
     messages: Subscription<M>,
     enabled: Rc<Cell<bool>>,
-    mut hand_over: impl FnMut(Result<M, String>),
+    mut hand_over: impl FnMut(Result<Received<M>, String>),
 ) {
     let mut stream = pin!(messages.async_stream());
     while let Some(message) = stream.next().await {
         if enabled.get() {
             hand_over(match message {
-                Ok((message, _)) => Ok(message),
+                Ok((message, info)) => Ok(Received {
+                    message,
+                    times: times(&info),
+                }),
                 Err(error) => Err(error.to_string()),
             });
         }
+    }
+}
+
+fn received<M>(image: Received<M>, picture: impl FnOnce(M) -> Picture) -> Received<Picture> {
+    Received {
+        message: picture(image.message),
+        times: image.times,
+    }
+}
+
+/// When a message was published, as far as its publisher says, and that it came now.
+fn times(info: &MessageInfo) -> Times {
+    let received = Clock::machine();
+    let published = info.source_timestamp();
+    Times {
+        published: published.map_or(received, |time| Time::from_nanos(time.to_nanos())),
+        received,
     }
 }
 

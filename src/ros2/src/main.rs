@@ -24,10 +24,18 @@ fn main() -> ExitCode {
             println!("mdetr-ros2 {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
         }
+        Ok(Asked::Recover { from, to }) => match mdetr_ros2::recover(&from, &to) {
+            Ok(found) => {
+                println!("{found}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => failed(&error, 1),
+        },
         Ok(Asked::Run(arguments)) => match mdetr_ros2::run(&arguments) {
             Ok(()) => ExitCode::SUCCESS,
             Err(
                 error @ (NodeError::Parameter(_)
+                | NodeError::Tap(_)
                 | NodeError::Bus(BusError::Name(_) | BusError::Environment { .. })),
             ) => failed(&error, 2),
             Err(error) => failed(&error, 1),

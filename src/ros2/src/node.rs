@@ -5,15 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mdetr_record::RecordError;
 use mdetr_ros2_bus::{Bus, BusError, Output, reliable};
-use mdetr_ros2_messages::builtin_interfaces::Time;
 use mdetr_ros2_messages::lifecycle_msgs::{Transition, TransitionEvent};
+use mdetr_ros2_messages::rcl_interfaces::{Parameter, ParameterEvent};
 use ros2_client::ParameterValue;
-use ros2_client::parameters::{Parameter, raw};
 use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, spawn_blocking, spawn_local};
 
-use crate::args::Arguments;
 use crate::camera::{Camera, Pace};
 use crate::clock::Clock;
 use crate::inputs;
@@ -22,7 +21,9 @@ use crate::outputs::Outputs;
 use crate::parameters::{self, Values};
 use crate::space::{DepthOptions, Space};
 use crate::standing::{Slot, Standing, Wanted};
+use crate::taps::{TapError, Taps};
 use crate::topics::{Topics, within};
+use crate::viewers::Entries;
 use crate::{prompt, rules};
 
 /// Why the node cannot run.
@@ -35,6 +36,15 @@ pub enum NodeError {
     /// DDS, or the environment.
     #[error(transparent)]
     Bus(#[from] BusError),
+    /// There is no recording, or no view.
+    #[error(transparent)]
+    Tap(#[from] TapError),
+    /// The recording is not whole.
+    #[error("--record {0}")]
+    Record(#[from] RecordError),
+    /// The recording was not waited for.
+    #[error("--record: the file has no index; what was written can be read after --recover")]
+    Unfinished,
     /// The system.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -43,8 +53,12 @@ pub enum NodeError {
 /// The node. All of it but the threads of cameras is on one thread.
 pub(crate) struct Node {
     pub bus: Bus,
+    /// Where messages go beside DDS.
+    pub taps: Taps,
     pub clock: Clock,
     values: RefCell<Values>,
+    /// Its queries, for viewers.
+    entries: Entries,
     phase: Cell<Phase>,
     /// Held by whoever changes parameters or the state: one after the other.
     changing: Mutex<()>,
@@ -57,25 +71,31 @@ pub(crate) struct Node {
     /// Whether pictures are taken in the state active.
     enabled: Rc<Cell<bool>>,
     clock_task: RefCell<Option<JoinHandle<()>>>,
-    parameter_events: Output<raw::ParameterEvent>,
+    parameter_events: Output<ParameterEvent>,
     transition_events: Output<TransitionEvent>,
 }
 
 impl Node {
-    /// Joins the network, in the state unconfigured.
+    /// A node on the network, in the state unconfigured. Other threads read the queries from `entries`.
     ///
     /// # Errors
-    /// A parameter is wrong, or DDS refuses.
-    pub fn new(arguments: &Arguments) -> Result<Node, NodeError> {
-        let values = arguments.values().map_err(NodeError::Parameter)?;
-        let bus = Bus::new(&arguments.node, &arguments.remaps)?;
-        let events = "rcl_interfaces/msg/ParameterEvent";
-        let node = Node {
-            parameter_events: bus.output_of("/parameter_events", events, reliable(1000))?,
+    /// DDS refuses.
+    pub fn new(
+        bus: Bus,
+        taps: Taps,
+        clock: Clock,
+        values: Values,
+        entries: Entries,
+    ) -> Result<Node, BusError> {
+        entries.set(values.strings("queries"));
+        Ok(Node {
+            parameter_events: bus.output("/parameter_events", reliable(1000))?,
             transition_events: bus.output("~/transition_event", reliable(10))?,
             bus,
-            clock: Clock::default(),
+            taps,
+            clock,
             values: RefCell::new(values),
+            entries,
             phase: Cell::new(Phase::Unconfigured),
             changing: Mutex::new(()),
             slot: Slot::default(),
@@ -84,8 +104,7 @@ impl Node {
             receiving: RefCell::default(),
             enabled: Rc::new(Cell::new(true)),
             clock_task: RefCell::default(),
-        };
-        Ok(node)
+        })
     }
 
     /// The state.
@@ -194,8 +213,15 @@ impl Node {
         let pace = pace(&new);
         self.each_camera(|camera| camera.shared.set_pace(pace));
         *self.values.borrow_mut() = new;
-        if changed.iter().any(|(name, _)| *name == "use_sim_time") {
+        let is_changed = |name| changed.iter().any(|(changed, _)| *changed == name);
+        if is_changed("use_sim_time") {
             self.follow_clock();
+        }
+        if is_changed("queries") {
+            self.entries.set(self.values.borrow().strings("queries"));
+            if let Some(view) = self.taps.view() {
+                view.queries_changed();
+            }
         }
         if !changed.is_empty() {
             self.announce(changed);
@@ -203,16 +229,15 @@ impl Node {
     }
 
     fn announce(&self, changed: Vec<(&'static str, ParameterValue)>) {
-        let parameters = changed.into_iter().map(|(name, value)| {
-            let name = name.to_owned();
-            raw::Parameter::from(Parameter { name, value })
+        let parameters = changed.into_iter().map(|(name, value)| Parameter {
+            name: name.to_owned(),
+            value: parameters::message(value),
         });
-        self.parameter_events.publish(raw::ParameterEvent {
-            stamp: ros_time(self.clock.now()),
+        self.parameter_events.publish(ParameterEvent {
+            stamp: self.clock.now(),
             node: self.bus.own_name(),
-            new_parameters: Vec::new(),
             changed_parameters: parameters.collect(),
-            deleted_parameters: Vec::new(),
+            ..ParameterEvent::default()
         });
     }
 
@@ -314,7 +339,7 @@ impl Node {
     ) -> Result<Camera, String> {
         let topics = Topics::new(&self.bus, &name, values.string("image_transport"));
         let topics = topics.map_err(|error| error.to_string())?;
-        let outputs = Outputs::new(&self.bus, &name, rules);
+        let outputs = Outputs::new(&self.bus, &name, &topics, &self.taps, rules);
         let outputs = outputs.map_err(|error| error.to_string())?;
         let space = self.space(&name, &topics, values)?;
         let camera = Camera::start(
@@ -342,7 +367,7 @@ impl Node {
             tolerance: Duration::from_secs_f64(values.double("depth_tolerance")),
             rectified: values.boolean("rectified"),
         };
-        let space = Space::start(topics.depth.clone(), options, output);
+        let space = Space::start(topics, options, output, &self.taps);
         space.map(Some).map_err(no_thread)
     }
 
@@ -423,9 +448,4 @@ fn pace(values: &Values) -> Pace {
 pub(crate) fn follow_listeners(node: &Rc<Node>) -> JoinHandle<()> {
     let node = node.clone();
     spawn_local(async move { node.bus.follow_listeners().await })
-}
-
-/// As ros2-client has it.
-pub(crate) fn ros_time(time: Time) -> ros2_client::builtin_interfaces::Time {
-    ros2_client::ROSTime::from_nanos(time.nanos()).into()
 }

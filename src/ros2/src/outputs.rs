@@ -1,38 +1,69 @@
 //! What is published of a camera.
 
-use jpeg_encoder::{ColorType, Encoder};
 use mdetr::Frame;
 use mdetr_draw::Style;
 use mdetr_ros2_bus::{Bus, BusError, Found, Output, Results, reliable};
-use mdetr_ros2_messages::sensor_msgs::CompressedImage;
+use mdetr_ros2_messages::Message;
+use mdetr_ros2_messages::sensor_msgs::{CompressedImage, Image};
 use mdetr_ros2_messages::std_msgs;
 use mdetr_rules::RuleSet;
 
+use crate::picture::Picture;
 use crate::rgb;
 use crate::rules::Watching;
-use crate::topics::within;
+use crate::taps::{Annotations, Received, Tap, Taps};
+use crate::topics::{Topics, within};
+use crate::viewing::Viewing;
 
-/// Quality of the pictures that are drawn on, of 100.
-const QUALITY: u8 = 80;
+/// Why there are no outputs.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OutputError {
+    /// DDS.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The system.
+    #[error("a thread cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
 /// The topics that results of a camera go to.
 pub(crate) struct Outputs {
     results: Results,
     debug_image: Output<CompressedImage>,
     events: Option<(Output<std_msgs::String>, Watching)>,
+    annotations: Option<Annotations>,
+    /// For pictures that were answered.
+    pictures: Tap,
+    viewing: Option<Viewing>,
 }
 
 impl Outputs {
-    /// Those of `camera`.
+    /// Those of `camera`, whose pictures come on `topics`.
     ///
     /// # Errors
-    /// DDS refuses.
-    pub fn new(bus: &Bus, camera: &str, rules: Option<RuleSet>) -> Result<Outputs, BusError> {
+    /// DDS refuses, or the system has no more threads.
+    pub fn new(
+        bus: &Bus,
+        camera: &str,
+        topics: &Topics,
+        taps: &Taps,
+        rules: Option<RuleSet>,
+    ) -> Result<Outputs, OutputError> {
         let name = |topic: &str| within(camera, topic);
         let events = match rules.and_then(|rules| Watching::new(camera, rules)) {
             Some(watching) => Some((bus.output(&name("~/events"), reliable(100))?, watching)),
             None => None,
         };
+        let definition = match topics.compressed {
+            true => CompressedImage::DEFINITION,
+            false => Image::DEFINITION,
+        };
+        let view = Viewing::topic(&topics.image, topics.compressed);
+        let shown = taps.shown(&view, Viewing::DEFINITION);
         Ok(Outputs {
+            pictures: taps.input(&topics.image, definition),
+            viewing: shown.map(Viewing::start).transpose()?,
+            annotations: taps.annotations(&bus.resolve(&name("~/annotations"))?),
             results: Results::new(bus, &name("~"))?,
             debug_image: bus.output(&name("~/debug_image/compressed"), reliable(1))?,
             events,
@@ -48,18 +79,33 @@ impl Outputs {
         }
     }
 
+    /// Keeps a picture that was answered for those who want it.
+    pub fn keep(&self, picture: Received<Picture>) {
+        match &picture.message {
+            Picture::Raw(image) => self.pictures.receive(picture.times, image),
+            Picture::Compressed(image) => self.pictures.receive(picture.times, image),
+        }
+        if let Some(viewing) = &self.viewing {
+            viewing.show(picture.message);
+        }
+    }
+
     /// Publishes what was found in a picture with these pixels.
     pub fn publish(&mut self, found: &Found<'_>, pixels: &Frame<'_>) {
+        let stamp = found.header.stamp;
         self.results.publish(found);
+        if let Some(annotations) = &self.annotations {
+            annotations.send(found.header, found.grounding);
+        }
         if self.debug_image.wanted()
             && let Some(image) = drawn(found, pixels)
         {
-            self.debug_image.publish(image);
+            self.debug_image.publish_of(stamp, image);
         }
         if let Some((topic, watching)) = &mut self.events {
             let nanos = found.header.stamp.nanos();
             for data in watching.observe(nanos, found.frame, found.grounding) {
-                topic.publish(std_msgs::String { data });
+                topic.publish_of(stamp, std_msgs::String { data });
             }
         }
     }
@@ -85,15 +131,5 @@ fn drawn(found: &Found<'_>, pixels: &Frame<'_>) -> Option<CompressedImage> {
         tracing::debug!("debug image: {error}");
         return None;
     }
-    let (columns, rows) = (u16::try_from(width).ok()?, u16::try_from(height).ok()?);
-    let mut data = Vec::new();
-    let encoder = Encoder::new(&mut data, QUALITY);
-    encoder
-        .encode(&pixels, columns, rows, ColorType::Rgb)
-        .ok()?;
-    Some(CompressedImage {
-        header: found.header.clone(),
-        format: "rgb8; jpeg compressed bgr8".to_owned(),
-        data,
-    })
+    rgb::jpeg(found.header, width, height, &pixels)
 }

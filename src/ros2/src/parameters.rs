@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use mdetr::EngineKind;
+use mdetr_ros2_messages::rcl_interfaces;
 use ros2_client::ParameterValue;
-use ros2_client::parameters::{NumericRange, ParameterDescriptor, ParameterType};
+use ros2_client::parameters::{NumericRange, ParameterDescriptor, ParameterType, raw};
 
 use crate::prompt;
 
@@ -461,6 +462,23 @@ pub(crate) fn describe(name: &str) -> ParameterDescriptor {
             },
             _ => NumericRange::NotSpecified,
         },
+    }
+}
+
+/// A value as messages have it.
+pub(crate) fn message(value: ParameterValue) -> rcl_interfaces::ParameterValue {
+    let raw = raw::ParameterValue::from(value);
+    rcl_interfaces::ParameterValue {
+        r#type: raw.ptype,
+        bool_value: raw.boolean_value,
+        integer_value: raw.int_value,
+        double_value: raw.double_value,
+        string_value: raw.string_value,
+        byte_array_value: raw.byte_array,
+        bool_array_value: raw.bool_array,
+        integer_array_value: raw.int_array,
+        double_array_value: raw.double_array,
+        string_array_value: raw.string_array,
     }
 }
 

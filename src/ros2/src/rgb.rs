@@ -1,6 +1,30 @@
-//! A frame's pixels as packed RGB, to draw on.
+//! A frame's pixels as packed RGB, to draw on, and as a JPEG file.
 
+use jpeg_encoder::{ColorType, Encoder};
 use mdetr::{Frame, PixelFormat};
+use mdetr_ros2_messages::sensor_msgs::CompressedImage;
+use mdetr_ros2_messages::std_msgs::Header;
+
+/// Quality of JPEG files, of 100.
+const QUALITY: u8 = 80;
+
+/// Packed pixels as a JPEG file; `None` if it cannot be one.
+pub(crate) fn jpeg(
+    header: &Header,
+    width: u32,
+    height: u32,
+    rgb: &[u8],
+) -> Option<CompressedImage> {
+    let (columns, rows) = (u16::try_from(width).ok()?, u16::try_from(height).ok()?);
+    let mut data = Vec::new();
+    let encoder = Encoder::new(&mut data, QUALITY);
+    encoder.encode(rgb, columns, rows, ColorType::Rgb).ok()?;
+    Some(CompressedImage {
+        header: header.clone(),
+        format: "rgb8; jpeg compressed bgr8".to_owned(),
+        data,
+    })
+}
 
 /// R, G and B of every pixel, rows without padding. Colours of YUV are those of BT.601 in the limited range.
 pub(crate) fn packed(frame: &Frame<'_>) -> Option<Vec<u8>> {

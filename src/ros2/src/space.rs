@@ -1,18 +1,23 @@
 //! Places what was found in space, by depth images: on a thread of its own, for results and depth come when they come.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mdetr::Grounding;
 use mdetr_ros2_bus::Output;
+use mdetr_ros2_messages::Message;
 use mdetr_ros2_messages::builtin_interfaces;
 use mdetr_ros2_messages::depth::{DepthError, DepthView, Intrinsics, detections_3d};
 use mdetr_ros2_messages::sensor_msgs::{CameraInfo, Image};
 use mdetr_ros2_messages::std_msgs::Header;
 use mdetr_ros2_messages::sync::{ApproximateTime, Matched};
 use mdetr_ros2_messages::vision_msgs::Detection3DArray;
+
+use crate::taps::{Received, Tap, Taps};
+use crate::topics::Topics;
 
 /// Messages that may wait for the thread.
 const WAITING: usize = 8;
@@ -24,9 +29,16 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// What the thread is told.
 enum Told {
     Result(Header, Grounding),
-    Depth(Image),
-    Info(Box<CameraInfo>),
+    Depth(Received<Image>),
+    Info(Box<Received<CameraInfo>>),
     Stop,
+}
+
+/// A depth image, which may serve several pictures.
+struct Depth {
+    image: Received<Image>,
+    /// Whether it was handed to the recording.
+    recorded: AtomicBool,
 }
 
 /// How depth is used.
@@ -49,12 +61,12 @@ impl Teller {
     }
 
     /// A depth image.
-    pub fn depth(&self, image: Image) {
+    pub fn depth(&self, image: Received<Image>) {
         self.tell(Told::Depth(image));
     }
 
     /// How the camera sees.
-    pub fn info(&self, info: CameraInfo) {
+    pub fn info(&self, info: Received<CameraInfo>) {
         self.tell(Told::Info(Box::new(info)));
     }
 
@@ -72,20 +84,24 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    /// Starts it; `topic` names the depth image in messages.
+    /// Starts it; depth comes on `topics`, and what is used of it goes to `taps`.
     ///
     /// # Errors
     /// The system has no more threads.
     pub fn start(
-        topic: String,
+        topics: &Topics,
         options: DepthOptions,
         output: Output<Detection3DArray>,
+        taps: &Taps,
     ) -> std::io::Result<Space> {
         let (sender, told) = sync_channel(WAITING);
         let nanos = i64::try_from(options.tolerance.as_nanos()).unwrap_or(i64::MAX);
         let tolerance = builtin_interfaces::Duration::from_nanos(nanos);
         let placing = Placing {
-            topic,
+            depths: taps.input(&topics.depth, Image::DEFINITION),
+            infos: taps.input(&topics.camera_info, CameraInfo::DEFINITION),
+            info: None,
+            topic: topics.depth.clone(),
             rectified: options.rectified,
             output,
             sync: ApproximateTime::new(CAPACITY, tolerance),
@@ -120,10 +136,15 @@ struct Placing {
     topic: String,
     rectified: bool,
     output: Output<Detection3DArray>,
-    sync: ApproximateTime<(Header, Grounding), Arc<Image>>,
+    sync: ApproximateTime<(Header, Grounding), Arc<Depth>>,
     camera: Option<Result<Intrinsics, DepthError>>,
     /// What was said last, so that what stays the same is said once.
     complaint: Option<String>,
+    /// For what is used.
+    depths: Tap,
+    infos: Tap,
+    /// What `camera` was made of, until it is used.
+    info: Option<Box<Received<CameraInfo>>>,
 }
 
 impl Placing {
@@ -134,10 +155,14 @@ impl Placing {
                     self.sync.push_first(header.stamp, (header, grounding))
                 }
                 Ok(Told::Depth(image)) => {
-                    self.sync.push_second(image.header.stamp, Arc::new(image))
+                    let stamp = image.message.header.stamp;
+                    let recorded = AtomicBool::new(false);
+                    self.sync
+                        .push_second(stamp, Arc::new(Depth { image, recorded }))
                 }
                 Ok(Told::Info(info)) => {
-                    self.camera = Some(Intrinsics::new(&info, self.rectified));
+                    self.camera = Some(Intrinsics::new(&info.message, self.rectified));
+                    self.info = Some(info);
                     continue;
                 }
                 Err(RecvTimeoutError::Timeout) => self.sync.flush(),
@@ -156,9 +181,9 @@ impl Placing {
     }
 
     /// Publishes where the things in a picture are.
-    fn place(&self, matched: Matched<(Header, Grounding), Arc<Image>>) -> Result<(), String> {
+    fn place(&mut self, matched: Matched<(Header, Grounding), Arc<Depth>>) -> Result<(), String> {
         let (header, grounding) = matched.first;
-        let Some(image) = matched.second else {
+        let Some(depth) = matched.second else {
             return Err(
                 "no depth image came whose stamp is near that of the picture; see the \
                         parameter depth_tolerance"
@@ -171,11 +196,22 @@ impl Placing {
             None => return Err("no camera_info came yet".to_owned()),
         };
         let place = || {
-            let depth = DepthView::new(&image)?;
+            let depth = DepthView::new(&depth.image.message)?;
             detections_3d(&header, &grounding, &depth, camera)
         };
-        self.output
-            .publish(place().map_err(|error: DepthError| error.to_string())?);
+        let placed = place().map_err(|error: DepthError| error.to_string())?;
+        self.output.publish_of(header.stamp, placed);
+        self.keep(&depth);
         Ok(())
+    }
+
+    /// Hands over what was used, each once.
+    fn keep(&mut self, depth: &Depth) {
+        if let Some(info) = self.info.take() {
+            self.infos.receive(info.times, &info.message);
+        }
+        if !depth.recorded.swap(true, Ordering::Relaxed) {
+            self.depths.receive(depth.image.times, &depth.image.message);
+        }
     }
 }

@@ -38,6 +38,20 @@ static_assert(MDETR_API >= 806,
 #define MDETR_USER_MEMORY 0
 #endif
 
+// Within a major version TensorRT appends to its interfaces, and takes nothing away: what these headers call by its
+// place is at that place in older libraries too, back to the version that brought it.
+#if MDETR_RTX
+#define MDETR_OLDEST_MINOR NV_TENSORRT_MINOR
+#elif MDETR_API >= 1100
+#define MDETR_OLDEST_MINOR 0
+#elif MDETR_API >= 1001
+#define MDETR_OLDEST_MINOR 1
+#elif MDETR_API >= 1000
+#define MDETR_OLDEST_MINOR 0
+#else
+#define MDETR_OLDEST_MINOR 6
+#endif
+
 namespace {
 
 // A call whose messages belong together: those of its own thread, and those of TensorRT's threads while
@@ -197,6 +211,12 @@ class Monitor : public nvinfer1::IProgressMonitor {
 };
 #endif
 
+// The version to ask a library for: one that is older than the headers refuses theirs.
+int32_t asked(MdetrTrtEntry const &entry) {
+  int32_t const headers = NV_TENSORRT_VERSION;
+  return std::min(entry.version, headers);
+}
+
 template <typename T>
 std::unique_ptr<T> owned(void *made) {
   return std::unique_ptr<T>(static_cast<T *>(made));
@@ -349,6 +369,8 @@ void mdetr_trt_headers(int32_t *major, int32_t *minor, int32_t *patch, int32_t *
   *rtx = MDETR_RTX;
 }
 
+int32_t mdetr_trt_oldest_minor(void) { return MDETR_OLDEST_MINOR; }
+
 int32_t mdetr_trt_build(const MdetrTrtEntry *entry, const uint8_t *onnx, size_t onnx_size,
                         const char *path, const MdetrTrtRange *ranges, size_t range_count,
                         const MdetrTrtBuildOptions *options, MdetrTrtProgress progress,
@@ -359,7 +381,7 @@ int32_t mdetr_trt_build(const MdetrTrtEntry *entry, const uint8_t *onnx, size_t 
   int32_t const status = guarded(message, [&]() -> int32_t {
     Listening const heard(path);
     auto const builder =
-        owned<nvinfer1::IBuilder>(entry->create_builder(&logger(), NV_TENSORRT_VERSION));
+        owned<nvinfer1::IBuilder>(entry->create_builder(&logger(), asked(*entry)));
     if (!builder) return failed(message, heard, "TensorRT made no builder");
     std::unique_ptr<nvinfer1::INetworkDefinition> const network(
         builder->createNetworkV2(network_flags()));
@@ -470,7 +492,7 @@ int32_t mdetr_trt_load(const MdetrTrtEntry *entry, const uint8_t *plan, size_t p
   return guarded(message, [&]() -> int32_t {
     Listening const heard;
     auto made = std::make_unique<MdetrTrtEngine>();
-    made->runtime = owned<nvinfer1::IRuntime>(entry->create_runtime(&logger(), NV_TENSORRT_VERSION));
+    made->runtime = owned<nvinfer1::IRuntime>(entry->create_runtime(&logger(), asked(*entry)));
     if (!made->runtime) return failed(message, heard, "TensorRT made no runtime");
     made->engine.reset(made->runtime->deserializeCudaEngine(plan, plan_size));
     if (!made->engine) return failed(message, heard, "TensorRT refused the plan");

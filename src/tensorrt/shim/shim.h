@@ -25,8 +25,10 @@ enum {
   MDETR_TRT_OTHER = 5
 };
 
-/* What the opened libraries export. `create_parser` may be null where nothing is built. */
+/* What the opened libraries export. `create_parser` may be null where nothing is built. `version` is the library's, as it
+ * gives it. */
 typedef struct {
+  int32_t version;
   void *(*create_builder)(void *logger, int32_t version);
   void *(*create_runtime)(void *logger, int32_t version);
   void *(*create_parser)(void *network, void *logger, int version);
@@ -87,6 +89,9 @@ typedef struct MdetrTrtContext MdetrTrtContext;
 
 /* The headers that this was compiled with. */
 void mdetr_trt_headers(int32_t *major, int32_t *minor, int32_t *patch, int32_t *rtx);
+
+/* The oldest minor version, of the headers' major one, whose library has all that is used. */
+int32_t mdetr_trt_oldest_minor(void);
 
 /* Whether this TensorRT chooses types that the graph does not give. */
 int32_t mdetr_trt_weakly_typed(void);

@@ -10,6 +10,7 @@ pub const MAX_RANK: usize = 8;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Entry {
+    pub version: i32,
     pub create_builder: Option<unsafe extern "C" fn(*mut c_void, i32) -> *mut c_void>,
     pub create_runtime: Option<unsafe extern "C" fn(*mut c_void, i32) -> *mut c_void>,
     pub create_parser: Option<unsafe extern "C" fn(*mut c_void, *mut c_void, c_int) -> *mut c_void>,
@@ -75,6 +76,7 @@ pub struct Context {
 
 unsafe extern "C" {
     pub fn mdetr_trt_headers(major: *mut i32, minor: *mut i32, patch: *mut i32, rtx: *mut i32);
+    pub fn mdetr_trt_oldest_minor() -> i32;
     pub fn mdetr_trt_weakly_typed() -> i32;
     pub fn mdetr_trt_set_log(log: Option<Log>);
     pub fn mdetr_trt_build(

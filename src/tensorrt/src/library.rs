@@ -29,12 +29,35 @@ struct Version {
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = if self.rtx { "TensorRT-RTX" } else { "TensorRT" };
-        write!(f, "{name} {}.{}.{}", self.major, self.minor, self.patch)
+        let (
+            name,
+            Version {
+                major,
+                minor,
+                patch,
+                ..
+            },
+        ) = (self.name(), self);
+        write!(f, "{name} {major}.{minor}.{patch}")
     }
 }
 
 impl Version {
+    fn name(self) -> &'static str {
+        if self.rtx { "TensorRT-RTX" } else { "TensorRT" }
+    }
+
+    /// The oldest whose library has what the shim uses.
+    fn oldest() -> Version {
+        // SAFETY: takes nothing, and gives a number.
+        let minor = unsafe { ffi::mdetr_trt_oldest_minor() };
+        Version {
+            minor,
+            patch: 0,
+            ..Version::headers()
+        }
+    }
+
     /// Of the headers that the shim was compiled with.
     fn headers() -> Version {
         let (mut major, mut minor, mut patch, mut rtx) = (0, 0, 0, 0);
@@ -61,6 +84,25 @@ impl Version {
             patch: number % 100,
             rtx: (10_000..80_000).contains(&number),
         }
+    }
+
+    /// Why a library of this version cannot be used by a shim of those `headers` that needs the `oldest`; `None` if it can.
+    fn refusal(self, oldest: Version, headers: Version) -> Option<String> {
+        if (self.major, self.rtx) != (headers.major, headers.rtx) {
+            return Some(format!(
+                "but this build was compiled for {headers}; install that major version, or build with the headers of \
+                 the installed one (TENSORRT_INCLUDE_DIR)"
+            ));
+        }
+        (self.minor < oldest.minor).then(|| {
+            format!(
+                "older than {} {}.{}, which this build needs; update it, or build with its headers \
+                 (TENSORRT_INCLUDE_DIR)",
+                oldest.name(),
+                oldest.major,
+                oldest.minor
+            )
+        })
     }
 
     fn candidates(self, stem: &str) -> Vec<String> {
@@ -149,8 +191,8 @@ impl Library {
     /// system's search path.
     ///
     /// # Errors
-    /// [`Error::Library`] if there are none, or of another major version than the headers. A parser
-    /// that is missing is an error of [`build`](Self::build) alone.
+    /// [`Error::Library`] if there are none, of another major version than the headers, or older than what is used of
+    /// them. A parser that is missing is an error of [`build`](Self::build) alone.
     pub fn open() -> Result<Arc<Library>, Error> {
         Library::open_from(env::var_os(VARIABLE), env::var_os(PARSER_VARIABLE)).map(Arc::new)
     }
@@ -186,22 +228,13 @@ impl Library {
         // SAFETY: takes nothing, and gives a number.
         let number = unsafe { lib_version() };
         let version = Version::of_library(number);
-        if (version.major, version.rtx) != (headers.major, headers.rtx) {
-            return Err(Error::Library(format!(
-                "{path} is {version}, but this build was compiled for {headers}; install that major \
-                 version, or build with the headers of the installed one (TENSORRT_INCLUDE_DIR)"
-            )));
-        }
-        // A newer minor version of the headers may call what an older library lacks.
-        if version.minor < headers.minor {
-            return Err(Error::Library(format!(
-                "{path} is {version}, older than {headers}, which this build was compiled for; \
-                 update it, or build with its headers (TENSORRT_INCLUDE_DIR)"
-            )));
+        if let Some(reason) = version.refusal(Version::oldest(), headers) {
+            return Err(Error::Library(format!("{path} is {version}, {reason}")));
         }
         let parser = open_parser(named_parser, &headers.candidates("parser"));
         Ok(Library {
             entry: ffi::Entry {
+                version: number,
                 create_builder: create_builder.ok().map(|symbol| *symbol),
                 create_runtime: Some(*create_runtime),
                 create_parser: parser.as_ref().ok().map(|(_, create)| *create),
@@ -441,6 +474,24 @@ mod tests {
         assert_eq!(text(100_300), "TensorRT 10.3.0");
         assert_eq!(text(110_400), "TensorRT 11.4.0");
         assert_eq!(text(10_701), "TensorRT-RTX 1.7.1");
+    }
+
+    #[test]
+    fn older_minor_versions_serve_down_to_the_oldest() {
+        let refused = |library, oldest, headers| {
+            let version = Version::of_library;
+            version(library).refusal(version(oldest), version(headers))
+        };
+        for library in [100_100, 100_300, 101_303, 101_601, 109_900] {
+            assert_eq!(refused(library, 100_100, 101_601), None, "{library}");
+        }
+        let older = refused(100_001, 100_100, 101_601).expect("10.0 lacks functions");
+        assert!(older.starts_with("older than TensorRT 10.1, "), "{older}");
+        for library in [8601, 110_000, 10_701] {
+            let other = refused(library, 100_100, 101_601).expect("another major version");
+            assert!(other.contains("compiled for TensorRT 10.16.1"), "{other}");
+        }
+        assert!(refused(10_601, 10_701, 10_701).is_some());
     }
 
     #[test]

@@ -1,11 +1,15 @@
-//! Compiles the stand-in against the TensorRT headers that `TENSORRT_INCLUDE_DIR` names; without them
-//! the library is not there, and tests that need it say so.
+//! Compiles the stand-in against the TensorRT headers that `TENSORRT_INCLUDE_DIR` names, or, to be a library of another
+//! minor version than the shim's headers, `STANDIN_INCLUDE_DIR`; without them the library is not there, and tests that need
+//! it say so.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 const TENSORRT: &str = "TENSORRT_INCLUDE_DIR";
+const STANDIN: &str = "STANDIN_INCLUDE_DIR";
+/// The version that the library says it is, as 100300 for 10.3.0; by default that of its headers.
+const VERSION: &str = "STANDIN_VERSION";
 const CUDA: &str = "CUDA_INCLUDE_DIR";
 /// As for the shim: only what that version has is used, and its rules hold.
 const API: &str = "MDETR_TENSORRT_API";
@@ -13,7 +17,7 @@ const SOURCES: [&str; 4] = ["control.cpp", "device.cpp", "graph.cpp", "tensorrt.
 
 fn main() {
     println!("cargo::rerun-if-changed=cpp");
-    for name in [TENSORRT, CUDA, API] {
+    for name in [TENSORRT, STANDIN, VERSION, CUDA, API] {
         println!("cargo::rerun-if-env-changed={name}");
     }
     let named = |name| {
@@ -21,7 +25,7 @@ fn main() {
             .filter(|dir| !dir.is_empty())
             .map(PathBuf::from)
     };
-    let (Some(tensorrt), Some(cuda)) = (named(TENSORRT), named(CUDA)) else {
+    let (Some(tensorrt), Some(cuda)) = (named(STANDIN).or(named(TENSORRT)), named(CUDA)) else {
         println!("cargo::rustc-env=STANDIN_LIBRARY=");
         return;
     };
@@ -41,6 +45,9 @@ fn main() {
     command.args(["-Wl,-soname,libcuda.so", "-Wl,-z,defs"]);
     if let Some(api) = env::var_os(API).filter(|api| !api.is_empty()) {
         command.arg(format!("-DSTANDIN_API={}", api.display()));
+    }
+    if let Some(version) = env::var_os(VERSION).filter(|version| !version.is_empty()) {
+        command.arg(format!("-DSTANDIN_VERSION={}", version.display()));
     }
     for dir in [Path::new("cpp"), &out, &tensorrt, &cuda] {
         command.arg("-isystem").arg(dir);

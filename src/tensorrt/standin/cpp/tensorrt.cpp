@@ -631,21 +631,26 @@ using namespace standin;
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
+// A library refuses programs that were built for a newer one.
+#ifndef STANDIN_VERSION
+#define STANDIN_VERSION NV_TENSORRT_VERSION
+#endif
+
 EXPORT void *createInferBuilder_INTERNAL(void *logger, int32_t version) noexcept {
-  if (version != NV_TENSORRT_VERSION || called("createInferBuilder") != kOk) return nullptr;
+  if (version > STANDIN_VERSION || called("createInferBuilder") != kOk) return nullptr;
   auto builder = std::make_unique<Builder>();
   builder->impl.logger = static_cast<ILogger *>(logger);
   return static_cast<IBuilder *>(builder.release());
 }
 
 EXPORT void *createInferRuntime_INTERNAL(void *logger, int32_t version) noexcept {
-  if (version != NV_TENSORRT_VERSION || called("createInferRuntime") != kOk) return nullptr;
+  if (version > STANDIN_VERSION || called("createInferRuntime") != kOk) return nullptr;
   auto runtime = std::make_unique<Runtime>();
   runtime->impl.logger = static_cast<ILogger *>(logger);
   return static_cast<IRuntime *>(runtime.release());
 }
 
-EXPORT int32_t getInferLibVersion() noexcept { return NV_TENSORRT_VERSION; }
+EXPORT int32_t getInferLibVersion() noexcept { return STANDIN_VERSION; }
 
 EXPORT void *createNvOnnxParser_INTERNAL(void *network, void *logger, int) noexcept {
   if (called("createNvOnnxParser") != kOk) return nullptr;
