@@ -6,7 +6,7 @@
 # make test                            everything that needs no PyTorch
 # make test-monitor                    the monitor with real brokers, cameras and browsers, which it installs
 # make test-ros2-messages              messages of ROS 2 and recordings against rosbags and CycloneDDS, which it installs
-# make test-ros2                       the ROS 2 node with CycloneDDS and Fast DDS, in a network of their own
+# make test-ros2                       the ROS 2 node and elements with CycloneDDS and Fast DDS, in a network of their own
 # make test-models [FULL=1]            the Python part; installs PyTorch into .venv. FULL: the
 #                                      released structures at full size too, half an hour and 12 GB
 # make test-tensorrt [FULL=1]         the engine TensorRT without a GPU: plans are built and checked; fetches

@@ -7,13 +7,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates from the lowest to the highest: each may depend on those before it.
-const LAYERS: [&str; 23] = [
+const LAYERS: [&str; 26] = [
     "mdetr-features",
     "mdetr-grounding",
     "mdetr-track",
     "mdetr-draw",
     "mdetr-scenes",
     "mdetr-ros2-messages",
+    "mdetr-ros2-bus",
     "mdetr-record",
     "mdetr-foxglove",
     "mdetr-rules",
@@ -27,6 +28,8 @@ const LAYERS: [&str; 23] = [
     "mdetr-pull",
     "mdetr-cli",
     "mdetr-ros2",
+    "mdetr-gst",
+    "gst-plugin-mdetr-ros2",
     "gst-plugin-mdetr",
     "mdetr-monitor",
     "mdetr-bench",
@@ -113,10 +116,13 @@ fn who_reads_results_compiles_no_engine() {
         "mdetr-draw",
         "mdetr-scenes",
         "mdetr-ros2-messages",
+        "mdetr-ros2-bus",
         "mdetr-record",
         "mdetr-foxglove",
         "mdetr-eval",
         "mdetr-pull",
+        "mdetr-gst",
+        "gst-plugin-mdetr-ros2",
     ] {
         let compiled = tree(package);
         assert!(compiled.contains("serde"), "{package}: {compiled:?}");
@@ -162,13 +168,24 @@ fn a_crate_built_alone_compiles_only_itself() {
 }
 
 #[test]
-fn only_the_plugin_and_what_is_above_it_knows_gstreamer() {
-    let plugin = LAYERS.iter().position(|name| *name == "gst-plugin-mdetr");
-    for package in &LAYERS[..plugin.expect("the plugin is a layer")] {
+fn only_plugins_and_what_is_above_them_know_gstreamer() {
+    let lowest = LAYERS.iter().position(|name| *name == "mdetr-gst");
+    for package in &LAYERS[..lowest.expect("what plugins share is a layer")] {
         assert!(
             !tree(package).contains("gstreamer"),
             "{package} compiles gstreamer"
         );
     }
-    assert!(tree("gst-plugin-mdetr").contains("gstreamer"));
+    for plugin in ["gst-plugin-mdetr", "gst-plugin-mdetr-ros2"] {
+        assert!(tree(plugin).contains("gstreamer"), "{plugin}");
+    }
+}
+
+/// Who has no ROS loads no DDS.
+#[test]
+fn only_what_is_for_ros_speaks_dds() {
+    for package in ["gst-plugin-mdetr", "mdetr-monitor", "mdetr-cli"] {
+        assert!(!tree(package).contains("rustdds"), "{package}");
+    }
+    assert!(tree("gst-plugin-mdetr-ros2").contains("rustdds"));
 }

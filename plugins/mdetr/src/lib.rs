@@ -162,17 +162,11 @@
 //! are regions of interest; their type is the object's words, such as `small red matte cube`, their
 //! parameters are `detection`, as above, and `tabletop` (`object`, `size`, `colour`, `material`, `shape`).
 
-pub mod meta;
-pub mod regions;
 pub mod rules;
 pub mod text_file;
-pub mod time;
 
 mod allocation;
 mod bundle;
-mod custom_meta;
-mod element;
-mod events;
 mod frame;
 mod mdetr;
 mod mdetr2json;
@@ -182,6 +176,8 @@ mod mdetrtrack;
 mod tabletopsrc;
 
 use gst::glib;
+use mdetr_gst::events;
+pub use mdetr_gst::{meta, regions, time};
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     meta::register();

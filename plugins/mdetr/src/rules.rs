@@ -6,5 +6,5 @@
 //! Each step of an event is an element message [`MESSAGE`], too, with the fields `kind` (`new`, `update`, `end`), `id`,
 //! `camera`, `rule` and `json`, the whole step as JSON ([`mdetr_rules::event::SCHEMA`]).
 
-pub use crate::events::{FrameEvents, MESSAGE, NAME, attach, read, register, remove};
 pub use crate::mdetrrules::{end, set};
+pub use mdetr_gst::events::{FrameEvents, MESSAGE, NAME, attach, read, register, remove};

@@ -3,9 +3,12 @@
 mod entry;
 mod error;
 mod words;
+mod written;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::span::Span;
 pub use entry::QueryEntry;
@@ -18,7 +21,8 @@ pub const MAX_CHARS: usize = 4096;
 pub const MAX_ID_CHARS: usize = 128;
 
 /// One sentence to ground.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(into = "written::Written", try_from = "written::Written")]
 pub struct Query {
     id: String,
     source: String,

@@ -1,8 +1,11 @@
 //! What was found in a frame.
+//!
+//! In JSON these types have the fields that they have in Rust, nothing rounded; [`report`](crate::report) is what people
+//! and other programs read.
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::bbox::BBox;
 use crate::query::Query;
@@ -15,7 +18,7 @@ use crate::span::Span;
 /// Words are those of Unicode's standard annex 29. It divides what is written without spaces (Chinese,
 /// Japanese, Thai, Lao, Khmer, Burmese) into single characters as a reader sees them, never between a
 /// letter and its accent.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Phrase {
     /// The words.
     pub text: String,
@@ -26,7 +29,7 @@ pub struct Phrase {
 }
 
 /// One object found.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Detection {
     /// Where, in pixels of the frame, inside the frame.
     pub bbox: BBox,
@@ -50,7 +53,7 @@ impl Detection {
 }
 
 /// The answer to a question.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// The words.
     pub text: String,
@@ -59,14 +62,32 @@ pub struct Answer {
 }
 
 /// What was found for one query.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QueryResult {
     /// The query.
+    #[serde(with = "shared")]
     pub query: Arc<Query>,
     /// Objects, highest score first.
     pub detections: Vec<Detection>,
     /// The answer, if the query is a question and the model answers questions.
     pub answer: Option<Answer>,
+}
+
+/// Queries are written as if they were not shared.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::query::Query;
+
+    pub fn serialize<S: Serializer>(query: &Arc<Query>, serializer: S) -> Result<S::Ok, S::Error> {
+        Query::serialize(query, serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Query>, D::Error> {
+        Query::deserialize(deserializer).map(Arc::new)
+    }
 }
 
 impl QueryResult {
@@ -77,7 +98,7 @@ impl QueryResult {
 }
 
 /// What was found in one frame.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Grounding {
     /// Revision of the standing queries that were answered.
     pub revision: u64,
@@ -87,4 +108,68 @@ pub struct Grounding {
     pub height: u32,
     /// One result for each query, in their order.
     pub queries: Vec<QueryResult>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_all_of_it() {
+        let detection = Detection {
+            bbox: BBox {
+                x: 0.1,
+                y: 1.0 / 3.0,
+                width: 17.000_002,
+                height: 3e-7,
+            },
+            score: 0.123_456_79,
+            phrases: vec![Phrase {
+                text: "a cone".to_owned(),
+                span: Span { start: 0, end: 6 },
+                score: 0.9,
+            }],
+            track: Some(u64::MAX),
+            mask: Some(Rle::encode(&[0, 1, 1, 0, 1, 0], 3, 2)),
+        };
+        let query = |source: &str| Query::parse("q1", source).expect("a query");
+        let queries = [
+            query("  [a cone] beside [[a]] cube")
+                .with_score_threshold(0.3)
+                .expect("a threshold"),
+            Query::literal("odd", "[a label").expect("a label"),
+            query("how many?")
+                .with_phrase_threshold(1.0)
+                .expect("a threshold"),
+        ];
+        let grounding = Grounding {
+            revision: 7,
+            width: 3,
+            height: 2,
+            queries: queries
+                .into_iter()
+                .map(|query| QueryResult {
+                    query: Arc::new(query),
+                    detections: vec![detection.clone()],
+                    answer: Some(Answer {
+                        text: "2".to_owned(),
+                        score: 0.75,
+                    }),
+                })
+                .collect(),
+        };
+        let json = serde_json::to_string(&grounding).expect("JSON");
+        let read: Grounding = serde_json::from_str(&json).expect("the same");
+        assert_eq!(read, grounding);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let query = r#"{"id":"q1","source":"[a","text":"","score_threshold":2.0}"#;
+        for query in [query, r#"{"id":"","source":"a","text":"a"}"#] {
+            assert!(serde_json::from_str::<Query>(query).is_err(), "{query}");
+        }
+        let mask = r#"{"size":[2,2],"counts":"9"}"#;
+        assert!(serde_json::from_str::<Rle>(mask).is_err());
+    }
 }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 /// A mask as run lengths in COCO's order: down the columns, starting with the zeros.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "CompressedRle", try_from = "CompressedRle")]
 pub struct Rle {
     /// Height of the mask in pixels.
     pub height: u32,
@@ -21,6 +22,22 @@ pub struct CompressedRle {
     pub size: [u32; 2],
     /// Run lengths in COCO's printable variable-length code.
     pub counts: String,
+}
+
+impl From<Rle> for CompressedRle {
+    fn from(mask: Rle) -> CompressedRle {
+        mask.compressed()
+    }
+}
+
+impl TryFrom<CompressedRle> for Rle {
+    type Error = &'static str;
+
+    fn try_from(mask: CompressedRle) -> Result<Rle, &'static str> {
+        let [height, width] = mask.size;
+        Rle::from_coco_string(&mask.counts, width, height)
+            .ok_or("mask: expected run lengths that fill its size")
+    }
 }
 
 impl Rle {

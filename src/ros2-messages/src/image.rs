@@ -59,7 +59,7 @@ impl Encoding {
     }
 
     /// Bytes of a row without padding and number of rows, for each plane of a picture.
-    fn planes(self, width: u32, height: u32) -> impl Iterator<Item = (u64, u64)> {
+    pub fn planes(self, width: u32, height: u32) -> impl Iterator<Item = (u64, u64)> {
         let (width, height) = (u64::from(width), u64::from(height));
         let first = match self {
             Encoding::Rgb8 | Encoding::Bgr8 => 3 * width,
@@ -166,6 +166,14 @@ pub enum ImageError {
         format: String,
         /// The first bytes, at most eight.
         found: Vec<u8>,
+    },
+    /// The file has no end.
+    #[error("compressed image: a {format} file of {bytes} bytes that ends too early")]
+    Cut {
+        /// JPEG or PNG.
+        format: FileFormat,
+        /// Its bytes.
+        bytes: usize,
     },
 }
 
@@ -289,12 +297,25 @@ pub enum FileFormat {
     Png,
 }
 
+impl fmt::Display for FileFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FileFormat::Jpeg => "JPEG",
+            FileFormat::Png => "PNG",
+        })
+    }
+}
+
+/// Bytes after the end of a file that are taken for padding.
+const PADDING: usize = 64;
+
 impl FileFormat {
     /// The file format of a compressed image. Its `format` is `jpeg` or `png`, or begins with the encoding of the picture
     /// before it was compressed: `rgb8; jpeg compressed bgr8`. An empty one leaves it to the file.
     ///
     /// # Errors
-    /// It is another format, or the file does not begin as one of that format does.
+    /// It is another format, or the file does not begin or end as one of that format does: decoders fill what is missing
+    /// with grey, or take it from the picture before.
     pub fn of(image: &CompressedImage) -> Result<FileFormat, ImageError> {
         let contents = FileFormat::of_bytes(&image.data);
         let named = match image.format.as_str() {
@@ -302,7 +323,13 @@ impl FileFormat {
             format => Some(FileFormat::named(format)?),
         };
         match named {
-            Some(format) if Some(format) == contents => Ok(format),
+            Some(format) if Some(format) == contents => match format.ends(&image.data) {
+                true => Ok(format),
+                false => Err(ImageError::Cut {
+                    format,
+                    bytes: image.data.len(),
+                }),
+            },
             _ => Err(ImageError::Contents {
                 format: excerpt(&image.format),
                 found: image.data[..image.data.len().min(8)].to_vec(),
@@ -320,6 +347,17 @@ impl FileFormat {
             "compresseddepth" => Err(ImageError::CompressedDepth { found: found() }),
             _ => Err(ImageError::Format { found: found() }),
         }
+    }
+
+    /// Whether a file of this format has its end.
+    fn ends(self, bytes: &[u8]) -> bool {
+        let end: &[u8] = match self {
+            FileFormat::Jpeg => &[0xff, 0xd9],
+            FileFormat::Png => b"IEND",
+        };
+        // Four bytes of checksum follow the end of PNG.
+        let tail = &bytes[bytes.len().saturating_sub(PADDING + end.len() + 4)..];
+        tail.windows(end.len()).any(|window| window == end)
     }
 
     fn of_bytes(bytes: &[u8]) -> Option<FileFormat> {

@@ -104,8 +104,9 @@ fn what_cannot_be_read_is_refused_by_name() {
     assert!(odd.contains("at least 6"), "{odd}");
 }
 
-const JPEG: &[u8] = &[0xff, 0xd8, 0xff, 0xe0, 0, 16];
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0";
+/// Beginnings and ends of files.
+const JPEG: &[u8] = &[0xff, 0xd8, 0xff, 0xe0, 0, 16, 0xff, 0xd9];
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\0IEND\xae\x42\x60\x82";
 
 fn format_of(format: &str, data: &[u8]) -> Result<FileFormat, ImageError> {
     FileFormat::of(&CompressedImage {
@@ -156,6 +157,22 @@ fn other_formats_are_refused_by_name() {
     for (format, data) in [("jpeg", PNG), ("png", JPEG), ("jpeg", &[]), ("", b"GIF89a")] {
         let error = format_of(format, data).expect_err(format);
         assert!(matches!(error, ImageError::Contents { .. }), "{error}");
+    }
+}
+
+#[test]
+fn files_without_an_end_are_refused() {
+    for (format, file, end) in [("jpeg", JPEG, 2), ("png", PNG, 8)] {
+        let mut padded = file.to_vec();
+        padded.resize(file.len() + 64, 0);
+        assert!(format_of(format, &padded).is_ok(), "{format}");
+        padded.resize(file.len() + 1000, 0);
+        for cut in [&file[..file.len() - end], &padded] {
+            let error = format_of(format, cut).expect_err(format);
+            let bytes = cut.len();
+            let expected = format!("{} file of {bytes} bytes", format.to_uppercase());
+            assert!(error.to_string().contains(&expected), "{error}");
+        }
     }
 }
 

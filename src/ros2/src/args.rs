@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use mdetr_foxglove::DEFAULT_ADDRESS;
+use mdetr_ros2_bus::names::{self, Remap};
 use ros2_client::{NodeName, ParameterValue};
 
-use crate::names::Remap;
 use crate::parameters::{self, Phase, Values};
 use crate::yaml::{self, Node};
 
@@ -315,19 +315,12 @@ impl Reading {
 
     fn finish(self) -> Result<Arguments, ArgumentError> {
         let name = self.name.as_deref().unwrap_or(NAME);
-        let namespace = match self.namespace.as_deref().unwrap_or("/") {
-            "" => "/".to_owned(),
-            whole if whole.starts_with('/') => whole.to_owned(),
-            relative => format!("/{relative}"),
-        };
-        let node = NodeName::new(&namespace, name).map_err(|error| {
-            ArgumentError(format!(
-                "__ns:={namespace} __node:={name}: no name of a node: {error}"
-            ))
-        })?;
+        let namespace = self.namespace.as_deref().unwrap_or_default();
+        let node = names::node(namespace, name)
+            .map_err(|error| ArgumentError(format!("__ns:={namespace} __node:={name}: {error}")))?;
         for rule in &self.remaps {
             for name in [&rule.from, &rule.to] {
-                crate::names::expand(name, &node).map_err(|error| {
+                names::expand(name, &node).map_err(|error| {
                     ArgumentError(format!("-r {}:={}: {error}", rule.from, rule.to))
                 })?;
             }

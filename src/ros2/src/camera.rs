@@ -7,11 +7,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use mdetr::Grounding;
+use mdetr_ros2_bus::{Found, Mailbox};
 use mdetr_ros2_messages::std_msgs::Header;
 use mdetr_track::{TrackOptions, Tracking};
 
-use crate::mailbox::Mailbox;
-use crate::outputs::{Found, Outputs};
+use crate::outputs::Outputs;
 use crate::picture::Picture;
 use crate::space::{Space, Teller};
 use crate::standing::{Slot, Standing};
@@ -283,15 +283,16 @@ impl Worker {
         if pace.track {
             self.track(&header, &mut grounding);
         }
-        self.outputs.publish(&Found {
-            camera: &self.shared.name,
+        let found = Found {
+            source: &self.shared.name,
             frame: self.frame,
             header: &header,
             grounding: &grounding,
-            pixels: &frame,
+            parts: &[],
             age: waiting.since.elapsed(),
             score_threshold: standing.score_threshold(),
-        });
+        };
+        self.outputs.publish(&found, &frame);
         if let Some(teller) = &self.teller {
             teller.result(&header, &grounding);
         }

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mdetr_record::Recording;
+use mdetr_ros2_bus::{BusError, reliable};
 use mdetr_ros2_messages::diagnostic_msgs::{DiagnosticArray, DiagnosticStatus, KeyValue};
 use mdetr_ros2_messages::std_msgs::Header;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::bus::{BusError, reliable};
 use crate::camera::Camera;
 use crate::lifecycle::Phase;
 use crate::node::Node;
@@ -27,7 +27,7 @@ const SILENCE: Duration = Duration::from_secs(5);
 pub(crate) fn start(node: &Rc<Node>) -> Result<JoinHandle<()>, BusError> {
     let topic = node.bus.output("/diagnostics", reliable(10))?;
     let node = node.clone();
-    let mut recording = node.bus.taps.recording().map(|recording| Watch {
+    let mut recording = node.taps.recording().map(|recording| Watch {
         name: format!("{}: recording", node.bus.own_name()),
         recording: recording.clone(),
         left_out: 0,

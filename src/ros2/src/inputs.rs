@@ -5,13 +5,13 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use futures_util::StreamExt;
+use mdetr_ros2_bus::{Bus, BusError, best_effort, reliable};
 use mdetr_ros2_messages::Message;
 use mdetr_ros2_messages::builtin_interfaces::Time;
 use mdetr_ros2_messages::sensor_msgs::{CameraInfo, CompressedImage, Image};
 use ros2_client::{MessageInfo, QosProfile, Subscription};
 use tokio::task::{JoinHandle, spawn_local};
 
-use crate::bus::{Bus, BusError, best_effort, reliable};
 use crate::camera::Camera;
 use crate::clock::{CLOCK, Clock, ClockMessage};
 use crate::parameters::Values;

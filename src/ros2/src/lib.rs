@@ -4,16 +4,12 @@
 //! another: a picture that comes while one is answered waits for it, and DDS does not.
 
 pub mod args;
-mod bus;
 mod camera;
 mod clock;
 mod diagnostics;
 mod inputs;
 mod lifecycle;
-mod listeners;
 mod log;
-mod mailbox;
-mod names;
 mod node;
 mod outputs;
 mod parameter_services;
@@ -23,7 +19,6 @@ mod prompt;
 mod rgb;
 mod rosout;
 mod rules;
-mod server;
 mod services;
 mod space;
 mod standing;
@@ -39,14 +34,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mdetr_record::RecordError;
+pub use mdetr_ros2_bus::BusError;
+use mdetr_ros2_bus::{Bus, Surroundings};
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::LocalSet;
 
 use args::Arguments;
-pub use bus::BusError;
-use bus::{Bus, Surroundings};
 use clock::Clock;
 use log::Line;
 use node::Node;
@@ -160,10 +155,10 @@ async fn spin(
     mut signals: Signals,
     lines: Receiver<Line>,
 ) -> Result<(), NodeError> {
-    let (taps, clock) = (start.taps.clone(), start.clock.clone());
-    let (name, remaps) = (&arguments.node, &arguments.remaps);
-    let bus = Bus::new(start.surroundings, name, remaps, clock, start.taps)?;
-    let node = Node::new(bus, start.clock, start.values, start.entries)?;
+    let (taps, clock) = (start.taps, start.clock);
+    let bus = Bus::new(start.surroundings, &arguments.node, &arguments.remaps)?;
+    let bus = bus.tapped(taps.tapping(clock.clone()));
+    let node = Node::new(bus, taps.clone(), clock, start.values, start.entries)?;
     let node = Rc::new(node);
     arguments.warn_of_unknown();
     taps.announce(&arguments.beside);

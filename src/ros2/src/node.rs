@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mdetr_record::RecordError;
+use mdetr_ros2_bus::{Bus, BusError, Output, reliable};
 use mdetr_ros2_messages::lifecycle_msgs::{Transition, TransitionEvent};
 use mdetr_ros2_messages::rcl_interfaces::{Parameter, ParameterEvent};
 use ros2_client::ParameterValue;
 use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, spawn_blocking, spawn_local};
 
-use crate::bus::{Bus, BusError, Output, reliable};
 use crate::camera::{Camera, Pace};
 use crate::clock::Clock;
 use crate::inputs;
@@ -21,7 +21,7 @@ use crate::outputs::Outputs;
 use crate::parameters::{self, Values};
 use crate::space::{DepthOptions, Space};
 use crate::standing::{Slot, Standing, Wanted};
-use crate::taps::TapError;
+use crate::taps::{TapError, Taps};
 use crate::topics::{Topics, within};
 use crate::viewers::Entries;
 use crate::{prompt, rules};
@@ -53,6 +53,8 @@ pub enum NodeError {
 /// The node. All of it but the threads of cameras is on one thread.
 pub(crate) struct Node {
     pub bus: Bus,
+    /// Where messages go beside DDS.
+    pub taps: Taps,
     pub clock: Clock,
     values: RefCell<Values>,
     /// Its queries, for viewers.
@@ -78,12 +80,19 @@ impl Node {
     ///
     /// # Errors
     /// DDS refuses.
-    pub fn new(bus: Bus, clock: Clock, values: Values, entries: Entries) -> Result<Node, BusError> {
+    pub fn new(
+        bus: Bus,
+        taps: Taps,
+        clock: Clock,
+        values: Values,
+        entries: Entries,
+    ) -> Result<Node, BusError> {
         entries.set(values.strings("queries"));
         Ok(Node {
             parameter_events: bus.output("/parameter_events", reliable(1000))?,
             transition_events: bus.output("~/transition_event", reliable(10))?,
             bus,
+            taps,
             clock,
             values: RefCell::new(values),
             entries,
@@ -210,7 +219,7 @@ impl Node {
         }
         if is_changed("queries") {
             self.entries.set(self.values.borrow().strings("queries"));
-            if let Some(view) = self.bus.taps.view() {
+            if let Some(view) = self.taps.view() {
                 view.queries_changed();
             }
         }
@@ -330,7 +339,7 @@ impl Node {
     ) -> Result<Camera, String> {
         let topics = Topics::new(&self.bus, &name, values.string("image_transport"));
         let topics = topics.map_err(|error| error.to_string())?;
-        let outputs = Outputs::new(&self.bus, &name, &topics, rules);
+        let outputs = Outputs::new(&self.bus, &name, &topics, &self.taps, rules);
         let outputs = outputs.map_err(|error| error.to_string())?;
         let space = self.space(&name, &topics, values)?;
         let camera = Camera::start(
@@ -358,7 +367,7 @@ impl Node {
             tolerance: Duration::from_secs_f64(values.double("depth_tolerance")),
             rectified: values.boolean("rectified"),
         };
-        let space = Space::start(topics, options, output, &self.bus.taps);
+        let space = Space::start(topics, options, output, &self.taps);
         space.map(Some).map_err(no_thread)
     }
 

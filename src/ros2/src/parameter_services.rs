@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use mdetr_ros2_bus::BusError;
 use ros2_client::parameters::{Parameter, ParameterValue, raw};
 use ros2_client::rcl_interfaces::{
     DescribeParametersRequest, DescribeParametersResponse, GetParameterTypesRequest,
@@ -13,7 +14,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::task::{JoinHandle, spawn_local};
 
-use crate::bus::BusError;
 use crate::node::Node;
 use crate::parameters;
 

@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
+use mdetr_ros2_bus::{BusError, latched};
 use mdetr_ros2_messages::rcl_interfaces::Log;
 use tokio::sync::mpsc::Receiver;
 use tokio::task::{JoinHandle, spawn_local};
 
-use crate::bus::{BusError, latched};
 use crate::log::Line;
 use crate::node::Node;
 

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use futures_util::StreamExt;
+use mdetr_ros2_bus::{BusError, reliable};
 use mdetr_ros2_messages::lifecycle_msgs::{
     ChangeState, ChangeStateResponse, GetAvailableStates, GetAvailableStatesResponse,
     GetAvailableTransitions, GetAvailableTransitionsResponse, GetState, GetStateResponse,
@@ -17,7 +18,6 @@ use mdetr_ros2_messages::std_srvs::{SetBool, SetBoolResponse};
 use mdetr_ros2_messages::{Service, std_msgs};
 use tokio::task::{JoinHandle, spawn_local};
 
-use crate::bus::{BusError, reliable};
 use crate::lifecycle;
 use crate::node::Node;
 

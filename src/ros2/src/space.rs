@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mdetr::Grounding;
+use mdetr_ros2_bus::Output;
 use mdetr_ros2_messages::Message;
 use mdetr_ros2_messages::builtin_interfaces;
 use mdetr_ros2_messages::depth::{DepthError, DepthView, Intrinsics, detections_3d};
@@ -15,7 +16,6 @@ use mdetr_ros2_messages::std_msgs::Header;
 use mdetr_ros2_messages::sync::{ApproximateTime, Matched};
 use mdetr_ros2_messages::vision_msgs::Detection3DArray;
 
-use crate::bus::Output;
 use crate::taps::{Received, Tap, Taps};
 use crate::topics::Topics;
 

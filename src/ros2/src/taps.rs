@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mdetr::Grounding;
 use mdetr_foxglove::{LiveView, LiveViewError, Queries};
 use mdetr_record::{RecordError, RecordOptions, Recorder, Recording, Topic};
+use mdetr_ros2_bus::Tapping;
 use mdetr_ros2_messages::builtin_interfaces::Time;
 use mdetr_ros2_messages::std_msgs::Header;
 use mdetr_ros2_messages::{Definition, Message, to_cdr};
@@ -109,12 +110,18 @@ impl Taps {
         self.view.as_ref()
     }
 
-    /// For what is published on a topic.
-    pub fn output(&self, topic: &str, definition: &'static Definition) -> Tap {
-        Tap {
-            recorded: self.recorded(topic, definition),
-            shown: self.shown(topic, definition),
-        }
+    /// For all that is published. Viewers see what is on no time of its own at that of `clock`.
+    pub fn tapping(&self, clock: Clock) -> Tapping {
+        let taps = self.clone();
+        Box::new(move |topic, definition| {
+            let tap = Tap {
+                recorded: taps.recorded(topic, definition),
+                shown: taps.shown(topic, definition),
+            };
+            let clock = clock.clone();
+            let used = tap.recorded.is_some() || tap.shown.is_some();
+            used.then(|| Arc::new(Published { tap, clock }) as Arc<dyn mdetr_ros2_bus::Tap>)
+        })
     }
 
     /// For what comes on a topic.
@@ -177,20 +184,6 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
-    /// Takes what is published now. `stamp` is the time that viewers see it at.
-    pub fn publish<M: Message>(&self, stamp: Time, message: &M) {
-        let shown = self.shown.as_ref().filter(|shown| shown.wanted());
-        if self.recorded.is_none() && shown.is_none() {
-            return;
-        }
-        let cdr = to_cdr(message);
-        if let Some(shown) = shown {
-            shown.send_cdr(stamp, &cdr);
-        }
-        let now = Clock::machine();
-        self.record(now, now, cdr);
-    }
-
     /// Takes what came.
     pub fn receive<M: Message>(&self, times: Times, message: &M) {
         if self.recorded.is_some() {
@@ -208,6 +201,31 @@ impl Tap {
             // The recording counts what it does not take.
             recording.offer(*topic, received, published, cdr);
         }
+    }
+}
+
+/// What is published on a topic.
+struct Published {
+    tap: Tap,
+    clock: Clock,
+}
+
+impl mdetr_ros2_bus::Tap for Published {
+    fn takes(&self) -> bool {
+        self.tap.recorded.is_some() || self.tap.wanted()
+    }
+
+    // A recording does not count: it takes what is made for others.
+    fn wanted(&self) -> bool {
+        self.tap.wanted()
+    }
+
+    fn take(&self, stamp: Option<Time>, cdr: Vec<u8>) {
+        if let Some(shown) = self.tap.shown.as_ref().filter(|shown| shown.wanted()) {
+            shown.send_cdr(stamp.unwrap_or_else(|| self.clock.now()), &cdr);
+        }
+        let now = Clock::machine();
+        self.tap.record(now, now, cdr);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Names of a camera's topics.
 
-use crate::bus::{Bus, BusError};
+use mdetr_ros2_bus::{Bus, BusError};
 
 /// The topics of a camera, with their whole names.
 #[derive(Debug, Clone)]
@@ -17,9 +17,9 @@ pub(crate) struct Topics {
 
 /// The name of a topic of a camera; `camera` is empty, if there is one only.
 pub(crate) fn within(camera: &str, topic: &str) -> String {
-    match (camera, topic.strip_prefix("~/")) {
+    match (camera, topic.strip_prefix('~')) {
         ("", _) => topic.to_owned(),
-        (camera, Some(topic)) => format!("~/{camera}/{topic}"),
+        (camera, Some(topic)) => format!("~/{camera}{topic}"),
         (camera, None) => format!("{camera}/{topic}"),
     }
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use mdetr_ros2_bus::Mailbox;
 use mdetr_ros2_messages::Message;
 use mdetr_ros2_messages::sensor_msgs::CompressedImage;
 
-use crate::mailbox::Mailbox;
 use crate::picture::Picture;
 use crate::rgb;
 use crate::taps::Shown;

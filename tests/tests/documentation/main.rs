@@ -427,6 +427,8 @@ fn names_in_the_documents_exist() {
     }
     for sources in [
         "plugins/mdetr/src",
+        "plugins/common/src",
+        "plugins/mdetr-ros2/src",
         "src/monitor/src",
         "src/ros2/src",
         "src/rules/src",

@@ -9,6 +9,8 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_video::VideoInfo;
+use mdetr_gst::element::{self, TYPE_CHECKED};
+use mdetr_gst::regions;
 
 use super::enums::Mode;
 use super::messages::{self, CAT, QosLimit};
@@ -19,8 +21,7 @@ use super::settings::Settings;
 use super::source::Source;
 use super::stats::{self, Counters};
 use super::updater::Updater;
-use crate::element::{self, TYPE_CHECKED};
-use crate::{allocation, bundle, frame, regions};
+use crate::{allocation, bundle, frame};
 
 /// The action signal that changes the queries.
 const SET_QUERIES: &str = "set-queries";

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use mdetr::{Grounder, SpeedChoice};
+use mdetr_gst::element;
 
 use super::stats::Counters;
-use crate::element;
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| element::debug_category("mdetr", "Text-conditioned grounding"));

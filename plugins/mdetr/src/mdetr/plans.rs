@@ -6,9 +6,9 @@ use std::sync::{Arc, LazyLock, Once};
 use gst::prelude::*;
 use mdetr::Grounder;
 use mdetr::engine::{EngineMessage, LogLevel, PlanEvent, set_engine_log};
+use mdetr_gst::element::debug_category;
 
 use super::messages::{post_progress, post_structure};
-use crate::element::debug_category;
 
 static ENGINES: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| debug_category("mdetrengine", "What the libraries of engines log"));

@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 
 use gst::glib;
 use gst::prelude::*;
+use mdetr_gst::element::TYPE_CHECKED;
 
 use super::enums::{Engine, Mode, PackQueries, Precision};
 use super::settings::{BY_MODEL, MAX_DEVICE_ID, MAX_IN_FLIGHT, MAX_WORKERS, Settings};
-use crate::element::TYPE_CHECKED;
 
 /// What a change of a property asks of a running element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

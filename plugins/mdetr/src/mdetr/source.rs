@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use gst::glib;
 use gst::prelude::*;
+use mdetr_gst::regions;
 
 use super::messages;
 use super::session::{Item, OutputFrame, Session};
-use crate::regions;
 
 /// What the task of the source pad works on.
 pub(super) struct Source {

@@ -11,10 +11,9 @@ use gst_video::{VideoCapsBuilder, VideoMeta};
 use mdetr::Grounding;
 use mdetr::report::FrameInfo;
 use mdetr::report::{self, Part};
-
-use crate::element::{self, TYPE_CHECKED};
-use crate::meta::{self, FrameGrounding};
-use crate::{events, regions, time};
+use mdetr_gst::element::{self, TYPE_CHECKED};
+use mdetr_gst::meta::{self, FrameGrounding};
+use mdetr_gst::{events, regions, time};
 
 static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| element::debug_category("mdetr2json", "Detections as JSON"));

@@ -17,12 +17,14 @@ use gst_video::{
 };
 use mdetr::Grounding;
 use mdetr_draw::{Drawing, LineMark, Mark, Patch, Style, ZoneMark};
+use mdetr_gst::element::{self, TYPE_CHECKED};
+use mdetr_gst::pixels;
+use mdetr_gst::{events, meta, regions};
 
 use super::Regions;
 use super::formats::{self, blendable};
 use super::shapes;
-use crate::element::{self, TYPE_CHECKED};
-use crate::{allocation, events, frame, meta, regions};
+use crate::allocation;
 
 static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| element::debug_category("mdetroverlay", "Drawing of detections"));
@@ -572,9 +574,9 @@ fn blend(
     info: &VideoInfo,
     composition: &VideoOverlayComposition,
 ) -> Result<(), String> {
-    frame::check(buffer, info).map_err(|error| error.to_string())?;
+    pixels::check(buffer, info).map_err(|error| error.to_string())?;
     let mut mapped = VideoFrameRef::from_buffer_ref_writable(buffer, info)
-        .map_err(|_| frame::BufferError::Map("writing").to_string())?;
+        .map_err(|_| pixels::BufferError::Map("writing").to_string())?;
     composition
         .blend(&mut mapped)
         .map_err(|error| error.to_string())

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use mdetr_draw::{LineMark, ZoneMark};
+use mdetr_gst::events::FrameEvents;
 use mdetr_rules::{Condition, RuleState};
-
-use crate::events::FrameEvents;
 
 /// The zones and lines of rules; bright are those of rules with an open event, or with a moment just now.
 pub(super) fn of(watched: &[Arc<FrameEvents>]) -> (Vec<ZoneMark>, Vec<LineMark>) {

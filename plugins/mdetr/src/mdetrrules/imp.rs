@@ -11,12 +11,13 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 use gst_video::{VideoCapsBuilder, VideoInfo};
 use jiff::Timestamp;
+use mdetr_gst::element::{self, TYPE_CHECKED};
+use mdetr_gst::{events, meta, time};
 use mdetr_rules::check::MAX_BYTES;
 use mdetr_rules::{EndReason, Event, Fault, Moment, RuleSet};
 
 use super::state::State;
-use crate::element::{self, TYPE_CHECKED};
-use crate::{allocation, events, meta, text_file, time};
+use crate::{allocation, text_file};
 
 static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| element::debug_category("mdetrrules", "States and events of rules"));

@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use gst_video::VideoInfo;
 use mdetr::Grounding;
+use mdetr_gst::events::FrameEvents;
+use mdetr_gst::meta::FrameGrounding;
 use mdetr_rules::{EndReason, Event, Fault, Moment, Observation, RuleSet, Watch};
 
-use crate::events::FrameEvents;
 use crate::frame;
-use crate::meta::FrameGrounding;
 
 /// What the element knows while it plays.
 pub(super) struct State {

@@ -10,11 +10,12 @@ use gst::prelude::*;
 use gst_base::subclass::prelude::*;
 use gst_video::{VideoCapsBuilder, VideoInfo};
 use mdetr::Grounding;
+use mdetr_gst::element::{self, TYPE_CHECKED};
+use mdetr_gst::meta::{self, FrameGrounding};
+use mdetr_gst::regions;
 use mdetr_track::{TrackIds, TrackOptions, Tracking};
 
-use crate::element::{self, TYPE_CHECKED};
-use crate::meta::{self, FrameGrounding};
-use crate::{allocation, frame, regions};
+use crate::{allocation, frame};
 
 static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| element::debug_category("mdetrtrack", "Identities of detections"));

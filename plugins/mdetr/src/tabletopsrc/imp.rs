@@ -11,9 +11,8 @@ use gst_base::prelude::*;
 use gst_base::subclass::base_src::CreateSuccess;
 use gst_base::subclass::prelude::*;
 use gst_video::{VideoCapsBuilder, VideoFormat, VideoInfo, VideoRegionOfInterestMeta};
+use mdetr_gst::element::{self, TYPE_CHECKED};
 use mdetr_scenes::{MovingScene, Rendering, Scene, SceneOptions, render};
-
-use crate::element::{self, TYPE_CHECKED};
 
 static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| element::debug_category("tabletopsrc", "The tabletop world as video"));

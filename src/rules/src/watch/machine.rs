@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::life::{Asked, Ids, Life, Origin, moment};
 use crate::document::{Condition, Line, Rule, RuleSet, Zone};
@@ -15,7 +15,7 @@ use crate::scene::{Moment, Observation};
 use crate::schedule::Schedules;
 
 /// How a rule does.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RuleState {
     /// Its id.
     pub id: String,
@@ -33,7 +33,7 @@ pub struct RuleState {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     /// Whether it needs identities over time, and the newest result has objects without.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lacks_tracks: bool,
 }
 

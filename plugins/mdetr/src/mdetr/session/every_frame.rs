@@ -2,13 +2,14 @@
 
 use std::thread;
 
+use mdetr_gst::meta::FrameGrounding;
+
 use super::super::enums::Mode;
 use super::frames::{Outcome, OutputFrame, TimedResult};
 use super::jobs::{InputFrame, Job};
 use super::queue::Item;
 use super::{Capacity, Phase, Session};
 use crate::frame;
-use crate::meta::FrameGrounding;
 
 impl Session {
     /// Queues a frame; waits until frames can be answered, and while `max-in-flight` are queued.

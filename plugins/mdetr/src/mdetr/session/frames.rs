@@ -5,8 +5,7 @@ use std::time::Instant;
 
 use gst_video::VideoInfo;
 use mdetr::Grounding;
-
-use crate::meta::FrameGrounding;
+use mdetr_gst::meta::FrameGrounding;
 
 /// When a frame is shown and when it came.
 #[derive(Debug, Clone, Copy)]

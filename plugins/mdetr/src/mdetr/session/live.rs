@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use gst_video::VideoInfo;
+use mdetr_gst::meta::FrameGrounding;
 
 use super::jobs::{InputFrame, Job};
 use super::{Phase, Session};
-use crate::meta::FrameGrounding;
 
 /// What mode live does with a frame.
 #[derive(Debug)]

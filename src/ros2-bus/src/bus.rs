@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mdetr_ros2_messages::builtin_interfaces::Time;
-use mdetr_ros2_messages::{Message, Service};
+use mdetr_ros2_messages::{Definition, Message, Service, to_cdr};
 use ros2_client::dds::rustdds::{DomainParticipantBuilder, GUID, QosPolicies, Topic, TopicKind};
 use ros2_client::qos::{Durability, History, Reliability, WhenFull};
 use ros2_client::{
@@ -15,11 +15,9 @@ use ros2_client::{
 };
 use serde::Serialize;
 
-use crate::clock::Clock;
 use crate::listeners::Listeners;
 use crate::names::{self, Remap};
 use crate::server::{Marking, Server};
-use crate::taps::{Tap, Taps};
 
 /// A DDS entity that could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -49,13 +47,12 @@ pub enum BusError {
 
 /// What is published on a topic. Threads share it.
 #[derive(Clone)]
-pub(crate) struct Output<M: Message> {
+pub struct Output<M: Message> {
     publisher: Arc<Publisher<M>>,
     guid: GUID,
     listeners: Listeners,
     topic: Arc<str>,
-    tap: Arc<Tap>,
-    clock: Clock,
+    tap: Option<Arc<dyn Tap>>,
     /// The last failure that was logged, so that one that lasts is logged once.
     failed: Arc<Mutex<Option<String>>>,
 }
@@ -64,12 +61,18 @@ impl<M: Message> Output<M> {
     /// Sends a message to those who listen. Does not wait for them: where one that asked for reliable delivery is
     /// too far behind, the message is lost and that is logged.
     pub fn publish(&self, message: M) {
-        self.publish_of(self.clock.now(), message);
+        self.send(None, message);
     }
 
     /// As [`publish`](Self::publish), for a message on what was at the time `stamp`.
     pub fn publish_of(&self, stamp: Time, message: M) {
-        self.tap.publish(stamp, &message);
+        self.send(Some(stamp), message);
+    }
+
+    fn send(&self, stamp: Option<Time>, message: M) {
+        if let Some(tap) = self.tap.as_ref().filter(|tap| tap.takes()) {
+            tap.take(stamp, to_cdr(&message));
+        }
         let sent = self.publisher.publish(message);
         let failure = sent.err().map(|error| error.to_string());
         let mut last = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,11 +84,26 @@ impl<M: Message> Output<M> {
         }
     }
 
-    /// Whether anybody listens. A recording does not count: it takes what is made for others.
+    /// Whether anybody listens.
     pub fn wanted(&self) -> bool {
-        self.listeners.count(self.guid) > 0 || self.tap.wanted()
+        self.listeners.count(self.guid) > 0 || self.tap.as_ref().is_some_and(|tap| tap.wanted())
     }
 }
+
+/// Takes what is published on a topic beside DDS, as a recording does. Nobody waits for it.
+pub trait Tap: Send + Sync {
+    /// Whether it takes messages now.
+    fn takes(&self) -> bool;
+
+    /// Whether messages are to be made for it, if nobody else listens.
+    fn wanted(&self) -> bool;
+
+    /// Takes a message in CDR. It is on what was at the time `stamp`; none: on what is now.
+    fn take(&self, stamp: Option<Time>, cdr: Vec<u8>);
+}
+
+/// Makes the taps of topics, by their whole names and the types of their messages.
+pub type Tapping = Box<dyn Fn(&str, &'static Definition) -> Option<Arc<dyn Tap>>>;
 
 /// The ranges that discovery can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +116,7 @@ enum Discovery {
 
 /// What the environment says of the network.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Surroundings {
+pub struct Surroundings {
     domain: u16,
     discovery: Discovery,
     marking: Marking,
@@ -119,16 +137,14 @@ impl Surroundings {
 }
 
 /// The node, its context and its names.
-pub(crate) struct Bus {
+pub struct Bus {
     context: Context,
     node: RefCell<Node>,
     name: NodeName,
     remaps: Vec<Remap>,
     marking: Marking,
     listeners: Listeners,
-    clock: Clock,
-    /// Where messages go besides.
-    pub taps: Taps,
+    tapping: Option<Tapping>,
 }
 
 impl Bus {
@@ -140,8 +156,6 @@ impl Bus {
         surroundings: Surroundings,
         name: &NodeName,
         remaps: &[Remap],
-        clock: Clock,
-        taps: Taps,
     ) -> Result<Bus, BusError> {
         let mut builder = DomainParticipantBuilder::new(surroundings.domain);
         if surroundings.discovery == Discovery::Localhost {
@@ -164,9 +178,15 @@ impl Bus {
             remaps: remaps.to_vec(),
             marking: surroundings.marking,
             listeners: Listeners::default(),
-            clock,
-            taps,
+            tapping: None,
         })
+    }
+
+    /// The same, with taps of what is published on topics that are made from now on.
+    #[must_use]
+    pub fn tapped(self, tapping: Tapping) -> Bus {
+        let tapping = Some(tapping);
+        Bus { tapping, ..self }
     }
 
     /// Keeps count of listeners, as long as it is polled.
@@ -205,12 +225,12 @@ impl Bus {
         let publisher = self.node.borrow_mut().create_publisher(&dds, Some(qos));
         let publisher = publisher.map_err(|error| refused(&topic, error))?;
         self.listeners.name(publisher.guid(), &topic);
+        let tapping = self.tapping.as_ref();
         Ok(Output {
             guid: publisher.guid(),
             publisher: Arc::new(publisher),
             listeners: self.listeners.clone(),
-            tap: Arc::new(self.taps.output(&topic, M::DEFINITION)),
-            clock: self.clock.clone(),
+            tap: tapping.and_then(|tapping| tapping(&topic, M::DEFINITION)),
             topic: topic.into(),
             failed: Arc::default(),
         })
@@ -359,7 +379,7 @@ fn marking() -> Marking {
 }
 
 /// Reliable delivery to those who ask for it; a writer never waits.
-pub(crate) const fn reliable(depth: usize) -> QosProfile {
+pub const fn reliable(depth: usize) -> QosProfile {
     QosProfile::publisher_default()
         .reliability(Reliability::Reliable {
             when_full: WhenFull::Fail,
@@ -368,11 +388,11 @@ pub(crate) const fn reliable(depth: usize) -> QosProfile {
 }
 
 /// As [`reliable`], with the last message for those who come later.
-pub(crate) const fn latched() -> QosProfile {
+pub const fn latched() -> QosProfile {
     reliable(1).durability(Durability::TransientLocal)
 }
 
 /// What a subscriber to sensors asks for: no delivery twice.
-pub(crate) const fn best_effort(depth: usize) -> QosProfile {
+pub const fn best_effort(depth: usize) -> QosProfile {
     QosProfile::subscription_default().history(History::KeepLast { depth })
 }

@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 /// A queue that never makes its sender wait: where it is full, the oldest is dropped.
 #[derive(Debug)]
-pub(crate) struct Mailbox<T> {
+pub struct Mailbox<T> {
     state: Mutex<State<T>>,
     arrived: Condvar,
     size: usize,
@@ -74,6 +74,12 @@ impl<T> Mailbox<T> {
             .closed
     }
 
+    /// Begins it anew after its end, with nothing in it.
+    pub fn reopen(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.closed = false;
+    }
+
     /// Ends it: those who wait get nothing more.
     pub fn close(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,5 +120,8 @@ mod tests {
         assert_eq!(thread.join().expect("no panic"), None);
         assert_eq!(mailbox.put(1), Some(1));
         assert_eq!(mailbox.take(), None);
+        mailbox.reopen();
+        assert_eq!(mailbox.put(2), None);
+        assert_eq!(mailbox.take(), Some(2));
     }
 }

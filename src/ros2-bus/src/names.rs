@@ -7,7 +7,7 @@ const MAX_CHARS: usize = 255;
 
 /// A rule `from:=to` of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Remap {
+pub struct Remap {
     /// For the node of this name only.
     pub node: Option<String>,
     /// The name as the node has it; `~` and relative names are expanded before they are compared.
@@ -16,11 +16,26 @@ pub(crate) struct Remap {
     pub to: String,
 }
 
+/// The name of a node. Its namespace may lack the first slash, and may be empty.
+///
+/// # Errors
+/// It is none: says what is wrong with it.
+pub fn node(namespace: &str, name: &str) -> Result<NodeName, String> {
+    let namespace = match namespace {
+        "" => "/".to_owned(),
+        whole if whole.starts_with('/') => whole.to_owned(),
+        relative => format!("/{relative}"),
+    };
+    NodeName::new(&namespace, name).map_err(|error| {
+        format!("namespace {namespace:?} and name {name:?} are no name of a node: {error}")
+    })
+}
+
 /// The whole name, from the first slash on, of what `name` is short for in `node`.
 ///
 /// # Errors
 /// It is no name: says what is wrong with it.
-pub(crate) fn expand(name: &str, node: &NodeName) -> Result<String, String> {
+pub fn expand(name: &str, node: &NodeName) -> Result<String, String> {
     let own = node.fully_qualified_name();
     let namespace = node.namespace();
     let substituted = name
@@ -75,7 +90,7 @@ fn check(name: &str, whole: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// It, or what a rule says, is no name.
-pub(crate) fn resolve(name: &str, node: &NodeName, rules: &[Remap]) -> Result<String, String> {
+pub fn resolve(name: &str, node: &NodeName, rules: &[Remap]) -> Result<String, String> {
     let whole = expand(name, node)?;
     for rule in rules {
         let about = rule

@@ -8,24 +8,30 @@ use gst::prelude::*;
 const NTP_TO_UNIX: Duration = Duration::from_secs(2_208_988_800);
 
 /// The time a reference timestamp on the buffer gives: `timestamp/x-unix` or `timestamp/x-ntp`.
-pub(crate) fn referenced(buffer: &gst::BufferRef) -> Option<SystemTime> {
+pub fn referenced(buffer: &gst::BufferRef) -> Option<SystemTime> {
+    reference(buffer).map(|(time, _)| time)
+}
+
+/// As [`referenced`], with the caps of the reference, whose further fields say who gave the time.
+pub fn reference(buffer: &gst::BufferRef) -> Option<(SystemTime, gst::Caps)> {
     buffer
         .iter_meta::<gst::ReferenceTimestampMeta>()
         .find_map(|meta| {
             let since_epoch = Duration::from_nanos(meta.timestamp().nseconds());
-            match meta.reference().structure(0)?.name().as_str() {
-                "timestamp/x-unix" => Some(SystemTime::UNIX_EPOCH + since_epoch),
+            let time = match meta.reference().structure(0)?.name().as_str() {
+                "timestamp/x-unix" => SystemTime::UNIX_EPOCH + since_epoch,
                 "timestamp/x-ntp" => {
-                    Some(SystemTime::UNIX_EPOCH + since_epoch.checked_sub(NTP_TO_UNIX)?)
+                    SystemTime::UNIX_EPOCH + since_epoch.checked_sub(NTP_TO_UNIX)?
                 }
-                _ => None,
-            }
+                _ => return None,
+            };
+            Some((time, meta.reference_owned()))
         })
 }
 
 /// The time at which a live frame was captured: now, less the time passed on the element's clock since
 /// the frame's running time.
-pub(crate) fn captured(
+pub fn captured(
     element: &impl IsA<gst::Element>,
     running_time: gst::ClockTime,
 ) -> Option<SystemTime> {
@@ -50,7 +56,7 @@ pub fn utc(
 }
 
 /// Whether what comes through a sink pad is captured while it plays.
-pub(crate) fn is_live(sinkpad: &gst::Pad) -> bool {
+pub fn is_live(sinkpad: &gst::Pad) -> bool {
     let mut query = gst::query::Latency::new();
     sinkpad.peer_query(&mut query) && query.result().0
 }

@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use gst_video::VideoRegionOfInterestMeta;
-use mdetr::{BBox, Detection, Grounding, Phrase, Query, QueryResult, Span};
+use mdetr_grounding::{BBox, Detection, Grounding, Phrase, Query, QueryResult, Span};
 
 use crate::meta::{self, FrameGrounding};
 
@@ -82,7 +82,7 @@ fn pixels([left, top, right, bottom]: Corners, width: u32, height: u32) -> (u32,
 }
 
 /// The phrases of a detection, or its query's text if none stands out.
-pub(crate) fn label(result: &QueryResult, detection: &Detection) -> String {
+pub fn label(result: &QueryResult, detection: &Detection) -> String {
     if detection.phrases.is_empty() {
         return result.query.text().to_owned();
     }
@@ -175,7 +175,7 @@ fn is_ours(meta: &VideoRegionOfInterestMeta, results: &[FrameGrounding]) -> bool
 }
 
 /// Takes the regions off a buffer that come from the element `mdetr`.
-pub(crate) fn remove(buffer: &mut gst::BufferRef) {
+pub fn remove(buffer: &mut gst::BufferRef) {
     let results = meta::read(buffer);
     buffer.foreach_meta_mut(|mut meta| {
         let region = meta.downcast_ref::<VideoRegionOfInterestMeta>();
@@ -187,7 +187,7 @@ pub(crate) fn remove(buffer: &mut gst::BufferRef) {
 }
 
 /// The regions of other elements as a result: each label is a query, with its words as its id.
-pub(crate) fn grounding(buffer: &gst::BufferRef, width: u32, height: u32) -> Grounding {
+pub fn grounding(buffer: &gst::BufferRef, width: u32, height: u32) -> Grounding {
     let mut grounding = Grounding {
         revision: 0,
         width,
@@ -253,7 +253,10 @@ fn id_of(label: &str) -> String {
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty());
     let id = words.collect::<Vec<_>>().join("-");
-    let short: String = id.chars().take(mdetr::query::MAX_ID_CHARS).collect();
+    let short: String = id
+        .chars()
+        .take(mdetr_grounding::query::MAX_ID_CHARS)
+        .collect();
     if short.is_empty() {
         "region".to_owned()
     } else {

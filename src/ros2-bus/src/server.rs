@@ -93,12 +93,12 @@ impl<U: Serialize> Serialize for Answer<U> {
 }
 
 /// A service with requests `T` and answers `U`.
-pub(crate) struct Server<T, U: Serialize> {
-    pub name: String,
-    pub marking: Marking,
-    pub requests: Subscription<Request<T>>,
-    pub answers: no_key::DataWriterCdr<Answer<U>>,
-    pub listeners: Listeners,
+pub struct Server<T, U: Serialize> {
+    pub(crate) name: String,
+    pub(crate) marking: Marking,
+    pub(crate) requests: Subscription<Request<T>>,
+    pub(crate) answers: no_key::DataWriterCdr<Answer<U>>,
+    pub(crate) listeners: Listeners,
 }
 
 impl<T: DeserializeOwned + 'static, U: Serialize> Server<T, U> {

@@ -3,13 +3,17 @@
 //! The metadata is copied with its buffer and kept when the frame is scaled or converted: boxes are in
 //! pixels of the frame that was grounded, whose size [`Grounding`] holds. What moves pixels in other
 //! ways (cropping, rotating) drops it.
+//!
+//! Its structure has `element`, `revision`, `age`, and the whole as `grounding`, a boxed value that GLib transforms to
+//! `GBytes` with JSON: `{"grounding":{...},"age_ns":0,"element":"mdetr0"}`.
 
 use std::sync::{Arc, Once};
 
 use gst::glib;
-use mdetr::{BBox, Grounding};
+use mdetr_grounding::{BBox, Grounding};
+use serde::{Deserialize, Serialize};
 
-use crate::custom_meta;
+use crate::custom_meta::{self, Shared};
 
 /// Name of the metadata.
 pub const NAME: &str = "GstMdetrGroundingMeta";
@@ -59,14 +63,53 @@ fn scale(bbox: &mut BBox, (x, y): (f32, f32)) {
 }
 
 #[derive(Debug, Clone, glib::Boxed)]
-#[boxed_type(name = "GstMdetrGrounding")]
+#[boxed_type(name = "GstMdetrGrounding", allow_name_conflict)]
 struct Boxed(FrameGrounding);
 
-/// Makes the metadata known to GStreamer. Loading the plugin does this.
+#[derive(Serialize)]
+struct Written<'a> {
+    grounding: &'a Grounding,
+    age_ns: u64,
+    element: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Read {
+    grounding: Grounding,
+    age_ns: u64,
+    element: String,
+}
+
+impl Shared for Boxed {
+    fn to_json(&self) -> Option<Vec<u8>> {
+        let written = Written {
+            grounding: &self.0.grounding,
+            age_ns: self.0.age.nseconds(),
+            element: &self.0.element,
+        };
+        serde_json::to_vec(&written).ok()
+    }
+
+    fn from_json(json: &[u8]) -> Option<Boxed> {
+        let read: Read = serde_json::from_slice(json).ok()?;
+        Some(Boxed(FrameGrounding {
+            grounding: Arc::new(read.grounding),
+            age: gst::ClockTime::from_nseconds(read.age_ns),
+            element: read.element.into(),
+        }))
+    }
+}
+
+static REGISTERED: Once = Once::new();
+
+/// Makes the metadata known to GStreamer. Loading a plugin that attaches it does this.
 pub fn register() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        gst::meta::CustomMeta::register_with_transform(NAME, &custom_meta::TAGS, transform);
+    REGISTERED.call_once(|| {
+        custom_meta::share::<Boxed>();
+        // Another library of the process may have.
+        if !gst::meta::CustomMeta::is_registered(NAME) {
+            gst::meta::CustomMeta::register_with_transform(NAME, &custom_meta::TAGS, transform);
+        }
     });
 }
 
@@ -97,7 +140,8 @@ fn add(buffer: &mut gst::BufferRef, found: FrameGrounding) -> bool {
 }
 
 fn content(meta: &gst::meta::CustomMeta) -> Option<FrameGrounding> {
-    let boxed = meta.structure().get::<Boxed>(GROUNDING).ok()?;
+    let value = meta.structure().value(GROUNDING).ok()?;
+    let boxed: Boxed = custom_meta::content(value, REGISTERED.is_completed())?;
     Some(boxed.0)
 }
 
@@ -122,8 +166,30 @@ fn unique(element: Arc<str>, others: &[FrameGrounding]) -> Arc<str> {
 
 /// The results on a buffer, one for each `mdetr` element it came through, in their order.
 pub fn read(buffer: &gst::BufferRef) -> Vec<FrameGrounding> {
-    register();
     custom_meta::read(buffer, NAME, content)
+}
+
+/// What a result is known by, without reading the whole of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// As [`FrameGrounding::element`].
+    pub element: String,
+    /// As [`Grounding::revision`].
+    pub revision: u64,
+    /// As [`FrameGrounding::age`].
+    pub age: gst::ClockTime,
+}
+
+/// What the results on a buffer are known by, in their order.
+pub fn summaries(buffer: &gst::BufferRef) -> Vec<Summary> {
+    custom_meta::read(buffer, NAME, |meta| {
+        let structure = meta.structure();
+        Some(Summary {
+            element: structure.get("element").ok()?,
+            revision: structure.get("revision").ok()?,
+            age: structure.get("age").ok()?,
+        })
+    })
 }
 
 /// Takes all results off a buffer.
@@ -167,6 +233,36 @@ mod tests {
         let mut copy = copy;
         remove(copy.get_mut().expect("the only reference"));
         assert!(read(&copy).is_empty());
+    }
+
+    #[test]
+    fn other_libraries_read_results_as_json() {
+        gst::init().expect("GStreamer is installed");
+        let mut buffer = gst::Buffer::new();
+        attach(buffer.get_mut().expect("the only reference"), found(3));
+        let meta = gst::meta::CustomMeta::from_buffer(&buffer, NAME).expect("attached");
+        let value = meta.structure().value(GROUNDING).expect("a field");
+        let read: Boxed = custom_meta::content(value, false).expect("JSON");
+        assert_eq!(read.0, found(3));
+        let summary = Summary {
+            element: "mdetr0".into(),
+            revision: 3,
+            age: gst::ClockTime::from_mseconds(40),
+        };
+        assert_eq!(summaries(&buffer), [summary]);
+    }
+
+    #[test]
+    fn what_is_no_result_is_not_read() {
+        gst::init().expect("GStreamer is installed");
+        register();
+        let mut buffer = gst::Buffer::new();
+        let writable = buffer.get_mut().expect("the only reference");
+        let mut meta = gst::meta::CustomMeta::add(writable, NAME).expect("registered");
+        meta.mut_structure()
+            .set(GROUNDING, glib::Bytes::from_static(b"{}"));
+        assert!(read(&buffer).is_empty());
+        assert!(summaries(&buffer).is_empty());
     }
 
     #[test]

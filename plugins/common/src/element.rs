@@ -1,22 +1,23 @@
-//! What all elements of the plugin share.
+//! What all elements share.
 
 use gst::prelude::*;
 use gst::subclass::ElementMetadata;
 
 /// Why `value.get()` in `set_property` cannot fail.
-pub(crate) const TYPE_CHECKED: &str = "GObject checks the type against the specification";
+pub const TYPE_CHECKED: &str = "GObject checks the type against the specification";
 
-pub(crate) fn debug_category(name: &str, description: &str) -> gst::DebugCategory {
+/// A category of GStreamer's log, named after an element.
+pub fn debug_category(name: &str, description: &str) -> gst::DebugCategory {
     gst::DebugCategory::new(name, gst::DebugColorFlags::empty(), Some(description))
 }
 
 /// What `gst-inspect-1.0` shows of an element.
-pub(crate) fn metadata(long_name: &str, class: &str, description: &str) -> ElementMetadata {
+pub fn metadata(long_name: &str, class: &str, description: &str) -> ElementMetadata {
     ElementMetadata::new(long_name, class, description, "The mdetr developers")
 }
 
 /// Templates of the pads `sink` and `src`, which are always there.
-pub(crate) fn pad_templates(sink: &gst::Caps, src: &gst::Caps) -> Vec<gst::PadTemplate> {
+pub fn pad_templates(sink: &gst::Caps, src: &gst::Caps) -> Vec<gst::PadTemplate> {
     vec![
         pad_template("sink", gst::PadDirection::Sink, sink),
         pad_template("src", gst::PadDirection::Src, src),
@@ -24,7 +25,7 @@ pub(crate) fn pad_templates(sink: &gst::Caps, src: &gst::Caps) -> Vec<gst::PadTe
 }
 
 /// Template of a pad that is always there.
-pub(crate) fn pad_template(
+pub fn pad_template(
     name: &str,
     direction: gst::PadDirection,
     caps: &gst::Caps,
@@ -34,7 +35,7 @@ pub(crate) fn pad_template(
 }
 
 /// Adds the pads of an element that is being constructed.
-pub(crate) fn add_pads(element: &gst::Element, pads: [&gst::Pad; 2]) {
+pub fn add_pads(element: &gst::Element, pads: [&gst::Pad; 2]) {
     for pad in pads {
         element
             .add_pad(pad)
