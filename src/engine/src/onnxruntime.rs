@@ -20,8 +20,12 @@ use crate::tensor::{Data, Tensor, View};
 const NAME: &str = "onnxruntime";
 /// Names the library's file.
 const VARIABLE: &str = "ORT_DYLIB_PATH";
-/// Where it is looked for otherwise, on the system's search path.
-const CANDIDATES: [&str; 2] = ["libonnxruntime.so", "libonnxruntime.so.1"];
+/// What it is otherwise: on the system's search path, else that of the package mdetr-onnxruntime.
+const CANDIDATES: [&str; 3] = [
+    "libonnxruntime.so",
+    "libonnxruntime.so.1",
+    "/usr/lib/mdetr/libonnxruntime.so",
+];
 
 /// The library, once it is open; it stays open. A failure is tried again, as the user may mend it.
 static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
