@@ -11,6 +11,9 @@
 #                                      released structures at full size too, half an hour and 12 GB
 # make test-tensorrt [FULL=1]         the engine TensorRT without a GPU: plans are built and checked; fetches
 #                                      89 MB into target/tensorrt. FULL: of full-size models too
+# make packages                        Debian packages for amd64, into target/packages; after make cross for arm64 too
+# make cross                           programs and plugin for arm64, into target/cross; checks them and runs them under qemu
+# make test-packages                   installs, upgrades and purges the packages in roots of four systems; as root
 # make soak [FRAMES=100000]            streams that come and go and queries that change, under the leak tracer
 # make bench [QUICK=1] [FORCE=1]       speed, against PyTorch and ONNX Runtime, into docs/src/benchmarks.md.
 #                                      QUICK: in minutes. FORCE: measure anew what is known
@@ -77,7 +80,7 @@ $(VENV)/installed: models/training/pyproject.toml
 	touch $@
 
 # Those without the ending .py by name.
-PYTHON_FILES := models src tests tools examples tools/module-cycles tools/public-api
+PYTHON_FILES := models src tests tools examples tools/module-cycles tools/public-api cross/compare cross/gate cross/notices
 
 test-models: setup python
 	$(VENV)/bin/ruff check --config models/training/pyproject.toml $(PYTHON_FILES)
@@ -104,6 +107,24 @@ test-ros2: setup
 
 test-tensorrt: setup python
 	FULL="$(FULL)" tools/test-tensorrt $(VENV)
+
+# What is built for arm64 runs where packages promise it, and gives the same results.
+SHIPPED := mdetr libgstmdetr.so libgstmdetrros2.so mdetr-monitor mdetr-ros2 mdetr-ros2-humble
+
+.PHONY: cross packages test-packages
+cross: setup
+	cross/build
+	cross/gate --sysroot target/cross/sysroot $(addprefix target/cross/build/aarch64-unknown-linux-gnu/release/,$(SHIPPED))
+	cross/test
+
+packages: setup
+	cross/programs
+	cross/gate $(addprefix $${CARGO_TARGET_DIR:-target}/release/,$(SHIPPED))
+	cross/package amd64 all
+	if [ -e target/cross/build/aarch64-unknown-linux-gnu/release/mdetr-monitor ]; then cross/package arm64; fi
+
+test-packages:
+	cross/test-packages
 
 bench: setup python
 	cargo build --release -p mdetr-bench -p gst-plugin-mdetr
@@ -132,7 +153,7 @@ lint: setup
 	tools/public-api
 	$(PYTHON) tools/module-cycles --self-test
 	$(PYTHON) tools/module-cycles
-	@for script in $$(grep -sl '^#!/usr/bin/env bash' .ci/* tools/* tests/stand-ins/*); do bash -n "$$script" || exit; done
+	@for script in $$(grep -sl '^#!/usr/bin/env bash' .ci/* tools/* cross/* tests/stand-ins/*); do bash -n "$$script" || exit; done
 
 DATA := data
 RUN := out/training
