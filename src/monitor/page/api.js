@@ -98,6 +98,15 @@ export function socketUrl(at) {
 }
 
 /**
+ * Ends a connection. One that is still being made ends once it is: browsers warn of those that are ended before.
+ * @param {WebSocket} socket
+ */
+export function hangUp(socket) {
+  if (socket.readyState === WebSocket.CONNECTING) socket.addEventListener("open", () => socket.close());
+  else socket.close();
+}
+
+/**
  * The query part of an address, without what is empty.
  * @param {Record<string, string | number | boolean | null | undefined>} values
  */

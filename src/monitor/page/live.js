@@ -1,6 +1,6 @@
 /** Live pictures of a camera: as video if it can be decoded here, else as JPEG over a WebSocket, or one by one if that fails. */
 
-import { path, socketUrl } from "./api.js";
+import { hangUp, path, socketUrl } from "./api.js";
 import { parseMessage } from "./frame.js";
 import { Video, decodes } from "./video.js";
 
@@ -66,7 +66,7 @@ export class Live {
     this.#stopPolling();
     this.#video?.stop();
     this.#video = null;
-    this.#socket?.close();
+    if (this.#socket) hangUp(this.#socket);
     this.#socket = null;
     this.#next = null;
   }
@@ -76,7 +76,7 @@ export class Live {
     if (!this.#running || !this.#socket || !this.#offersVideo()) return;
     const socket = this.#socket;
     this.#socket = null;
-    socket.close();
+    hangUp(socket);
     this.#connect();
   }
 

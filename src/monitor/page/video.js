@@ -1,5 +1,6 @@
 /** Live video of a camera: coded pictures over a WebSocket, decoded here, each shown with its results. */
 
+import { hangUp } from "./api.js";
 import { checkedReport, parseFramed } from "./frame.js";
 import { Pairs } from "./pairs.js";
 
@@ -51,7 +52,7 @@ export class Video {
 
   #fail() {
     clearInterval(this.#timer);
-    this.#socket.close();
+    hangUp(this.#socket);
     if (this.#decoder && this.#decoder.state !== "closed") this.#decoder.close();
     this.#decoder = null;
     this.#pairs.close();
