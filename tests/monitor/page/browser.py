@@ -134,11 +134,21 @@ class Page:
         return self.wait(lambda: words in self.text(css))
 
     def click(self, name):
-        self.button(name).click()
+        def clicked():
+            self.button(name).click()
+            return True
+
+        # A button that is drawn anew meanwhile is looked for again.
+        self.wait(clicked)
 
     def type(self, element, text):
-        element.send_keys(Keys.CONTROL, "a")
-        element.send_keys(Keys.DELETE)
+        # Now and then keys come before the browser has given the field the focus.
+        for _ in range(20):
+            element.send_keys(Keys.CONTROL, "a")
+            element.send_keys(Keys.DELETE)
+            if not element.get_attribute("value"):
+                break
+            time.sleep(0.05)
         element.send_keys(text)
 
     def choose(self, label, words):
