@@ -14,12 +14,28 @@ use gst::glib::subclass::boxed::BoxedType;
 use gst::glib::translate::{IntoGlib, IntoGlibPtr};
 use gst::meta::CustomMeta;
 
-/// Tags of what their content depends on: elements ask `transform` before they copy one.
-pub const TAGS: [&str; 3] = ["video", "size", "orientation"];
+/// Tags of what their content depends on: elements ask before they copy one.
+const TAGS: [&str; 3] = ["video", "size", "orientation"];
 
 /// Whether metadata stays on a frame that is transformed in this way: it is copied or scaled, not cropped or rotated.
-pub fn stays(kind: glib::Quark) -> bool {
+fn stays(kind: glib::Quark) -> bool {
     matches!(kind.as_str().as_str(), "gst-copy" | "gst-video-scale")
+}
+
+/// Makes metadata known to GStreamer, whose content is a boxed `T`; called once. `content` reads it, and `add` attaches
+/// it to the copy of a frame.
+pub fn register<T: Shared, C: 'static>(
+    name: &str,
+    content: fn(&CustomMeta) -> Option<C>,
+    add: fn(&mut gst::BufferRef, C) -> bool,
+) {
+    share::<T>();
+    // Another library of the process may have.
+    if !CustomMeta::is_registered(name) {
+        CustomMeta::register_with_transform(name, &TAGS, move |target, meta, _, kind| {
+            stays(kind) && content(meta).is_some_and(|found| add(target, found))
+        });
+    }
 }
 
 /// The contents of all metadata of this name on a buffer, in their order.
@@ -56,8 +72,8 @@ pub trait Shared: BoxedType {
     fn from_json(json: &[u8]) -> Option<Self>;
 }
 
-/// Makes values of `T` readable for other libraries. Called once.
-pub fn share<T: Shared>() {
+/// Makes values of `T` readable for other libraries.
+fn share<T: Shared>() {
     // SAFETY: the types are registered, and the function takes values of them.
     unsafe {
         gobject_ffi::g_value_register_transform_func(

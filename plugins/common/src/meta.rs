@@ -105,24 +105,8 @@ static REGISTERED: Once = Once::new();
 /// Makes the metadata known to GStreamer. Loading a plugin that attaches it does this.
 pub fn register() {
     REGISTERED.call_once(|| {
-        custom_meta::share::<Boxed>();
-        // Another library of the process may have.
-        if !gst::meta::CustomMeta::is_registered(NAME) {
-            gst::meta::CustomMeta::register_with_transform(NAME, &custom_meta::TAGS, transform);
-        }
+        custom_meta::register::<Boxed, _>(NAME, content, add);
     });
-}
-
-fn transform(
-    target: &mut gst::BufferRef,
-    meta: &gst::meta::CustomMeta,
-    _source: &gst::BufferRef,
-    kind: glib::Quark,
-) -> bool {
-    match content(meta) {
-        Some(found) if custom_meta::stays(kind) => add(target, found),
-        _ => false,
-    }
 }
 
 fn add(buffer: &mut gst::BufferRef, found: FrameGrounding) -> bool {
