@@ -2,4 +2,6 @@
 
 mod common;
 mod inspect;
+#[path = "../../../common/tests/installed/mod.rs"]
+mod installed;
 mod properties;

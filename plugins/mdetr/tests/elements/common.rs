@@ -2,10 +2,8 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::env;
-use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Arc, Mutex, Once};
 
 use gst::glib;
@@ -236,52 +234,3 @@ pub fn rgb_frame(width: u32, height: u32, number: u64) -> gst::Buffer {
 }
 
 pub const RGB: &str = "video/x-raw,format=RGB,width=64,height=48,framerate=25/1";
-
-/// The plugin's file in a directory of its own, with a registry of its own.
-pub struct Installed {
-    dir: tempfile::TempDir,
-}
-
-impl Installed {
-    pub fn new() -> Installed {
-        let dir = tempfile::tempdir().expect("a writable temporary directory");
-        let link = dir.path().join("libgstmdetr.so");
-        std::os::unix::fs::symlink(plugin_file(), link).expect("linked");
-        Installed { dir }
-    }
-
-    /// A GStreamer tool that finds the plugin.
-    pub fn command(&self, tool: &str) -> Command {
-        let mut command = Command::new(tool);
-        command
-            .env("GST_PLUGIN_PATH", self.dir.path())
-            .env("GST_REGISTRY", self.dir.path().join("registry"))
-            .env("GST_REGISTRY_FORK", "no")
-            .env("G_DEBUG", "fatal_warnings")
-            .env("MDETR_MODEL", model())
-            .env("LC_ALL", "C");
-        command
-    }
-}
-
-/// The plugin as cargo built it, beside or above this test's own file.
-fn plugin_file() -> PathBuf {
-    let test = env::current_exe().expect("a test has a file");
-    let deps = test.parent().expect("in a directory");
-    let places = [deps.parent().unwrap_or(deps), deps].map(|dir| dir.join("libgstmdetr.so"));
-    let modified = |path: &PathBuf| fs::metadata(path).and_then(|m| m.modified()).ok();
-    let newest = places
-        .into_iter()
-        .filter(|path| path.is_file())
-        .max_by_key(modified);
-    newest.expect("cargo builds the plugin before its tests")
-}
-
-/// What a command prints; fails the test with it if the command fails.
-pub fn output_of(command: &mut Command) -> String {
-    let output = command.output().expect("GStreamer's tools are installed");
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}\n{text}\n{errors}");
-    text
-}

@@ -2,18 +2,31 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::common::{Installed, model, output_of};
+use crate::common::model;
+use crate::installed::{Installed, output_of};
+
+fn installed() -> Installed {
+    Installed::of("libgstmdetr.so")
+}
+
+/// A tool that finds the plugin, whose default model is that of these tests.
+fn tool(installed: &Installed, name: &str) -> Command {
+    let mut command = installed.command(name);
+    command.env("MDETR_MODEL", model());
+    command
+}
 
 /// Runs a pipeline that writes lines to the file `OUT`; gives the first.
 fn first_line(words: &[&str]) -> Value {
-    let installed = Installed::new();
+    let installed = installed();
     let dir = tempfile::tempdir().expect("a writable temporary directory");
     let out = dir.path().join("lines.jsonl");
     let out_word = format!("location={}", out.display());
-    let mut command = installed.command("gst-launch-1.0");
+    let mut command = tool(&installed, "gst-launch-1.0");
     let words = words.iter().map(|&word| {
         if word == "OUT" {
             out_word.as_str()
@@ -31,13 +44,13 @@ fn first_line(words: &[&str]) -> Value {
 fn the_pipelines_of_the_documentation_run() {
     let documentation = include_str!("../../src/lib.rs").lines();
     let lines = documentation.filter_map(|line| line.strip_prefix("//! gst-launch-1.0 "));
-    let installed = Installed::new();
+    let installed = installed();
     let mut count = 0;
     for line in lines {
         let dir = tempfile::tempdir().expect("a writable temporary directory");
         let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
         std::os::unix::fs::symlink(configs, dir.path().join("configs")).expect("linked");
-        let mut shell = installed.command("sh");
+        let mut shell = tool(&installed, "sh");
         shell
             .args(["-c", &format!("gst-launch-1.0 -q {line}")])
             .current_dir(dir.path());
@@ -136,11 +149,11 @@ fn packed_queries() {
 
 #[test]
 fn without_fonts_boxes_are_drawn_and_it_is_said_once() {
-    let installed = Installed::new();
+    let installed = installed();
     let dir = tempfile::tempdir().expect("a writable temporary directory");
     let fonts = dir.path().join("fonts.conf");
     fs::write(&fonts, "<?xml version=\"1.0\"?><fontconfig/>").expect("written");
-    let mut shell = installed.command("sh");
+    let mut shell = tool(&installed, "sh");
     shell
         .args([
             "-c",
@@ -162,8 +175,8 @@ fn without_fonts_boxes_are_drawn_and_it_is_said_once() {
 
 #[test]
 fn a_variable_that_names_no_bundle_is_named() {
-    let installed = Installed::new();
-    let mut command = installed.command("gst-launch-1.0");
+    let installed = installed();
+    let mut command = tool(&installed, "gst-launch-1.0");
     let output = command
         .args([
             "-q",
@@ -186,13 +199,13 @@ fn a_variable_that_names_no_bundle_is_named() {
 
 #[test]
 fn a_model_is_found_by_its_name() {
-    let installed = Installed::new();
+    let installed = installed();
     let data = tempfile::tempdir().expect("a writable temporary directory");
     let models = data.path().join("mdetr/models");
     std::fs::create_dir_all(&models).expect("a writable temporary directory");
     std::os::unix::fs::symlink(model(), models.join("mine")).expect("linked");
     let launch = |property: &str, variable: &str| {
-        let mut command = installed.command("gst-launch-1.0");
+        let mut command = tool(&installed, "gst-launch-1.0");
         let pipeline =
             format!("-q tabletopsrc num-buffers=1 ! mdetr {property} query=cubes ! fakesink");
         let words = pipeline.split_whitespace();

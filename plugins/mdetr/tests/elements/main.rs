@@ -6,6 +6,8 @@ mod common;
 mod errors;
 mod frames;
 mod inspect;
+#[path = "../../../common/tests/installed/mod.rs"]
+mod installed;
 mod json;
 mod launch;
 mod metadata;
