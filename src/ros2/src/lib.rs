@@ -7,6 +7,7 @@ pub mod args;
 mod camera;
 mod clock;
 mod diagnostics;
+mod entries;
 mod inputs;
 mod lifecycle;
 mod log;
@@ -43,13 +44,14 @@ use tokio::task::LocalSet;
 
 use args::Arguments;
 use clock::Clock;
+use entries::Entries;
 use log::Line;
 use node::Node;
 pub use node::NodeError;
 use parameters::Values;
 pub use taps::TapError;
 use taps::Taps;
-use viewers::{Change, Entries, Viewers};
+use viewers::{Change, Viewers};
 
 /// How long a model that is being loaded is waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(3);

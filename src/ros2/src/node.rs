@@ -15,6 +15,7 @@ use tokio::task::{JoinHandle, spawn_blocking, spawn_local};
 
 use crate::camera::{Camera, Pace};
 use crate::clock::Clock;
+use crate::entries::Entries;
 use crate::inputs;
 use crate::lifecycle::{self, Outcome, Phase, Step};
 use crate::outputs::Outputs;
@@ -23,7 +24,6 @@ use crate::space::{DepthOptions, Space};
 use crate::standing::{Slot, Standing, Wanted};
 use crate::taps::{TapError, Taps};
 use crate::topics::{Topics, within};
-use crate::viewers::Entries;
 use crate::{prompt, rules};
 
 /// Why the node cannot run.

@@ -1,31 +1,16 @@
 //! The standing queries as viewers of Foxglove see and change them: from threads that are not the node's.
 
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mdetr_foxglove::Queries;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 
+use crate::entries::Entries;
 use crate::node::Node;
 
 /// Changes that may wait for the node; the view lets one through at a time.
 const WAITING: usize = 1;
-
-/// The entries of the parameter `queries`, for other threads. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Entries(Arc<Mutex<Vec<String>>>);
-
-impl Entries {
-    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Says what they are from now on.
-    pub fn set(&self, entries: &[String]) {
-        *self.lock() = entries.to_vec();
-    }
-}
 
 /// What a viewer asks for.
 pub(crate) struct Change {
@@ -49,7 +34,7 @@ impl Viewers {
 
 impl Queries for Viewers {
     fn get(&self) -> Vec<String> {
-        self.entries.lock().clone()
+        self.entries.get()
     }
 
     fn set(&self, entries: Vec<String>) -> Result<(), String> {
