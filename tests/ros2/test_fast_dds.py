@@ -13,6 +13,7 @@ from conftest import ROOT, header, stamp
 from cyclonedds.idl import make_idl_struct
 from services import TYPES
 from test_control import parameter
+from test_elements import launch  # noqa: F401
 from test_images import boxes_of_array, boxes_of_line, raw
 
 PEER = os.environ.get("MDETR_FAST_DDS_PEER", ROOT / "target" / "fast-dds" / "peer")
@@ -113,8 +114,13 @@ def fast(domain):
     assert peer.process.wait(10) == 0
 
 
-def test_pictures_and_detections(start, fast, scenes):
-    start("--ros-args", *PARAMETERS)
+@pytest.mark.parametrize("by", ["node", "elements"])
+def test_pictures_and_detections(start, launch, fast, scenes, by):  # noqa: F811
+    if by == "node":
+        start("--ros-args", *PARAMETERS)
+    else:
+        source = "mdetrros2src ros-topic=/image reliability=reliable ! videoconvert"
+        launch(f'{source} ! mdetr query="a cone" ! mdetrros2sink')
     publish = fast.publisher("/image", m.Image)
     arrays = fast.subscriber("/mdetr/detections", m.Detection2DArray)
     results = fast.subscriber("/mdetr/result", m.String)

@@ -139,7 +139,32 @@ pub fn ensure_png_replaceable(path: &Path, author: Author) -> Result<()> {
 /// # Errors
 /// It cannot be written, or there is a file that this author did not write.
 pub fn write_png(path: &Path, author: Author, size: (u32, u32), rgb: &[u8]) -> Result<()> {
-    let encoded = encode(author, size, rgb).with_context(|| cannot_write(path))?;
+    write_encoded(path, author, encode(author, size, ColorType::Rgb, rgb))
+}
+
+/// Writes one value of 16 bits for each pixel as PNG, as [`write_png`] does.
+///
+/// # Errors
+/// As [`write_png`].
+pub fn write_gray16_png(
+    path: &Path,
+    author: Author,
+    size: (u32, u32),
+    values: &[u16],
+) -> Result<()> {
+    let bytes: Vec<u8> = values
+        .iter()
+        .flat_map(|value| value.to_be_bytes())
+        .collect();
+    write_encoded(
+        path,
+        author,
+        encode(author, size, ColorType::Grayscale, &bytes),
+    )
+}
+
+fn write_encoded(path: &Path, author: Author, encoded: Result<Vec<u8>>) -> Result<()> {
+    let encoded = encoded.with_context(|| cannot_write(path))?;
     match ensure_replaceable(path, |file| is_png_of(file, author))? {
         There::Special => {
             let file = OpenOptions::new().write(true).open(path);
@@ -169,16 +194,25 @@ fn write_whole(path: &Path, found: &There, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn encode(author: Author, (width, height): (u32, u32), rgb: &[u8]) -> Result<Vec<u8>> {
+/// RGB has 8 bits a channel, gray 16.
+fn encode(
+    author: Author,
+    (width, height): (u32, u32),
+    color: ColorType,
+    pixels: &[u8],
+) -> Result<Vec<u8>> {
     let mut encoded = Vec::new();
     let mut encoder = png::Encoder::new(&mut encoded, width, height);
-    encoder.set_color(ColorType::Rgb);
-    encoder.set_depth(BitDepth::Eight);
+    encoder.set_color(color);
+    encoder.set_depth(match color {
+        ColorType::Grayscale => BitDepth::Sixteen,
+        _ => BitDepth::Eight,
+    });
     encoder.set_compression(Compression::Fast);
     encoder.set_filter(Filter::Adaptive);
     encoder.add_text_chunk(KEYWORD.to_owned(), author.software().to_owned())?;
     let mut writer = encoder.write_header()?;
-    writer.write_image_data(rgb)?;
+    writer.write_image_data(pixels)?;
     writer.finish()?;
     Ok(encoded)
 }

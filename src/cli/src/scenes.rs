@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -10,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use mdetr_scenes::dataset::{self, DatasetOptions, Sample};
 use mdetr_scenes::video::{FrameRate, Y4M_MARK, Y4mWriter};
-use mdetr_scenes::{CaptionKind, Mix, MovingScene, Rendering, SceneOptions, render};
+use mdetr_scenes::{CaptionKind, Mix, MovingScene, Rendering, SceneOptions, depth, render};
 use rayon::prelude::*;
 use serde_json::json;
 
@@ -24,7 +25,7 @@ pub enum ScenesCommand {
     Dataset(DatasetArgs),
     /// Write a video of moving objects, as Y4M or as numbered PNG pictures.
     Video(VideoArgs),
-    /// Write one picture and print its objects and captions as JSON.
+    /// Write one picture and print its camera, objects and captions as JSON. Lengths are in pixels.
     Show(ShowArgs),
 }
 
@@ -317,6 +318,10 @@ pub struct ShowArgs {
     /// Picture to write. It replaces one of an earlier run, and no other file.
     #[arg(long, value_name = "FILE.png")]
     out: PathBuf,
+    /// Write the depth of each pixel too, as gray of 16 bits: thousandths of a world unit along the
+    /// optical axis, 0 beyond 65 units. It replaces one of an earlier run, and no other file.
+    #[arg(long, value_name = "FILE.png")]
+    depth: Option<PathBuf>,
 }
 
 impl ShowArgs {
@@ -330,9 +335,22 @@ impl ShowArgs {
             masks: true,
             overwrite: true,
         };
-        output::ensure_png_replaceable(&self.out, Author::Show)?;
+        ensure!(
+            self.depth.as_ref() != Some(&self.out),
+            "--out and --depth name the same file: {}",
+            self.out.display()
+        );
+        for path in iter::once(&self.out).chain(&self.depth) {
+            output::ensure_png_replaceable(path, Author::Show)?;
+        }
         let sample = dataset::sample(&options, 0);
         write_png(&self.out, Author::Show, &sample.rendering)?;
+        if let Some(path) = &self.depth {
+            let (width, height) = self.scene.size;
+            let depths = depth(&sample.scene, width, height);
+            let values: Vec<u16> = depths.into_iter().map(thousandths).collect();
+            output::write_gray16_png(path, Author::Show, self.scene.size, &values)?;
+        }
         let mut out = io::stdout().lock();
         match serde_json::to_writer_pretty(&mut out, &describe(&sample)) {
             Ok(()) => writeln!(out).context("cannot write standard output"),
@@ -342,7 +360,17 @@ impl ShowArgs {
     }
 }
 
-/// A sample's objects and captions, each phrase with its words, span and objects.
+/// A depth in thousandths; 0 is for what is too far away.
+fn thousandths(depth: f32) -> u16 {
+    let value = (depth * 1000.0).round();
+    if value <= f32::from(u16::MAX) {
+        value as u16
+    } else {
+        0
+    }
+}
+
+/// A sample's camera, objects and captions, each phrase with its words, span and objects.
 fn describe(sample: &Sample) -> serde_json::Value {
     let captions = sample.captions.iter().map(|caption| {
         let text: Vec<char> = caption.text.chars().collect();
@@ -360,8 +388,13 @@ fn describe(sample: &Sample) -> serde_json::Value {
             "phrases": phrases.collect::<Vec<_>>(),
         })
     });
+    let (width, height) = (sample.truth.width, sample.truth.height);
     json!({
-        "size": [sample.truth.width, sample.truth.height],
+        "size": [width, height],
+        "camera": {
+            "focal": sample.scene.camera.focal * width as f32,
+            "centre": [f64::from(width) / 2.0, f64::from(height) / 2.0],
+        },
         "objects": sample.truth.named(&sample.scene),
         "captions": captions.collect::<Vec<_>>(),
     })

@@ -98,6 +98,7 @@ fn only_some_kinds() {
 fn show() {
     let dir = tempfile::tempdir().unwrap();
     let out = path(dir.path(), "one.png");
+    let deep = path(dir.path(), "depth.png");
     let run = mdetr(&[
         "show",
         "--seed",
@@ -106,12 +107,18 @@ fn show() {
         "320x180",
         "--captions",
         "3",
+        "--focal",
+        "1.25",
         "--out",
         &out,
+        "--depth",
+        &deep,
     ]);
     assert!(run.status.success(), "{}", text(&run.stderr));
     let shown: Value = serde_json::from_slice(&run.stdout).unwrap();
     assert_eq!(shown["size"], serde_json::json!([320, 180]));
+    let camera = serde_json::json!({ "focal": 400.0, "centre": [160.0, 90.0] });
+    assert_eq!(shown["camera"], camera);
     assert_eq!(shown["captions"].as_array().unwrap().len(), 3);
     for caption in shown["captions"].as_array().unwrap() {
         let text = caption["text"].as_str().unwrap();
@@ -121,6 +128,38 @@ fn show() {
     }
     let picture = image::open(dir.path().join("one.png")).unwrap();
     assert_eq!((picture.width(), picture.height()), (320, 180));
+    let depth = image::open(dir.path().join("depth.png")).unwrap();
+    let image::DynamicImage::ImageLuma16(depth) = depth else {
+        panic!("{:?}", depth.color());
+    };
+    assert_eq!(depth.dimensions(), (320, 180));
+    // Every object stands behind the front edge of the picture.
+    for object in shown["objects"].as_array().unwrap() {
+        let bbox: [u32; 4] = serde_json::from_value(object["bbox"].clone()).unwrap();
+        let column = bbox[0] + bbox[2] / 2;
+        let at = |row| depth.get_pixel(column, row).0[0];
+        let (middle, front) = (at(bbox[1] + bbox[3] / 2), at(179));
+        assert!(
+            front < middle && middle < 20_000,
+            "{object}: {front}, {middle}"
+        );
+    }
+}
+
+#[test]
+fn a_picture_and_its_depth_have_files_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = path(dir.path(), "one.png");
+    let run = mdetr(&["show", "--out", &out, "--depth", &out]);
+    assert_eq!(run.status.code(), Some(1));
+    assert!(text(&run.stderr).contains("name the same file"));
+    let deep = path(dir.path(), "depth.png");
+    std::fs::write(&deep, "somebody's").unwrap();
+    let run = mdetr(&["show", "--out", &out, "--depth", &deep]);
+    assert_eq!(run.status.code(), Some(1));
+    assert!(text(&run.stderr).contains("depth.png"));
+    assert_eq!(std::fs::read(&deep).unwrap(), b"somebody's");
+    assert!(!dir.path().join("one.png").exists());
 }
 
 #[test]
