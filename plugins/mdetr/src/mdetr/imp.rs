@@ -8,7 +8,6 @@ use std::sync::{Arc, LazyLock, Mutex};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
-use gst_video::VideoInfo;
 use mdetr_gst::element::{self, TYPE_CHECKED};
 use mdetr_gst::regions;
 
@@ -21,7 +20,8 @@ use super::settings::Settings;
 use super::source::Source;
 use super::stats::{self, Counters};
 use super::updater::Updater;
-use crate::{allocation, bundle, frame};
+use crate::frame::{self, Layout};
+use crate::{allocation, bundle};
 
 /// The action signal that changes the queries.
 const SET_QUERIES: &str = "set-queries";
@@ -410,7 +410,7 @@ impl Mdetr {
     }
 
     fn take_caps(&self, session: &Session, caps: &gst::CapsRef) -> bool {
-        match VideoInfo::from_caps(caps) {
+        match Layout::from_caps(caps) {
             Ok(info) => {
                 gst::debug!(CAT, imp = self, "caps {caps}");
                 session.set_info(info);

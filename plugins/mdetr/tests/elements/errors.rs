@@ -1,5 +1,7 @@
 //! Bad input: each has an error that names the thing, the place and the remedy.
 
+use std::path::Path;
+
 use gst::prelude::*;
 
 use crate::common::{PATIENCE, RGB, init, model, next_error, pipeline, rgb_frame, run};
@@ -55,6 +57,31 @@ fn without_a_model_the_remedy_is_named() {
             &format!("{SOURCE} ! mdetr query=\"a cube\" ! fakesink"),
             &["models/tabletop", "MDETR_MODEL", "model="],
         );
+    }
+}
+
+#[test]
+fn surfaces_without_their_library_are_named() {
+    if Path::new("/usr/lib/aarch64-linux-gnu/tegra").exists() {
+        return;
+    }
+    let pipeline = pipeline(
+        "appsrc name=source ! video/x-raw(memory:NVMM),format=NV12,width=64,height=48,framerate=30/1
+         ! MDETR query=\"a cube\" ! fakesink",
+    );
+    let source = pipeline.by_name("source").expect("named");
+    let source = source.downcast::<gst_app::AppSrc>().expect("an appsrc");
+    let caps = "video/x-raw(memory:NVMM),format=NV12,width=64,height=48,framerate=30/1";
+    source.set_caps(Some(&caps.parse().expect(caps)));
+    pipeline.set_state(gst::State::Playing).expect("plays");
+    source
+        .push_buffer(gst::Buffer::with_size(64).expect("small"))
+        .expect("taken");
+    source.end_of_stream().expect("taken");
+    let error = next_error(&pipeline);
+    pipeline.set_state(gst::State::Null).expect("stops");
+    for part in ["libnvbufsurface.so", "nvvidconv"] {
+        assert!(error.contains(part), "{error}");
     }
 }
 

@@ -56,6 +56,29 @@ fn every_format_is_grounded_at_odd_sizes() {
 }
 
 #[test]
+fn memory_that_gstreamer_maps_is_read_whatever_its_feature() {
+    let size = "width=32,height=24,framerate=25/1";
+    let element = mdetr("a red cube");
+    let bytes: Vec<u8> = (0..32 * 24 * 3 / 2)
+        .map(|at| (at * 7 % 251) as u8)
+        .collect();
+    let ground = |caps: &str| {
+        let mut harness = harness(&element, caps);
+        let pushed = harness.push_and_pull(gst::Buffer::from_slice(bytes.clone()));
+        let found = gstmdetr::meta::read(&pushed.expect(caps));
+        found[0].grounding.queries.clone()
+    };
+    let plain = ground(&format!("video/x-raw,format=NV12,{size}"));
+    for caps in [
+        format!("video/x-raw(memory:DMABuf),format=NV12,{size}"),
+        format!("video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format=NV12,{size}"),
+        format!("video/x-raw(memory:CUDAMemory),format=NV12,{size}"),
+    ] {
+        assert_eq!(ground(&caps), plain, "{caps}");
+    }
+}
+
+#[test]
 fn the_largest_frames_pass() {
     let element = mdetr("a red cube");
     let mut harness = harness(

@@ -20,10 +20,15 @@ impl LumaGrid {
     pub const ROWS: usize = 24;
     /// Most pixels read along each side of a cell.
     const SAMPLES: usize = 8;
+    /// The size of a frame from which on more pixels are not read.
+    pub const FINEST: (u32, u32) = (
+        (Self::COLUMNS * Self::SAMPLES) as u32,
+        (Self::ROWS * Self::SAMPLES) as u32,
+    );
 
     /// The grid of `frame`.
     pub fn of(frame: &Frame) -> LumaGrid {
-        let (width, height) = (frame.width() as usize, frame.height() as usize);
+        let (width, height) = (frame.width as usize, frame.height as usize);
         let columns: Vec<Vec<usize>> = cells(width, Self::COLUMNS);
         let rows = cells(height, Self::ROWS);
         let plane = frame.planes()[0];

@@ -36,6 +36,8 @@ pub struct Frame<'a> {
     pub(super) height: u32,
     pub(super) planes: Vec<Plane<'a>>,
     pub(super) colorimetry: Colorimetry,
+    /// The size that it stands for.
+    size: (u32, u32),
 }
 
 impl<'a> Frame<'a> {
@@ -92,6 +94,7 @@ impl<'a> Frame<'a> {
             height,
             planes,
             colorimetry: Colorimetry::default(),
+            size: (width, height),
         })
     }
 
@@ -107,19 +110,30 @@ impl<'a> Frame<'a> {
         self
     }
 
+    /// Says that these pixels are of a picture of another size, scaled before: what is found has the places and sizes that
+    /// it has there.
+    ///
+    /// # Errors
+    /// A side is 0 or over [`MAX_SIDE`].
+    pub fn scaled_from(mut self, width: u32, height: u32) -> Result<Self, FrameError> {
+        check_size(width, height)?;
+        self.size = (width, height);
+        Ok(self)
+    }
+
     /// The pixel format.
     pub fn format(&self) -> PixelFormat {
         self.format
     }
 
-    /// Width in pixels.
+    /// Width in pixels, of the picture before it was scaled if it was.
     pub fn width(&self) -> u32 {
-        self.width
+        self.size.0
     }
 
-    /// Height in pixels.
+    /// Height in pixels, of the picture before it was scaled if it was.
     pub fn height(&self) -> u32 {
-        self.height
+        self.size.1
     }
 
     /// How Y'CbCr is read.
@@ -127,7 +141,7 @@ impl<'a> Frame<'a> {
         self.colorimetry
     }
 
-    /// As many planes as the format has.
+    /// As many planes as the format has, of the pixels as they lie.
     pub fn planes(&self) -> &[Plane<'a>] {
         &self.planes
     }
@@ -138,6 +152,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_scaled_frame_has_the_size_of_its_picture() {
+        let pixels = [0; 4 * 2 * 3];
+        let frame = Frame::rgb(4, 2, &pixels).expect("enough bytes");
+        let scaled = frame.clone().scaled_from(1920, 1080).expect("a size");
+        assert_eq!((scaled.width(), scaled.height()), (1920, 1080));
+        assert_eq!(scaled.planes()[0].stride, 12);
+        assert!(frame.scaled_from(0, 1080).is_err());
+    }
 
     #[test]
     fn chroma_of_odd_sizes_is_rounded_up() {

@@ -220,6 +220,15 @@ impl Grounder {
         self.prepare_for((width, height), &self.standing())
     }
 
+    /// The width and height that frames of a size are scaled to for the network. Frames that have it already are not scaled.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare).
+    pub fn input_size(&self, width: u32, height: u32) -> Result<(u32, u32), Error> {
+        check_size(width, height)?;
+        Ok(self.run().prepared((width, height))?.plan.size)
+    }
+
     fn prepare_for(&self, frame: (u32, u32), standing: &Encoded) -> Result<(), Error> {
         let run = self.run();
         let plan = run.prepared(frame)?.plan;

@@ -183,7 +183,8 @@ impl Session {
         }
         let mut state = self.lock();
         let Capacity { workers, in_flight } = self.capacity();
-        let arrival = frame::duration(state.stream.info.as_deref()) * in_flight as u64;
+        let arrival = frame::duration(state.stream.info.as_deref().map(|layout| &**layout))
+            * in_flight as u64;
         state.latency.update(arrival, in_flight, workers)
     }
 }

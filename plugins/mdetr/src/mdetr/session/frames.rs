@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use gst_video::VideoInfo;
 use mdetr::Grounding;
 use mdetr_gst::meta::FrameGrounding;
+
+use crate::frame::Layout;
 
 /// When a frame is shown and when it came.
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +77,7 @@ impl Results {
 pub(in super::super) struct OutputFrame {
     pub buffer: gst::Buffer,
     /// What the frame's own caps say.
-    pub info: Arc<VideoInfo>,
+    pub info: Arc<Layout>,
     pub(super) outcome: Outcome,
     pub(super) time: FrameTime,
 }

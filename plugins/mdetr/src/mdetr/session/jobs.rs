@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use gst_video::VideoInfo;
-
 use super::frames::FrameTime;
+use crate::frame::Layout;
 
 #[derive(Debug)]
 pub(super) enum Job {
@@ -18,7 +17,7 @@ pub(super) enum Job {
 #[derive(Debug)]
 pub(super) struct InputFrame {
     pub buffer: gst::Buffer,
-    pub info: Arc<VideoInfo>,
+    pub info: Arc<Layout>,
     pub time: FrameTime,
     pub epoch: u64,
     /// Place in the queue of mode every-frame.
@@ -102,7 +101,7 @@ fn is_frame(job: &Job) -> bool {
 mod tests {
     use std::time::Instant;
 
-    use gst_video::VideoFormat;
+    use gst_video::{VideoFormat, VideoInfo};
 
     use super::*;
 
@@ -110,7 +109,7 @@ mod tests {
         let info = VideoInfo::builder(VideoFormat::Rgb, 64, 48).build();
         Job::Infer(InputFrame {
             buffer: gst::Buffer::new(),
-            info: Arc::new(info.expect("a valid size")),
+            info: Arc::new(info.expect("a valid size").into()),
             time: FrameTime {
                 index,
                 running: None,

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use gst_video::VideoInfo;
 use mdetr_gst::meta::FrameGrounding;
 
 use super::jobs::{InputFrame, Job};
 use super::{Phase, Session};
+use crate::frame::Layout;
 
 /// What mode live does with a frame.
 #[derive(Debug)]
 pub(in super::super) struct Offer {
     /// What the frame's own caps say.
-    pub info: Arc<VideoInfo>,
+    pub info: Arc<Layout>,
     /// The newest finished result.
     pub found: Option<FrameGrounding>,
     /// A worker holds a reference to the frame now, or will.

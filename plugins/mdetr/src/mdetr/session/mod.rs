@@ -23,7 +23,6 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use gst::glib;
-use gst_video::VideoInfo;
 use mdetr::Grounder;
 use mdetr::frame::LumaGrid;
 
@@ -32,7 +31,7 @@ use super::scheduler::Ticket;
 use super::settings::Settings;
 use super::stats::{self, Counters};
 use super::threads::Threads;
-use crate::frame;
+use crate::frame::{self, Layout};
 use frames::{FrameTime, Results};
 use jobs::{Job, Jobs};
 use latency::{Latency, Preparation, Preparations};
@@ -300,11 +299,11 @@ impl Session {
             .clone()
             .filter(|_| state.pacing.compares());
         drop(state);
-        frame::with_frame(buffer, &*info?, LumaGrid::of).ok()
+        frame::with_frame(buffer, &*info?, || LumaGrid::FINEST, LumaGrid::of).ok()
     }
 
     /// Frames from now on are `info`; a worker prepares for them before it takes the first.
-    pub fn set_info(&self, info: VideoInfo) {
+    pub fn set_info(&self, info: Layout) {
         let mut state = self.lock();
         state.jobs.push(Job::Prepare(info.width(), info.height()));
         state.stream.info = Some(Arc::new(info));
@@ -329,7 +328,7 @@ impl Session {
         self.lock().stream.segment = segment;
     }
 
-    pub fn info(&self) -> Option<Arc<VideoInfo>> {
+    pub fn info(&self) -> Option<Arc<Layout>> {
         self.lock().stream.info.clone()
     }
 

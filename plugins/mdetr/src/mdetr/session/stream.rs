@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use gst_video::VideoInfo;
-
 use super::frames::FrameTime;
+use crate::frame::Layout;
 
 #[derive(Debug)]
 pub(super) struct Stream {
-    pub info: Option<Arc<VideoInfo>>,
+    pub info: Option<Arc<Layout>>,
     pub segment: gst::FormattedSegment<gst::ClockTime>,
     pub flushing: bool,
     /// What downstream answered last.

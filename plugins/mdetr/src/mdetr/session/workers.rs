@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gst::glib;
-use gst_video::VideoInfo;
 use mdetr::{Grounder, Grounding};
 
 use super::super::catch_panic::catch_panic;
@@ -14,7 +13,7 @@ use super::super::settings::Settings;
 use super::frames::{Outcome, OutputFrame, TimedResult};
 use super::jobs::{InputFrame, Job};
 use super::{Capacity, Loaded, Session};
-use crate::frame;
+use crate::frame::{self, Layout};
 
 impl Session {
     /// Takes the model, whose first queries may still be encoded, and starts the workers, which wait for
@@ -144,8 +143,11 @@ impl Loaded {
 fn ground(
     grounder: &Grounder,
     buffer: &gst::BufferRef,
-    info: &VideoInfo,
+    layout: &Layout,
 ) -> Result<Grounding, String> {
-    catch_panic(|| frame::with_frame(buffer, info, |frame| grounder.ground(frame)))?
+    let size = (layout.width(), layout.height());
+    // Where there is none, inference says why.
+    let target = || grounder.input_size(size.0, size.1).unwrap_or(size);
+    catch_panic(|| frame::with_frame(buffer, layout, target, |frame| grounder.ground(frame)))?
         .map_err(|error| error.to_string())
 }

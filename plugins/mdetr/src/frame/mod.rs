@@ -1,38 +1,15 @@
-//! Buffers as the library's frames, without copying pixels.
+//! Buffers as the library's frames, without copying pixels where the CPU can read them.
+
+mod layout;
+mod nvmm;
 
 use gst::prelude::MulDiv;
-use gst_video::{VideoCapsBuilder, VideoFormat, VideoInfo};
+use gst_video::{VideoFormat, VideoInfo};
 use mdetr::frame::{Colorimetry, YuvMatrix, YuvRange};
 use mdetr::{Frame, PixelFormat, Plane};
 use mdetr_gst::pixels::{self, BufferError};
 
-/// Formats the library reads.
-const FORMATS: [VideoFormat; 14] = [
-    VideoFormat::Rgb,
-    VideoFormat::Bgr,
-    VideoFormat::Rgbx,
-    VideoFormat::Bgrx,
-    VideoFormat::Xrgb,
-    VideoFormat::Xbgr,
-    VideoFormat::Rgba,
-    VideoFormat::Bgra,
-    VideoFormat::Argb,
-    VideoFormat::Abgr,
-    VideoFormat::Gray8,
-    VideoFormat::Nv12,
-    VideoFormat::I420,
-    VideoFormat::Yuy2,
-];
-
-/// Frames the library reads.
-pub(crate) fn caps() -> gst::Caps {
-    let sides = 1..=mdetr::frame::MAX_SIDE as i32;
-    VideoCapsBuilder::new()
-        .format_list(FORMATS)
-        .width_range(sides.clone())
-        .height_range(sides)
-        .build()
-}
+pub(crate) use layout::{Layout, Memory, caps};
 
 /// Taken for the duration of a frame when the caps do not say.
 const DEFAULT_DURATION: gst::ClockTime = gst::ClockTime::from_mseconds(40);
@@ -52,6 +29,8 @@ pub(crate) enum FrameError {
     Format(VideoFormat),
     #[error(transparent)]
     Buffer(#[from] BufferError),
+    #[error(transparent)]
+    Nvmm(#[from] nvmm::NvmmError),
     #[error(transparent)]
     Frame(#[from] mdetr::frame::FrameError),
 }
@@ -90,21 +69,25 @@ fn colorimetry(info: &VideoInfo) -> Colorimetry {
     Colorimetry { matrix, range }
 }
 
-/// Calls `f` with the buffer's pixels as a frame.
+/// Calls `f` with the buffer's pixels as a frame. Where hardware scales frames, they are scaled to `target`.
 pub(crate) fn with_frame<R>(
     buffer: &gst::BufferRef,
-    info: &VideoInfo,
+    layout: &Layout,
+    target: impl FnOnce() -> (u32, u32),
     f: impl FnOnce(&Frame) -> R,
 ) -> Result<R, FrameError> {
-    let format = pixel_format(info.format())?;
-    pixels::with_planes(buffer, info, |planes| {
+    let format = pixel_format(layout.format())?;
+    if layout.memory() == Memory::Nvmm {
+        return nvmm::with_frame(buffer, layout, format, target(), f);
+    }
+    pixels::with_planes(buffer, layout, |planes| {
         let planes = planes.iter().map(|plane| Plane {
             data: plane.data,
             stride: plane.stride,
         });
         let planes: Vec<Plane> = planes.collect();
-        let frame = Frame::new(format, info.width(), info.height(), &planes)?
-            .with_colorimetry(colorimetry(info));
+        let frame = Frame::new(format, layout.width(), layout.height(), &planes)?
+            .with_colorimetry(colorimetry(layout));
         Ok(f(&frame))
     })?
 }
@@ -122,11 +105,14 @@ mod tests {
 
     #[test]
     fn every_format_maps_at_odd_sizes() {
-        for format in FORMATS {
+        let whole = || unreachable!("the CPU reads it");
+        for format in layout::FORMATS {
             for (width, height) in [(1, 1), (3, 5), (17, 2), (64, 48)] {
                 let info = info(format, width, height);
                 let buffer = gst::Buffer::with_size(info.size()).expect("a small frame");
-                let size = with_frame(&buffer, &info, |frame| (frame.width(), frame.height()));
+                let size = with_frame(&buffer, &info.into(), whole, |frame| {
+                    (frame.width(), frame.height())
+                });
                 assert_eq!(size.expect("a sound buffer"), (width, height), "{format}");
             }
         }
