@@ -13,7 +13,9 @@
 #                                      89 MB into target/tensorrt. FULL: of full-size models too
 # make packages                        Debian packages for amd64, into target/packages; after make cross for arm64 too
 # make cross                           programs and plugin for arm64, into target/cross; checks them and runs them under qemu
-# make test-packages                   installs, upgrades and purges the packages in roots of four systems; as root
+# make test-packages                   installs, upgrades and purges the packages in roots of four systems, and runs the service
+#                                      under systemd; as root
+# make release                         packages, source, bills of materials and checksums, from a clean commit
 # make soak [FRAMES=100000]            streams that come and go and queries that change, under the leak tracer
 # make bench [QUICK=1] [FORCE=1]       speed, against PyTorch and ONNX Runtime, into docs/src/benchmarks.md.
 #                                      QUICK: in minutes. FORCE: measure anew what is known
@@ -111,7 +113,7 @@ test-tensorrt: setup python
 # What is built for arm64 runs where packages promise it, and gives the same results.
 SHIPPED := mdetr libgstmdetr.so libgstmdetrros2.so mdetr-monitor mdetr-ros2 mdetr-ros2-humble
 
-.PHONY: cross packages test-packages
+.PHONY: cross packages test-packages release
 cross: setup
 	cross/build
 	cross/gate --sysroot target/cross/sysroot $(addprefix target/cross/build/aarch64-unknown-linux-gnu/release/,$(SHIPPED))
@@ -125,6 +127,10 @@ packages: setup
 
 test-packages:
 	cross/test-packages
+	cross/test-service
+
+release: setup
+	cross/release build
 
 bench: setup python
 	cargo build --release -p mdetr-bench -p gst-plugin-mdetr
