@@ -12,6 +12,8 @@
 # make test-tensorrt [FULL=1]         the engine TensorRT without a GPU: plans are built and checked; fetches
 #                                      89 MB into target/tensorrt. FULL: of full-size models too
 # make packages                        Debian packages for amd64, into target/packages; after make cross for arm64 too
+# make wheel                           the Python package for amd64, into target/packages; after make cross for arm64 too
+# make test-python                     the Python package as it is installed from its wheel
 # make cross                           programs and plugin for arm64, into target/cross; checks them and runs them under qemu
 # make test-packages                   installs, upgrades and purges the packages in roots of four systems; as root
 # make soak [FRAMES=100000]            streams that come and go and queries that change, under the leak tracer
@@ -111,7 +113,7 @@ test-tensorrt: setup python
 # What is built for arm64 runs where packages promise it, and gives the same results.
 SHIPPED := mdetr libgstmdetr.so libgstmdetrros2.so mdetr-monitor mdetr-ros2 mdetr-ros2-humble
 
-.PHONY: cross packages test-packages
+.PHONY: cross packages test-packages wheel test-python
 cross: setup
 	cross/build
 	cross/gate --sysroot target/cross/sysroot $(addprefix target/cross/build/aarch64-unknown-linux-gnu/release/,$(SHIPPED))
@@ -122,6 +124,13 @@ packages: setup
 	cross/gate $(addprefix $${CARGO_TARGET_DIR:-target}/release/,$(SHIPPED))
 	cross/package amd64 all
 	if [ -e target/cross/build/aarch64-unknown-linux-gnu/release/mdetr-monitor ]; then cross/package arm64; fi
+
+wheel: setup
+	cross/wheel amd64
+	if [ -e target/cross/build/aarch64-unknown-linux-gnu/release/mdetr-monitor ]; then cross/wheel arm64; fi
+
+test-python: setup
+	tools/test-python
 
 test-packages:
 	cross/test-packages
@@ -149,6 +158,7 @@ lint: setup
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy -p mdetr-cli --no-default-features -- -D warnings
+	cargo clippy -p mdetr-python --features module -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	tools/public-api
 	$(PYTHON) tools/module-cycles --self-test

@@ -7,6 +7,15 @@ from numpy.typing import NDArray
 
 from .results import Grounding
 
+__all__ = [
+    "Grounder",
+    "__version__",
+    "add_onnxruntime_library",
+    "decode_mask",
+    "models",
+    "read_carried",
+]
+
 __version__: str
 
 _Path = str | os.PathLike[str]

@@ -1,10 +1,10 @@
 """What GStreamer's elements found, read from buffers under PyGObject.
 
-    def probe(pad, info):
-        for grounding in mdetr.gst.read(info.get_buffer()):
-            for result in grounding.queries:
-                print(result.id, result.present, result.detections)
-        return Gst.PadProbeReturn.OK
+def probe(pad, info):
+    for grounding in mdetr.gst.read(info.get_buffer()):
+        for result in grounding.queries:
+            print(result.id, result.present, result.detections)
+    return Gst.PadProbeReturn.OK
 """
 
 from __future__ import annotations
@@ -82,15 +82,19 @@ def regions(buffer: Any) -> tuple[QueryResult, ...]:
 
 
 def _phrases(structure: Any) -> Iterator[Phrase]:
+    library = _library()
+    address = _address(structure, "GstStructure")
+
+    def values(array: Any) -> Iterator[Any]:
+        for index in range(library.array_size(array)):
+            yield library.array_value(array, index)
+
     texts, spans, scores = (
-        list(_values(structure.get_array(name)[1])) for name in ("phrases", "spans", "scores")
+        values(library.field(address, name)) for name in (b"phrases", b"spans", b"scores")
     )
     for text, span, score in zip(texts, spans, scores, strict=True):
-        yield Phrase(text, Span(*_values(span)), score)
-
-
-def _values(array: Any) -> Iterator[Any]:
-    return (array.get_nth(index) for index in range(array.n_values))
+        start, end = map(library.uint, values(span))
+        yield Phrase(library.string(text).decode(), Span(start, end), library.double(score))
 
 
 class _Value(ctypes.Structure):
@@ -100,9 +104,10 @@ class _Value(ctypes.Structure):
 
 
 class _Library:
-    """The functions of GStreamer and GLib that read metadata of one's own.
+    """The functions of GStreamer and GLib that read what PyGObject does not.
 
-    PyGObject gives the first metadata of a name only, and a buffer has one for each element.
+    It gives the first metadata of a name only, and a buffer has one for each element; and it knows
+    no arrays in arrays.
     """
 
     def __init__(self) -> None:
@@ -122,6 +127,11 @@ class _Library:
         self.iterate = function(gst, iterate, pointer, pointer, states, size)
         self.structure = function(gst, "gst_custom_meta_get_structure", pointer, pointer)
         self.field = function(gst, "gst_structure_get_value", value, pointer, text)
+        self.array_size = function(gst, "gst_value_array_get_size", ctypes.c_uint, value)
+        self.array_value = function(gst, "gst_value_array_get_value", value, value, ctypes.c_uint)
+        self.string = function(gobject, "g_value_get_string", text, value)
+        self.uint = function(gobject, "g_value_get_uint", ctypes.c_uint, value)
+        self.double = function(gobject, "g_value_get_double", ctypes.c_double, value)
         self.type_of_name = function(gobject, "g_type_from_name", size, text)
         self.bytes_type = function(gobject, "g_bytes_get_type", size)
         self.init = function(gobject, "g_value_init", value, value, size)
@@ -137,21 +147,18 @@ def _library() -> _Library:
     return _Library()
 
 
-def _address(buffer: Any) -> int:
-    """Where a Gst.Buffer lies. PyGObject's hash of a boxed value is its address, which its
-    representation has too."""
-    address = hash(buffer)
-    if f"(GstBuffer at {address:#x})" not in repr(buffer):
-        kind = type(buffer)
-        raise MdetrError(
-            f"buffer: expected a Gst.Buffer of PyGObject, found {kind.__module__}.{kind.__name__}"
-        )
+def _address(boxed: Any, kind: str) -> int:
+    """Where a boxed value of PyGObject lies: its hash, which its representation has too."""
+    address = hash(boxed) if boxed.__hash__ else 0
+    if f"({kind} at {address:#x})" not in repr(boxed):
+        found = f"{type(boxed).__module__}.{type(boxed).__qualname__}"
+        raise MdetrError(f"expected a {kind} of PyGObject, found {found}")
     return address
 
 
 def _carried(buffer: Any) -> Iterator[bytes]:
     """The JSON of each result."""
-    address = _address(buffer)
+    address = _address(buffer, "GstBuffer")
     library = _library()
     # What is registered when the first element attaches it.
     api = library.type_of_name(NAME + b"-api")

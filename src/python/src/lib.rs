@@ -3,6 +3,8 @@
 //! What users see is written in Python beside it, in `mdetr`; types of this module's functions are in
 //! `mdetr/_native.pyi`.
 
+#![cfg(feature = "module")]
+
 mod errors;
 mod grounder;
 mod picture;
