@@ -16,6 +16,7 @@
 # make test-python                     the Python package as it is installed from its wheel
 # make cross                           programs and plugin for arm64, into target/cross; checks them and runs them under qemu
 # make test-packages                   installs, upgrades and purges the packages in roots of four systems; as root
+# make test-containers                 lints the container files, builds the image and runs the monitor in it; as root
 # make soak [FRAMES=100000]            streams that come and go and queries that change, under the leak tracer
 # make bench [QUICK=1] [FORCE=1]       speed, against PyTorch and ONNX Runtime, into docs/src/benchmarks.md.
 #                                      QUICK: in minutes. FORCE: measure anew what is known
@@ -113,7 +114,7 @@ test-tensorrt: setup python
 # What is built for arm64 runs where packages promise it, and gives the same results.
 SHIPPED := mdetr libgstmdetr.so libgstmdetrros2.so mdetr-monitor mdetr-ros2 mdetr-ros2-humble
 
-.PHONY: cross packages test-packages wheel test-python
+.PHONY: cross packages test-packages wheel test-python test-containers
 cross: setup
 	cross/build
 	cross/gate --sysroot target/cross/sysroot $(addprefix target/cross/build/aarch64-unknown-linux-gnu/release/,$(SHIPPED))
@@ -134,6 +135,9 @@ test-python: setup
 
 test-packages:
 	cross/test-packages
+
+test-containers:
+	cross/test-containers
 
 bench: setup python
 	cargo build --release -p mdetr-bench -p gst-plugin-mdetr
