@@ -12,10 +12,13 @@
 # make test-tensorrt [FULL=1]         the engine TensorRT without a GPU: plans are built and checked; fetches
 #                                      89 MB into target/tensorrt. FULL: of full-size models too
 # make packages                        Debian packages for amd64, into target/packages; after make cross for arm64 too
+# make wheel                           the Python package for amd64, into target/packages; after make cross for arm64 too
+# make test-python                     the Python package as it is installed from its wheel
 # make cross                           programs and plugin for arm64, into target/cross; checks them and runs them under qemu
 # make test-packages                   installs, upgrades and purges the packages in roots of four systems, and runs the service
 #                                      under systemd; as root
 # make release                         packages, source, bills of materials and checksums, from a clean commit
+# make test-containers                 lints the container files, builds the image and runs the monitor in it; as root
 # make soak [FRAMES=100000]            streams that come and go and queries that change, under the leak tracer
 # make bench [QUICK=1] [FORCE=1]       speed, against PyTorch and ONNX Runtime, into docs/src/benchmarks.md.
 #                                      QUICK: in minutes. FORCE: measure anew what is known
@@ -113,7 +116,7 @@ test-tensorrt: setup python
 # What is built for arm64 runs where packages promise it, and gives the same results.
 SHIPPED := mdetr libgstmdetr.so libgstmdetrros2.so mdetr-monitor mdetr-ros2 mdetr-ros2-humble
 
-.PHONY: cross packages test-packages release
+.PHONY: cross packages test-packages release wheel test-python test-containers
 cross: setup
 	cross/build
 	cross/gate --sysroot target/cross/sysroot $(addprefix target/cross/build/aarch64-unknown-linux-gnu/release/,$(SHIPPED))
@@ -125,12 +128,22 @@ packages: setup
 	cross/package amd64 all
 	if [ -e target/cross/build/aarch64-unknown-linux-gnu/release/mdetr-monitor ]; then cross/package arm64; fi
 
+wheel: setup
+	cross/wheel amd64
+	if [ -e target/cross/build/aarch64-unknown-linux-gnu/release/mdetr-monitor ]; then cross/wheel arm64; fi
+
+test-python: setup
+	tools/test-python
+
 test-packages:
 	cross/test-packages
 	cross/test-service
 
 release: setup
 	cross/release build
+
+test-containers:
+	cross/test-containers
 
 bench: setup python
 	cargo build --release -p mdetr-bench -p gst-plugin-mdetr
@@ -155,6 +168,7 @@ lint: setup
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy -p mdetr-cli --no-default-features -- -D warnings
+	cargo clippy -p mdetr-python --features module -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	tools/public-api
 	$(PYTHON) tools/module-cycles --self-test

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates from the lowest to the highest: each may depend on those before it.
-const LAYERS: [&str; 26] = [
+const LAYERS: [&str; 27] = [
     "mdetr-features",
     "mdetr-grounding",
     "mdetr-track",
@@ -27,6 +27,7 @@ const LAYERS: [&str; 26] = [
     "mdetr-weights",
     "mdetr-pull",
     "mdetr-cli",
+    "mdetr-python",
     "mdetr-ros2",
     "mdetr-gst",
     "gst-plugin-mdetr-ros2",

@@ -5,13 +5,13 @@
 //! ways (cropping, rotating) drops it.
 //!
 //! Its structure has `element`, `revision`, `age`, and the whole as `grounding`, a boxed value that GLib transforms to
-//! `GBytes` with JSON: `{"grounding":{...},"age_ns":0,"element":"mdetr0"}`.
+//! `GBytes` with JSON: that of [`Carried`].
 
+use std::borrow::Cow;
 use std::sync::{Arc, Once};
 
 use gst::glib;
-use mdetr_grounding::{BBox, Grounding};
-use serde::{Deserialize, Serialize};
+use mdetr_grounding::{Carried, Grounding};
 
 use crate::custom_meta::{self, Shared};
 
@@ -36,66 +36,30 @@ pub struct FrameGrounding {
 impl FrameGrounding {
     /// The queries with their detections in pixels of a frame of this size.
     pub fn scaled(&self, width: u32, height: u32) -> Grounding {
-        let mut grounding = Grounding::clone(&self.grounding);
-        let factors = (
-            width as f32 / grounding.width as f32,
-            height as f32 / grounding.height as f32,
-        );
-        (grounding.width, grounding.height) = (width, height);
-        if factors == (1.0, 1.0) {
-            return grounding;
-        }
-        for detection in grounding.queries.iter_mut().flat_map(|q| &mut q.detections) {
-            scale(&mut detection.bbox, factors);
-            let mask = detection.mask.take();
-            detection.mask = mask.map(|mask| mask.resized(width, height));
-        }
-        grounding
+        self.grounding.scaled(width, height)
     }
-}
-
-/// Scales a box by factors along x and y.
-fn scale(bbox: &mut BBox, (x, y): (f32, f32)) {
-    bbox.x *= x;
-    bbox.width *= x;
-    bbox.y *= y;
-    bbox.height *= y;
 }
 
 #[derive(Debug, Clone, glib::Boxed)]
 #[boxed_type(name = "GstMdetrGrounding", allow_name_conflict)]
 struct Boxed(FrameGrounding);
 
-#[derive(Serialize)]
-struct Written<'a> {
-    grounding: &'a Grounding,
-    age_ns: u64,
-    element: &'a str,
-}
-
-#[derive(Deserialize)]
-struct Read {
-    grounding: Grounding,
-    age_ns: u64,
-    element: String,
-}
-
 impl Shared for Boxed {
     fn to_json(&self) -> Option<Vec<u8>> {
-        let written = Written {
-            grounding: &self.0.grounding,
+        let carried = Carried {
+            grounding: Cow::Borrowed(&self.0.grounding),
             age_ns: self.0.age.nseconds(),
-            element: &self.0.element,
+            element: Cow::Borrowed(&self.0.element),
         };
-        serde_json::to_vec(&written).ok()
+        serde_json::to_vec(&carried).ok()
     }
 
     fn from_json(json: &[u8]) -> Option<Boxed> {
-        let read: Read = serde_json::from_slice(json).ok()?;
+        let carried: Carried = serde_json::from_slice(json).ok()?;
         Some(Boxed(FrameGrounding {
-            grounding: Arc::new(read.grounding),
-            age: gst::ClockTime::from_nseconds(read.age_ns),
-            element: read.element.into(),
+            grounding: Arc::new(carried.grounding.into_owned()),
+            age: gst::ClockTime::from_nseconds(carried.age_ns),
+            element: carried.element.into(),
         }))
     }
 }

@@ -36,7 +36,7 @@ pub use graph::{
 };
 pub use guard::guard;
 pub use log::{EngineLog, EngineMessage, LogLevel};
-pub use open::{check_precision, open, set_engine_log};
+pub use open::{add_onnxruntime_library, check_precision, open, set_engine_log};
 pub use options::{EngineKind, Precision, TensorRtOptions};
 pub use sync::locked;
 pub use tensor::{Constant, Data, Resident, Tensor, View};

@@ -30,6 +30,15 @@ const CANDIDATES: [&str; 3] = [
 /// The library, once it is open; it stays open. A failure is tried again, as the user may mend it.
 static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
 static OPENING: Mutex<()> = Mutex::new(());
+/// Where else it may be.
+static PLACES: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+pub(crate) fn add_place(library: PathBuf) {
+    let mut places = locked(&PLACES);
+    if !places.contains(&library) {
+        places.push(library);
+    }
+}
 
 /// Opens the library if it is not open yet.
 fn open_library() -> Result<(), String> {
@@ -40,7 +49,11 @@ fn open_library() -> Result<(), String> {
     let named = env::var_os(VARIABLE).filter(|path| !path.is_empty());
     let paths = match &named {
         Some(path) => vec![PathBuf::from(path)],
-        None => CANDIDATES.map(PathBuf::from).to_vec(),
+        None => {
+            let added = locked(&PLACES).clone();
+            let system = CANDIDATES.map(PathBuf::from);
+            added.into_iter().chain(system).collect()
+        }
     };
     let mut failures = Vec::new();
     for path in paths {

@@ -1,5 +1,7 @@
 //! From a kind to an engine.
 
+use std::path::PathBuf;
+
 use crate::error::{EngineError, OpenError};
 use crate::graph::Engine;
 use crate::log::EngineLog;
@@ -86,6 +88,15 @@ fn unbuilt(kind: EngineKind, remedy: &str) -> EngineError {
         engine: kind.name(),
         message: format!("this build has no such engine; {remedy}"),
     }
+}
+
+/// Looks for ONNX Runtime's library in the file `library` too: after the one that `ORT_DYLIB_PATH` names, which alone
+/// counts where it is set, and before those of the system. Once a library is open this changes nothing.
+pub fn add_onnxruntime_library(library: PathBuf) {
+    #[cfg(feature = "onnxruntime")]
+    onnxruntime::add_place(library);
+    #[cfg(not(feature = "onnxruntime"))]
+    drop(library);
 }
 
 /// Lets `log` hear what TensorRT logs in this process, in the place of whoever did before. Without it only

@@ -41,6 +41,16 @@ impl BBox {
         [self.x, self.y, self.x + self.width, self.y + self.height]
     }
 
+    /// The box with all lengths along x and y multiplied by these factors.
+    pub fn scaled(self, x: f32, y: f32) -> BBox {
+        BBox {
+            x: self.x * x,
+            y: self.y * y,
+            width: self.width * x,
+            height: self.height * y,
+        }
+    }
+
     /// Width times height.
     pub fn area(self) -> f32 {
         self.width * self.height

@@ -15,6 +15,6 @@ pub mod span;
 pub use bbox::BBox;
 pub use query::{Query, QueryError, QuerySet};
 pub use report::FrameInfo;
-pub use result::{Answer, Detection, Grounding, Phrase, QueryResult};
+pub use result::{Answer, Carried, Detection, Grounding, Phrase, QueryResult};
 pub use rle::{CompressedRle, Rle};
 pub use span::Span;

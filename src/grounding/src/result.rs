@@ -3,6 +3,7 @@
 //! In JSON these types have the fields that they have in Rust, nothing rounded; [`report`](crate::report) is what people
 //! and other programs read.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -110,9 +111,68 @@ pub struct Grounding {
     pub queries: Vec<QueryResult>,
 }
 
+impl Grounding {
+    /// The same in pixels of a frame of this size, to which the frame was scaled.
+    pub fn scaled(&self, width: u32, height: u32) -> Grounding {
+        let mut scaled = self.clone();
+        (scaled.width, scaled.height) = (width, height);
+        let x = width as f32 / self.width as f32;
+        let y = height as f32 / self.height as f32;
+        if (x, y) == (1.0, 1.0) {
+            return scaled;
+        }
+        for detection in scaled.queries.iter_mut().flat_map(|q| &mut q.detections) {
+            detection.bbox = detection.bbox.scaled(x, y);
+            let mask = detection.mask.take();
+            detection.mask = mask.map(|mask| mask.resized(width, height));
+        }
+        scaled
+    }
+}
+
+/// A result with what the frame says that carries it, as it is written for other libraries:
+/// `{"grounding":{...},"age_ns":0,"element":"mdetr0"}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Carried<'a> {
+    /// What was found.
+    pub grounding: Cow<'a, Grounding>,
+    /// Nanoseconds from the frame that was grounded to the one that carries the result.
+    pub age_ns: u64,
+    /// Name of the element that grounded it.
+    pub element: Cow<'a, str>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn boxes_and_masks_are_scaled_with_the_frame() {
+        let detection = Detection {
+            bbox: BBox::from_xyxy(1.0, 1.0, 3.0, 2.0),
+            score: 0.5,
+            phrases: vec![],
+            track: None,
+            mask: Some(Rle::encode(&[0, 1, 1, 0, 1, 0, 0, 0], 4, 2)),
+        };
+        let grounding = Grounding {
+            revision: 7,
+            width: 4,
+            height: 2,
+            queries: vec![QueryResult {
+                query: Arc::new(Query::parse("q1", "a cone").expect("a query")),
+                detections: vec![detection],
+                answer: None,
+            }],
+        };
+        assert_eq!(grounding.scaled(4, 2), grounding);
+        let scaled = grounding.scaled(8, 6);
+        assert_eq!((scaled.width, scaled.height, scaled.revision), (8, 6, 7));
+        let detection = &scaled.queries[0].detections[0];
+        assert_eq!(detection.bbox, BBox::from_xyxy(2.0, 3.0, 6.0, 6.0));
+        let mask = detection.mask.as_ref().expect("kept");
+        assert_eq!((mask.width, mask.height, mask.area()), (8, 6, 18));
+    }
 
     #[test]
     fn json_has_all_of_it() {

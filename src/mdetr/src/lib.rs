@@ -67,7 +67,7 @@ pub mod engine {
     #[doc(inline)]
     pub use mdetr_engine::{
         CacheError, EngineError, EngineInfo, EngineKind, EngineLog, EngineMessage, LogLevel,
-        OptionError, PlanEvent, PlanWatcher, Precision, TensorRtOptions, plan_cache,
-        set_engine_log,
+        OptionError, PlanEvent, PlanWatcher, Precision, TensorRtOptions, add_onnxruntime_library,
+        plan_cache, set_engine_log,
     };
 }

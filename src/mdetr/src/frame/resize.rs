@@ -10,12 +10,15 @@
 //! was trained on. Resizing planes before the conversion is several times cheaper than converting a
 //! whole frame; the two orders commute but for rounding, as both are linear.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::slice;
 
-use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
-use fast_image_resize::pixels::{U8, U8x2, U8x3, U8x4};
-use fast_image_resize::{FilterType, PixelTrait, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::TypedImage;
+use fast_image_resize::pixels::{InnerPixel, U8, U8x2, U8x3, U8x4};
+use fast_image_resize::{
+    FilterType, ImageView, PixelTrait, PixelType, ResizeAlg, ResizeOptions, Resizer,
+};
 
 use super::format::{Channels, PixelFormat};
 use super::pixels::{Frame, Plane};
@@ -187,20 +190,19 @@ fn resize<'a>(
     out
 }
 
-fn resize_typed<P: PixelTrait>(
+fn resize_typed<P: PixelTrait + InnerPixel<Component = u8>>(
     resizer: &mut Resizer,
     plane: &Plane,
     grid: Grid,
     (width, height): (u32, u32),
     out: &mut Vec<u8>,
 ) {
-    let bytes = P::size();
-    out.resize(width as usize * height as usize * bytes, 0);
-    let (data, columns) = rows_of_whole_pixels(plane, grid, bytes);
-    let source = TypedImageRef::<P>::from_buffer(columns, grid.rows, &data)
-        .expect("rows_of_whole_pixels gives columns x rows pixels");
-    let source = TypedCroppedImage::from_ref(&source, 0, 0, grid.columns, grid.rows)
-        .expect("a row has at least the grid's columns");
+    out.resize(width as usize * height as usize * P::size(), 0);
+    let source = Rows::<P> {
+        plane,
+        grid,
+        pixel: PhantomData,
+    };
     let mut target = TypedImage::<P>::from_buffer(width, height, out)
         .expect("the buffer was sized for it, and bytes need no alignment");
     let options = ResizeOptions::new()
@@ -212,24 +214,36 @@ fn resize_typed<P: PixelTrait>(
         .expect("the covered part lies in the source");
 }
 
-/// The plane as `grid.rows` rows of equally many whole pixels, and how many: borrowed where the
-/// stride is a whole number of pixels and the last row has its padding, else copied.
-fn rows_of_whole_pixels<'a>(plane: &Plane<'a>, grid: Grid, bytes: usize) -> (Cow<'a, [u8]>, u32) {
-    let rows = grid.rows as usize;
-    let row = grid.columns as usize * bytes;
-    let padded = plane.stride * (rows - 1) + plane.stride;
-    let columns = u32::try_from(plane.stride / bytes).ok();
-    if let Some(columns) = columns
-        && plane.stride.is_multiple_of(bytes)
-        && plane.data.len() >= padded
-    {
-        return (Cow::Borrowed(&plane.data[..padded]), columns);
+/// The rows of a plane where they lie, whatever its stride.
+struct Rows<'a, P> {
+    plane: &'a Plane<'a>,
+    grid: Grid,
+    pixel: PhantomData<P>,
+}
+
+// SAFETY: rows have as many pixels as the view says that it is wide.
+unsafe impl<P: InnerPixel<Component = u8>> ImageView for Rows<'_, P> {
+    type Pixel = P;
+
+    fn width(&self) -> u32 {
+        self.grid.columns
     }
-    let mut packed = Vec::with_capacity(row * rows);
-    for line in 0..rows {
-        packed.extend_from_slice(&plane.data[line * plane.stride..][..row]);
+
+    fn height(&self) -> u32 {
+        self.grid.rows
     }
-    (Cow::Owned(packed), grid.columns)
+
+    fn iter_rows(&self, start_row: u32) -> impl Iterator<Item = &[P]> {
+        const { assert!(align_of::<P>() == 1, "a pixel is its bytes") };
+        let columns = self.grid.columns as usize;
+        let rows = self.plane.data.chunks(self.plane.stride);
+        let rows = rows.take(self.grid.rows as usize).skip(start_row as usize);
+        rows.map(move |row| {
+            let row = &row[..columns * size_of::<P>()];
+            // SAFETY: the row has these bytes; a pixel is made of bytes, needs no alignment, and may have any value.
+            unsafe { slice::from_raw_parts(row.as_ptr().cast::<P>(), columns) }
+        })
+    }
 }
 
 /// One channel of pixels of `bytes` bytes.
