@@ -166,6 +166,7 @@ pub mod rules;
 pub mod text_file;
 
 mod allocation;
+mod analytics_property;
 mod bundle;
 mod frame;
 mod mdetr;
@@ -177,11 +178,12 @@ mod tabletopsrc;
 
 use gst::glib;
 use mdetr_gst::events;
-pub use mdetr_gst::{meta, regions, time};
+pub use mdetr_gst::{analytics, meta, regions, time};
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     meta::register();
     events::register();
+    analytics_property::register();
     mdetr::register(plugin)?;
     mdetrtrack::register(plugin)?;
     mdetrrules::register(plugin)?;
