@@ -8,7 +8,7 @@ from reader import Gst
 MODEL = Path(__file__).resolve().parents[2] / "models/tabletop"
 WIDTH, HEIGHT = 320, 240
 CAPS = f"video/x-raw,format=RGB,width={WIDTH},height={HEIGHT},framerate=25/1"
-PATIENCE = 300 * Gst.SECOND
+PATIENCE = 120 * Gst.SECOND
 
 
 def source(frames, seed=4):
