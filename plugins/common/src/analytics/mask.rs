@@ -29,15 +29,30 @@ pub fn cut_out(mask: &Rle, value: u8) -> Option<Picture> {
             })
         })
     };
-    let left = pieces().map(|(column, ..)| column).min()?;
-    let right = pieces().map(|(column, ..)| column + 1).max()?;
-    let top = pieces().map(|(_, top, _)| top).min()?;
-    let bottom = pieces().map(|(.., bottom)| bottom).max()?;
-    let (wide, high) = (right - left, bottom - top);
-    let mut pixels = vec![0; wide as usize * high as usize];
+    let (mut left, mut right, mut top, mut bottom) = (u32::MAX, 0, u32::MAX, 0);
     for (column, first, end) in pieces() {
-        for row in first..end {
-            pixels[((row - top) * wide + column - left) as usize] = value;
+        (left, right) = (left.min(column), right.max(column + 1));
+        (top, bottom) = (top.min(first), bottom.max(end));
+    }
+    if left >= right {
+        return None;
+    }
+    let (wide, high) = (right - left, bottom - top);
+    let stride = wide as usize;
+    let mut pixels = vec![0; stride * high as usize];
+    // Where a column changes; then what it is, row by row, of which a processor does many columns at once.
+    for (column, first, end) in pieces() {
+        let column = (column - left) as usize;
+        pixels[(first - top) as usize * stride + column] ^= value;
+        if end < bottom {
+            pixels[(end - top) as usize * stride + column] ^= value;
+        }
+    }
+    for row in 1..high as usize {
+        let (above, below) = pixels.split_at_mut(row * stride);
+        let above = &above[(row - 1) * stride..];
+        for (pixel, above) in below[..stride].iter_mut().zip(above) {
+            *pixel ^= above;
         }
     }
     Some(Picture {
@@ -88,6 +103,30 @@ mod tests {
         assert_eq!(picture.place((6, 4), (6, 4)), (2, 1, 3, 3));
         assert_eq!(picture.place((6, 4), (12, 2)), (4, 0, 6, 2));
         assert_eq!(cut_out(&Rle::encode(&[0; 24], 6, 4), 7), None);
+    }
+
+    #[test]
+    fn any_mask_is_cut_out_as_it_is() {
+        let (width, height) = (23, 17);
+        for step in 1..40_usize {
+            let pixels: Vec<u8> = (0..width * height)
+                .map(|at| u8::from(at * step % 7 < step % 5 && at > 60))
+                .collect();
+            let mask = Rle::encode(&pixels, width as u32, height as u32);
+            let Some(picture) = cut_out(&mask, 9) else {
+                assert!(pixels.iter().all(|&pixel| pixel == 0));
+                continue;
+            };
+            let (x, y, w, h) = picture.rect;
+            let mut pasted = vec![0; width * height];
+            for (at, &pixel) in picture.pixels.iter().enumerate() {
+                let (row, column) = (at / w as usize, at % w as usize);
+                pasted[(y as usize + row) * width + x as usize + column] = pixel;
+            }
+            let expected: Vec<u8> = pixels.iter().map(|pixel| pixel * 9).collect();
+            assert_eq!(pasted, expected, "{step}");
+            assert_eq!(picture.pixels.len(), (w * h) as usize);
+        }
     }
 
     #[test]
