@@ -81,7 +81,9 @@ fn first_id(buffer: &gst::BufferRef, numbers: Option<Range<u32>>) -> i32 {
     let free = ids()
         .max()
         .map_or(0, |highest| highest.wrapping_add(1).max(0));
-    let Some(numbers) = numbers else { return free };
+    let Some(numbers) = numbers.filter(|numbers| !numbers.is_empty()) else {
+        return free;
+    };
     let number = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
     match taken(&numbers) {
         false => number(numbers.start),
