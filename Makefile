@@ -5,6 +5,7 @@
 # make onnxruntime                     fetch ONNX Runtime, a faster engine, 28 MB: make demo then uses it
 # make test                            everything that needs no PyTorch
 # make test-monitor                    the monitor with real brokers, cameras and browsers, which it installs
+# make test-gstreamer                  the plugin with GStreamer 1.24, 1.26 and 1.28, in systems that it makes; as root
 # make test-ros2-messages              messages of ROS 2 and recordings against rosbags and CycloneDDS, which it installs
 # make test-ros2                       the ROS 2 node and elements with CycloneDDS and Fast DDS, in a network of their own
 # make test-models [FULL=1]            the Python part; installs PyTorch into .venv. FULL: the
@@ -106,6 +107,11 @@ test-monitor: setup
 .PHONY: test-ros2-messages
 test-ros2-messages: setup
 	tools/test-ros2-messages
+
+# The plugin as it was built here, where other systems run it.
+.PHONY: test-gstreamer
+test-gstreamer: setup
+	tools/test-gstreamer
 
 test-ros2: setup
 	tools/test-ros2

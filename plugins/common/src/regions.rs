@@ -7,49 +7,88 @@
 //! | `detection` | `label` (the phrases), `label_id` (index of the query among all on the frame), `confidence`, `x_min`, `y_min`, `x_max`, `y_max` (0 to 1), `track` if known |
 //! | `mdetr` | `element` (name of the `mdetr`), `query` (the text), `revision`, `phrases`, `spans` (`[start, end]` in code points), `scores` (of the phrases), `age` |
 //!
-//! A region's id is unique on its buffer, whoever attached the others.
+//! A region's id is unique on its buffer, whoever attached the others. With [`analytics`] it is also the number of the
+//! same detection there, as DL Streamer has it, unless a region of somebody else has that id.
 //!
 //! A region's type becomes a GQuark, which is never freed: it is an id, never free text.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use gst_video::VideoRegionOfInterestMeta;
 use mdetr_grounding::{BBox, Detection, Grounding, Phrase, Query, QueryResult, Span};
 
+use crate::analytics::{self, Found, Object, Writer};
 use crate::meta::{self, FrameGrounding};
 
 const DETECTION: &str = "detection";
 const MDETR: &str = "mdetr";
 
 /// Attaches a result, and one region for each of its detections, scaled to a frame of `width` x `height`
-/// pixels.
-pub fn attach(buffer: &mut gst::BufferRef, found: FrameGrounding, width: u32, height: u32) {
+/// pixels; with `writer` also to the frame's [`analytics`].
+pub fn attach(
+    buffer: &mut gst::BufferRef,
+    found: FrameGrounding,
+    width: u32,
+    height: u32,
+    writer: Option<Writer>,
+) {
     meta::attach(buffer, found);
     let mut results = meta::read(buffer);
     let Some(found) = results.pop() else { return };
     let grounding = &found.grounding;
-    let frame = (grounding.width as f32, grounding.height as f32);
+    let size = (grounding.width, grounding.height);
     let first: usize = results.iter().map(|r| r.grounding.queries.len()).sum();
-    let mut id = free_id(buffer);
-    for (index, result) in (first..).zip(&grounding.queries) {
-        for detection in &result.detections {
-            let corners = relative(detection, frame);
-            let rect = pixels(corners, width, height);
-            let mut meta = VideoRegionOfInterestMeta::add(buffer, result.query.id(), rect);
-            meta.set_id(id);
-            meta.add_param(detection_structure(result, detection, index, corners));
-            meta.add_param(mdetr_structure(result, detection, &found));
-            id = id.wrapping_add(1);
-        }
+    let detections = (first..)
+        .zip(&grounding.queries)
+        .flat_map(|(index, result)| {
+            let detections = result.detections.iter();
+            detections.map(move |detection| (index, result, detection))
+        });
+    let detections: Vec<(usize, &QueryResult, &Detection)> = detections.collect();
+    let sides = (size.0 as f32, size.1 as f32);
+    let objects: Vec<Found> = detections
+        .iter()
+        .map(|(_, result, detection)| Found {
+            query: result.query.id(),
+            rect: pixels(relative(detection, sides), width, height),
+            detection,
+        })
+        .collect();
+    let numbers = writer.map(|writer| writer.attach(buffer, &objects, size, (width, height)));
+    let mut id = first_id(buffer, numbers);
+    for ((index, result, detection), object) in detections.into_iter().zip(&objects) {
+        let corners = relative(detection, sides);
+        let mut meta = VideoRegionOfInterestMeta::add(buffer, object.query, object.rect);
+        meta.set_id(id);
+        meta.add_param(detection_structure(result, detection, index, corners));
+        meta.add_param(mdetr_structure(result, detection, &found));
+        id = id.wrapping_add(1);
     }
 }
 
-/// An id above those of all regions on the buffer.
-fn free_id(buffer: &gst::BufferRef) -> i32 {
-    let regions = buffer.iter_meta::<VideoRegionOfInterestMeta>();
-    let highest = regions.map(|region| region.id()).max();
-    highest.map_or(0, |highest| highest.wrapping_add(1).max(0))
+/// The numbers that the detections have among the frame's analytics, if no region has one of them; else ids above those
+/// of all regions and above all numbers.
+fn first_id(buffer: &gst::BufferRef, numbers: Option<Range<u32>>) -> i32 {
+    let ids = || {
+        let regions = buffer.iter_meta::<VideoRegionOfInterestMeta>();
+        regions.map(|region| region.id())
+    };
+    let taken = |numbers: &Range<u32>| {
+        let mut ids = ids().filter_map(|id| u32::try_from(id).ok());
+        ids.any(|id| numbers.contains(&id))
+    };
+    let free = ids()
+        .max()
+        .map_or(0, |highest| highest.wrapping_add(1).max(0));
+    let Some(numbers) = numbers.filter(|numbers| !numbers.is_empty()) else {
+        return free;
+    };
+    let number = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
+    match taken(&numbers) {
+        false => number(numbers.start),
+        true => free.max(number(analytics::length(buffer) as u32)),
+    }
 }
 
 /// Left, top, right, bottom from 0 to 1.
@@ -144,29 +183,48 @@ pub struct Region {
     pub rect: (u32, u32, u32, u32),
 }
 
-/// The regions on a buffer that do not come from the element `mdetr`.
+/// The regions on a buffer that do not come from the element `mdetr`, and detections of its [`analytics`] that are no
+/// regions at the same time.
 ///
 /// Ours are known by their parameter or, as GStreamer before 1.24 loses parameters where it converts
 /// or scales frames, by the id of a query that the buffer's results answer.
 pub fn foreign(buffer: &gst::BufferRef) -> Vec<Region> {
     let results = meta::read(buffer);
-    buffer
-        .iter_meta::<VideoRegionOfInterestMeta>()
-        .filter(|meta| !is_ours(meta, &results))
-        .map(|meta| {
-            let text = |name| meta.params().find_map(|p| p.get::<String>(name).ok());
-            let number = |name| meta.params().find_map(|p| p.get::<f64>(name).ok());
-            let track = meta.params().find_map(|p| p.get::<u64>("track").ok());
-            Region {
-                label: text("label")
-                    .filter(|label| !label.trim().is_empty())
-                    .unwrap_or_else(|| meta.roi_type().to_owned()),
-                score: number("confidence").map(|score| score as f32),
-                track,
-                rect: meta.rect(),
-            }
-        })
-        .collect()
+    let objects = analytics::objects(buffer);
+    let metas = || buffer.iter_meta::<VideoRegionOfInterestMeta>();
+    let regions = metas().filter(|meta| !is_ours(meta, &results)).map(|meta| {
+        let text = |name| meta.params().find_map(|p| p.get::<String>(name).ok());
+        let number = |name| meta.params().find_map(|p| p.get::<f64>(name).ok());
+        let track = meta.params().find_map(|p| p.get::<u64>("track").ok());
+        let twin = || objects.iter().find(|object| are_one(&meta, object));
+        Region {
+            label: text("label")
+                .filter(|label| !label.trim().is_empty())
+                .unwrap_or_else(|| meta.roi_type().to_owned()),
+            score: number("confidence").map(|score| score as f32),
+            track: track.or_else(|| twin()?.track),
+            rect: meta.rect(),
+        }
+    });
+    let only_objects = objects
+        .iter()
+        .filter(|object| !is_our_object(object, &results))
+        .filter(|object| !metas().any(|meta| are_one(&meta, object)))
+        .map(Region::from);
+    regions.chain(only_objects).collect()
+}
+
+/// The detections among a buffer's [`analytics`] that do not come from the element `mdetr`.
+pub fn foreign_objects(buffer: &gst::BufferRef) -> Vec<Object> {
+    let results = meta::read(buffer);
+    let ours = |object: &Object| {
+        let mut metas = buffer.iter_meta::<VideoRegionOfInterestMeta>();
+        is_our_object(object, &results)
+            || metas.any(|meta| is_ours(&meta, &results) && are_one(&meta, object))
+    };
+    let mut objects = analytics::objects(buffer);
+    objects.retain(|object| !ours(object));
+    objects
 }
 
 fn is_ours(meta: &VideoRegionOfInterestMeta, results: &[FrameGrounding]) -> bool {
@@ -174,9 +232,30 @@ fn is_ours(meta: &VideoRegionOfInterestMeta, results: &[FrameGrounding]) -> bool
     meta.param(MDETR).is_some() || queries.any(|result| result.query.id() == meta.roi_type())
 }
 
-/// Takes the regions off a buffer that come from the element `mdetr`.
+/// Another element's type may be called as a query is; that its score is the same to the last bit, too, is no chance.
+fn is_our_object(object: &Object, results: &[FrameGrounding]) -> bool {
+    let mut queries = results.iter().flat_map(|found| &found.grounding.queries);
+    queries.any(|result| {
+        let mut scores = result.detections.iter().map(|found| found.score);
+        result.query.id() == object.label && scores.any(|score| score == object.score)
+    })
+}
+
+/// Whether a region and a detection are the same object, as DL Streamer and `mdetr` attach it in both forms.
+fn are_one(meta: &VideoRegionOfInterestMeta, object: &Object) -> bool {
+    // Scaling rounds them apart.
+    const SLACK: u32 = 2;
+    let (a, b) = (meta.rect(), object.rect);
+    let sides = [(a.0, b.0), (a.1, b.1), (a.2, b.2), (a.3, b.3)];
+    let same_place = sides.iter().all(|(a, b)| a.abs_diff(*b) <= SLACK);
+    let same_id = i64::from(meta.id()) == i64::from(object.id);
+    same_place && (same_id || meta.roi_type() == object.label)
+}
+
+/// Takes the regions off a buffer that come from the element `mdetr`, and the same detections among its [`analytics`].
 pub fn remove(buffer: &mut gst::BufferRef) {
     let results = meta::read(buffer);
+    analytics::remove(buffer, |object| is_our_object(object, &results));
     buffer.foreach_meta_mut(|mut meta| {
         let region = meta.downcast_ref::<VideoRegionOfInterestMeta>();
         match region.is_some_and(|region| is_ours(region, &results)) {
@@ -186,15 +265,36 @@ pub fn remove(buffer: &mut gst::BufferRef) {
     });
 }
 
-/// The regions of other elements as a result: each label is a query, with its words as its id.
+impl From<&Object> for Region {
+    fn from(object: &Object) -> Region {
+        Region {
+            label: object.label.clone(),
+            score: Some(object.score),
+            track: object.track,
+            rect: object.rect,
+        }
+    }
+}
+
+/// What other elements found, as [`foreign`] has it, as a result of a frame of this size.
 pub fn grounding(buffer: &gst::BufferRef, width: u32, height: u32) -> Grounding {
+    grounding_of(foreign(buffer), width, height)
+}
+
+/// Regions as a result of a frame of this size: each label is a query, with its words as its id. Boxes end where the frame
+/// does.
+pub fn grounding_of(
+    regions: impl IntoIterator<Item = Region>,
+    width: u32,
+    height: u32,
+) -> Grounding {
     let mut grounding = Grounding {
         revision: 0,
         width,
         height,
         queries: Vec::new(),
     };
-    for region in foreign(buffer) {
+    for region in regions {
         let Ok(query) = Query::literal(id_of(&region.label), &text_of(&region.label)) else {
             continue;
         };
@@ -211,7 +311,8 @@ pub fn grounding(buffer: &gst::BufferRef, width: u32, height: u32) -> Grounding 
             grounding.queries.len() - 1
         });
         let result = &mut grounding.queries[index];
-        let detection = detection_of(&region, &result.query);
+        let mut detection = detection_of(&region, &result.query);
+        detection.bbox = detection.bbox.clamp(width as f32, height as f32);
         result.detections.push(detection);
     }
     for result in &mut grounding.queries {

@@ -10,7 +10,8 @@
 //! | `tabletopsrc` | the tabletop world as a source, with its ground truth attached |
 //!
 //! Detections travel as [`VideoRegionOfInterestMeta`](gst_video::VideoRegionOfInterestMeta), which
-//! any element can read (see [`regions`]), and whole as a metadata of their own that also states
+//! any element can read (see [`regions`]), as GstAnalyticsRelationMeta where GStreamer has it (see [`analytics`];
+//! property `analytics` of `mdetr` and `mdetrtrack`), and whole as a metadata of their own that also states
 //! what was not found (see [`meta`]).
 //!
 //! # mdetr
@@ -106,6 +107,9 @@
 //! id for `max-age`. Scores are smoothed over time. Masks and answers stay those of the last result. A
 //! flush or a new stream begins anew, and so does what a changed query finds; ids are not used twice.
 //!
+//! On frames that no `mdetr` has answered, other elements' detections in GstAnalyticsRelationMeta are followed. Those
+//! without a track get one; their boxes stay as they are.
+//!
 //! # mdetrrules
 //!
 //! ```sh
@@ -140,7 +144,7 @@
 //! Attaches an overlay composition where downstream takes one and blends it into the frame otherwise, in every
 //! raw format that the installed GStreamer can blend into: all but those with a palette, and UYVP, MT2110R and
 //! MT2110T of an odd width. Where it blends, elements before it crop frames and draw on them themselves, even if a sink offers
-//! to do that for them. Frames that no `mdetr` has answered show the regions of interest of other elements
+//! to do that for them. Frames that no `mdetr` has answered show what other elements found
 //! instead. Without any font, a warning says so once and words are left out. Zones and lines of `mdetrrules` are
 //! drawn, too, brighter while something happens there; a line's arrow points forward.
 //!
@@ -153,8 +157,9 @@
 //! `fdsink` prints each line at once; `filesink` collects 64 KiB unless it has `buffer-mode=unbuffered`.
 //!
 //! Writes lines of [`mdetr::report`](::mdetr::report). A frame has a `utc` time if it carries a reference timestamp
-//! (`timestamp/x-unix`, `timestamp/x-ntp`) or comes from a live source. Regions of interest of other
-//! elements become queries named by their label, on frames that no `mdetr` has answered.
+//! (`timestamp/x-unix`, `timestamp/x-ntp`) or comes from a live source. What other elements found,
+//! as regions of interest or in GstAnalyticsRelationMeta, becomes queries named by their label, on frames that no `mdetr`
+//! has answered.
 //!
 //! # tabletopsrc
 //!
@@ -166,6 +171,7 @@ pub mod rules;
 pub mod text_file;
 
 mod allocation;
+mod analytics_property;
 mod bundle;
 mod frame;
 mod mdetr;
@@ -177,11 +183,12 @@ mod tabletopsrc;
 
 use gst::glib;
 use mdetr_gst::events;
-pub use mdetr_gst::{meta, regions, time};
+pub use mdetr_gst::{analytics, meta, regions, time};
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     meta::register();
     events::register();
+    analytics_property::register();
     mdetr::register(plugin)?;
     mdetrtrack::register(plugin)?;
     mdetrrules::register(plugin)?;

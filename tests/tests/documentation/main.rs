@@ -62,8 +62,8 @@ const BOOK: &str = "docs/src";
 /// The documentation of the elements.
 const ELEMENTS_DOCUMENT: &str = "plugins/mdetr/src/lib.rs";
 
-/// Values that this build does not have; the documents say so.
-const NOT_IN_EVERY_BUILD: [&str; 2] = ["engine=tensorrt", "engine=onnxruntime"];
+/// Values that not every build, or not every GStreamer, has; the documents say so.
+const NOT_EVERYWHERE: [&str; 3] = ["engine=tensorrt", "engine=onnxruntime", "analytics=on"];
 
 /// A document's blocks of code and its code in running text.
 #[derive(Debug, Default)]
@@ -378,7 +378,7 @@ fn properties_can_be_set_as_documented() {
         let element = elements()
             .find(|element| has(&inspected[element]))
             .unwrap_or_else(|| panic!("`{span}`: no element has the property {name}"));
-        if !NOT_IN_EVERY_BUILD.contains(&span.as_str()) {
+        if !NOT_EVERYWHERE.contains(&span.as_str()) {
             values.entry(element).or_default().insert(span.clone());
         }
     }

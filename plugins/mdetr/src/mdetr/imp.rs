@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
+use mdetr_gst::analytics::Writer;
 use mdetr_gst::element::{self, TYPE_CHECKED};
 use mdetr_gst::regions;
 
@@ -226,7 +227,8 @@ impl Mdetr {
                 ("no query: frames pass without detections; set query=\"...\", queries or config")
             );
         }
-        let session = Arc::new(Session::new(&self.obj().name(), &settings));
+        let analytics = settings.analytics.open(*CAT, self.obj().upcast_ref())?;
+        let session = Arc::new(Session::new(&self.obj().name(), &settings, analytics));
         let updater = Updater::start(
             self.obj().upcast_ref(),
             session.clone(),
@@ -343,7 +345,8 @@ impl Mdetr {
         }
         if let Some(found) = offer.found {
             let (width, height) = (offer.info.width(), offer.info.height());
-            regions::attach(buffer.make_mut(), found, width, height);
+            let writer = session.analytics.map(Writer::new);
+            regions::attach(buffer.make_mut(), found, width, height, writer);
         }
         self.srcpad.push(buffer)
     }

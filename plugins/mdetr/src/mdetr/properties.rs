@@ -9,6 +9,7 @@ use mdetr_gst::element::TYPE_CHECKED;
 
 use super::enums::{Engine, Mode, PackQueries, Precision};
 use super::settings::{BY_MODEL, MAX_DEVICE_ID, MAX_IN_FLIGHT, MAX_WORKERS, Settings};
+use crate::analytics_property::UseAnalytics;
 
 /// What a change of a property asks of a running element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +157,7 @@ fn queries(defaults: &Settings) -> Vec<glib::ParamSpec> {
             .default_value(defaults.masks)
             .mutable_playing()
             .build(),
+        UseAnalytics::spec(),
     ]
 }
 
@@ -232,6 +234,7 @@ impl Settings {
             "overlap-threshold" => self.overlap_threshold = float(),
             "max-detections" => self.max_detections = uint(),
             "masks" => self.masks = value.get::<bool>().expect(TYPE_CHECKED),
+            "analytics" => self.analytics = value.get::<UseAnalytics>().expect(TYPE_CHECKED),
             "inference-interval" => self.inference_interval = uint(),
             "change-threshold" => self.change_threshold = float(),
             _ => unreachable!("GObject knows only the properties of SPECS"),
@@ -272,6 +275,7 @@ impl Settings {
             "overlap-threshold" => self.overlap_threshold.to_value(),
             "max-detections" => self.max_detections.to_value(),
             "masks" => self.masks.to_value(),
+            "analytics" => self.analytics.to_value(),
             "inference-interval" => self.inference_interval.to_value(),
             "change-threshold" => self.change_threshold.to_value(),
             _ => unreachable!("GObject knows only the properties of SPECS"),

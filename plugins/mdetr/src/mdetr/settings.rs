@@ -13,6 +13,7 @@ use mdetr::{Grounder, GrounderOptions, Query};
 use super::catch_panic::catch_panic;
 use super::config::{self, ConfigError};
 use super::enums::{Engine, Mode, PackQueries, Precision};
+use crate::analytics_property::UseAnalytics;
 
 /// Most worker threads; more than any machine this runs on has use for.
 pub(super) const MAX_WORKERS: u32 = 64;
@@ -54,6 +55,7 @@ pub(super) struct Settings {
     /// 0: the short side is not chosen by measuring.
     pub target_fps: f64,
     pub masks: bool,
+    pub analytics: UseAnalytics,
     /// Rises when `query`, `queries`, `config` or `pack-queries` is set.
     pub queries_version: u64,
 }
@@ -85,6 +87,7 @@ impl Default for Settings {
             short_side: 0,
             target_fps: 0.0,
             masks: true,
+            analytics: UseAnalytics::default(),
             queries_version: 0,
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gst::glib;
 use gst::prelude::*;
+use mdetr_gst::analytics::Writer;
 use mdetr_gst::regions;
 
 use super::messages;
@@ -93,7 +94,9 @@ impl Source {
             mut buffer, info, ..
         } = frame;
         if let Some(found) = found {
-            regions::attach(buffer.make_mut(), found, info.width(), info.height());
+            let writer = self.session.analytics.map(Writer::new);
+            let (width, height) = (info.width(), info.height());
+            regions::attach(buffer.make_mut(), found, width, height, writer);
         }
         if self.session.latency_changed() {
             messages::post_latency(element);

@@ -1,4 +1,5 @@
-//! Replaces the results on each frame by the same with identities, moved to the frame's time.
+//! Replaces the results on each frame by the same with identities, moved to the frame's time. On frames that no `mdetr`
+//! has answered, detections of others get identities.
 //!
 //! Lock order: `settings` and `state` are never held together, nor across a push.
 
@@ -10,11 +11,15 @@ use gst::prelude::*;
 use gst_base::subclass::prelude::*;
 use gst_video::{VideoCapsBuilder, VideoInfo};
 use mdetr::Grounding;
+use mdetr_gst::analytics::{self, Analytics, Writer};
 use mdetr_gst::element::{self, TYPE_CHECKED};
 use mdetr_gst::meta::{self, FrameGrounding};
 use mdetr_gst::regions;
 use mdetr_track::{TrackIds, TrackOptions, Tracking};
 
+use super::others::Others;
+use super::seen::Seen;
+use crate::analytics_property::UseAnalytics;
 use crate::{allocation, frame};
 
 static CAT: LazyLock<gst::DebugCategory> =
@@ -38,8 +43,13 @@ struct State {
     /// Time of the last frame.
     now: Option<gst::ClockTime>,
     streams: Vec<Stream>,
+    /// What detectors of other origin found.
+    others: Others,
     /// Of all streams.
     ids: TrackIds,
+    seen: Seen,
+    /// Where detections are attached beside regions.
+    analytics: Option<Analytics>,
 }
 
 impl State {
@@ -66,6 +76,8 @@ impl State {
             stream.tracking.reset();
             stream.last = None;
         }
+        self.others.reset();
+        self.seen.reset();
     }
 
     fn stream(&mut self, element: &Arc<str>, options: &TrackOptions) -> &mut Stream {
@@ -105,15 +117,51 @@ impl State {
             None => found,
         }
     }
+
+    /// Gives what other detectors found a track each.
+    fn follow_others(
+        &mut self,
+        buffer: &mut gst::BufferRef,
+        now: gst::ClockTime,
+        options: &TrackOptions,
+    ) {
+        let (Some(analytics), Some(info)) = (self.analytics, &self.info) else {
+            return;
+        };
+        let size = (info.width(), info.height());
+        let objects = regions::foreign_objects(buffer);
+        let tracks = self
+            .others
+            .follow(&objects, size, duration(now), options, &self.ids);
+        if tracks.is_empty() {
+            return;
+        }
+        let time = running_time(now);
+        let known = tracks.iter().map(|&(_, track)| track);
+        let first_seen = self.seen.on_frame(time, known, options.max_age);
+        let writer = Writer::new(analytics).seen(time, &first_seen);
+        analytics::attach_tracks(buffer, writer, &tracks);
+    }
+}
+
+/// The running time that the clock of this element shows.
+fn running_time(now: gst::ClockTime) -> Option<gst::ClockTime> {
+    now.checked_sub(START)
 }
 
 fn duration(time: gst::ClockTime) -> Duration {
     Duration::from_nanos(time.nseconds())
 }
 
+#[derive(Debug, Clone, Default)]
+struct Settings {
+    options: TrackOptions,
+    analytics: UseAnalytics,
+}
+
 #[derive(Default)]
 pub struct Track {
-    settings: Mutex<TrackOptions>,
+    settings: Mutex<Settings>,
     state: Mutex<State>,
 }
 
@@ -180,6 +228,7 @@ impl ObjectImpl for Track {
                     "Detections with a lower score continue objects but begin none: presence has hysteresis with a lower score-threshold of mdetr",
                     defaults.high_threshold,
                 ),
+                UseAnalytics::spec(),
             ]
         });
         &SPECS
@@ -188,16 +237,18 @@ impl ObjectImpl for Track {
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         let time = || Duration::from_nanos(value.get().expect(TYPE_CHECKED));
         let options = {
-            let mut options = self.settings.lock().expect("never poisoned");
+            let mut settings = self.settings.lock().expect("never poisoned");
+            let options = &mut settings.options;
             match pspec.name() {
                 "min-hits" => options.min_hits = value.get().expect(TYPE_CHECKED),
                 "coast" => options.coast = time(),
                 "max-age" => options.max_age = time(),
                 "iou-threshold" => options.iou_threshold = value.get().expect(TYPE_CHECKED),
                 "high-threshold" => options.high_threshold = value.get().expect(TYPE_CHECKED),
+                "analytics" => settings.analytics = value.get().expect(TYPE_CHECKED),
                 _ => unreachable!("GObject knows only the properties above"),
             }
-            options.clone()
+            settings.options.clone()
         };
         let mut state = self.state.lock().expect("never poisoned");
         for stream in &mut state.streams {
@@ -206,13 +257,15 @@ impl ObjectImpl for Track {
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let options = self.settings.lock().expect("never poisoned");
+        let settings = self.settings.lock().expect("never poisoned");
+        let options = &settings.options;
         match pspec.name() {
             "min-hits" => options.min_hits.to_value(),
             "coast" => (options.coast.as_nanos() as u64).to_value(),
             "max-age" => (options.max_age.as_nanos() as u64).to_value(),
             "iou-threshold" => options.iou_threshold.to_value(),
             "high-threshold" => options.high_threshold.to_value(),
+            "analytics" => settings.analytics.to_value(),
             _ => unreachable!("GObject knows only the properties above"),
         }
     }
@@ -280,6 +333,13 @@ impl BaseTransformImpl for Track {
         Ok(())
     }
 
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        let wanted = self.settings.lock().expect("never poisoned").analytics;
+        let analytics = wanted.open(*CAT, self.obj().upcast_ref())?;
+        self.state.lock().expect("never poisoned").analytics = analytics;
+        Ok(())
+    }
+
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *self.state.lock().expect("never poisoned") = State::default();
         Ok(())
@@ -289,7 +349,8 @@ impl BaseTransformImpl for Track {
         &self,
         buffer: &mut gst::BufferRef,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let options = self.settings.lock().expect("never poisoned").clone();
+        let options = self.settings.lock().expect("never poisoned");
+        let options = options.options.clone();
         let mut state = self.state.lock().expect("never poisoned");
         let (width, height) = match &state.info {
             Some(info) => (info.width(), info.height()),
@@ -298,17 +359,24 @@ impl BaseTransformImpl for Track {
         let now = state.time(buffer);
         let found = meta::read(buffer);
         if found.is_empty() {
+            state.follow_others(buffer, now, &options);
             return Ok(gst::FlowSuccess::Ok);
         }
         let followed: Vec<FrameGrounding> = found
             .into_iter()
             .map(|found| state.follow(found, now, &options))
             .collect();
+        let results = followed.iter().flat_map(|found| &found.grounding.queries);
+        let tracks = results.flat_map(|result| result.detections.iter().filter_map(|d| d.track));
+        let time = running_time(now);
+        let first_seen = state.seen.on_frame(time, tracks, options.max_age);
+        let analytics = state.analytics;
         drop(state);
         regions::remove(buffer);
         meta::remove(buffer);
+        let writer = analytics.map(|analytics| Writer::new(analytics).seen(time, &first_seen));
         for found in followed {
-            regions::attach(buffer, found, width, height);
+            regions::attach(buffer, found, width, height, writer);
         }
         Ok(gst::FlowSuccess::Ok)
     }

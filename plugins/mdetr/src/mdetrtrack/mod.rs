@@ -4,6 +4,8 @@ use gst::glib;
 use gst::prelude::*;
 
 mod imp;
+mod others;
+mod seen;
 
 glib::wrapper! {
     /// Gives detections an identity and carries them over frames that were not inferred.

@@ -342,6 +342,9 @@ fn pixels(rendering: Rendering, info: &VideoInfo) -> gst::Buffer {
     gst::Buffer::from_mut_slice(padded)
 }
 
+/// Id of the region of the first object: out of the way of numbers that GstAnalytics gives, which regions have as ids.
+const FIRST_ID: i32 = 1 << 20;
+
 /// One object as a region of interest: what another detector would find if it were perfect.
 ///
 /// The region's type is the object's words, of which there are few enough for GQuarks: before 1.24,
@@ -356,7 +359,7 @@ fn attach_truth(
     let unit = |value: u32, side: u32| f64::from(value) / f64::from(side);
     let object = &scene.objects[named.object];
     let mut meta = VideoRegionOfInterestMeta::add(buffer, &named.words, (x, y, w, h));
-    meta.set_id(named.object as i32);
+    meta.set_id(FIRST_ID + named.object as i32);
     meta.add_param(
         gst::Structure::builder("detection")
             .field("label", &named.words)

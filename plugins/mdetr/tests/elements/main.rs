@@ -1,6 +1,7 @@
 //! Tests of the plugin's elements, in pipelines and in harnesses.
 
 mod allocation;
+mod analytics;
 mod blending;
 mod common;
 mod errors;

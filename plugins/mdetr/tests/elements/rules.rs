@@ -122,6 +122,7 @@ fn frame(number: u64, x: Option<f32>) -> gst::Buffer {
         found,
         SIZE.0,
         SIZE.1,
+        None,
     );
     buffer
 }

@@ -54,7 +54,7 @@ fn frame(number: u64, grounding: &Arc<Grounding>, age: u64) -> gst::Buffer {
         element: "mdetr0".into(),
     };
     let writable = buffer.get_mut().expect("the only reference");
-    regions::attach(writable, found, SIZE.0, SIZE.1);
+    regions::attach(writable, found, SIZE.0, SIZE.1, None);
     buffer
 }
 
@@ -216,7 +216,7 @@ fn the_size_may_change_on_the_way() {
         element: "mdetr0".into(),
     };
     let writable = large.get_mut().unwrap();
-    regions::attach(writable, result, 128, 96);
+    regions::attach(writable, result, 128, 96, None);
     let passed = harness.push_and_pull(large).unwrap();
     assert_eq!(tracks(&passed), [(40.0, Some(1))]);
 }

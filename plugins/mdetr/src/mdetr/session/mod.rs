@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use gst::glib;
 use mdetr::Grounder;
 use mdetr::frame::LumaGrid;
+use mdetr_gst::analytics::Analytics;
 
 use super::enums::Mode;
 use super::scheduler::Ticket;
@@ -150,6 +151,8 @@ pub(super) struct Session {
     /// Name of the element, for its results.
     element: Arc<str>,
     pub mode: Mode,
+    /// Where detections are attached beside regions.
+    pub analytics: Option<Analytics>,
     cancelled: Arc<AtomicBool>,
     preparations: Preparations,
     state: Mutex<State>,
@@ -161,12 +164,13 @@ pub(super) struct Session {
 
 impl Session {
     /// A session without a model, whose frames wait or pass.
-    pub fn new(element: &str, settings: &Settings) -> Session {
+    pub fn new(element: &str, settings: &Settings, analytics: Option<Analytics>) -> Session {
         Session {
             loaded: OnceLock::new(),
             expected: Capacity::of(settings, ""),
             element: element.into(),
             mode: settings.mode,
+            analytics,
             cancelled: Arc::default(),
             preparations: Preparations::default(),
             state: Mutex::new(State {
