@@ -56,7 +56,7 @@ pub fn attach(
         })
         .collect();
     let numbers = writer.map(|writer| writer.attach(buffer, &objects, size, (width, height)));
-    let mut id = first_id(buffer, numbers);
+    let mut id = first_id(buffer, objects.len(), numbers);
     for ((index, result, detection), object) in detections.into_iter().zip(&objects) {
         let corners = relative(detection, sides);
         let mut meta = VideoRegionOfInterestMeta::add(buffer, object.query, object.rect);
@@ -67,28 +67,27 @@ pub fn attach(
     }
 }
 
-/// The numbers that the detections have among the frame's analytics, if no region has one of them; else ids above those
-/// of all regions and above all numbers.
-fn first_id(buffer: &gst::BufferRef, numbers: Option<Range<u32>>) -> i32 {
-    let ids = || {
-        let regions = buffer.iter_meta::<VideoRegionOfInterestMeta>();
-        regions.map(|region| region.id())
+/// The first of `count` ids in a row: the numbers that the detections have among the frame's analytics, if no region has one
+/// of them; else the lowest that no region has, above all numbers.
+fn first_id(buffer: &gst::BufferRef, count: usize, numbers: Option<Range<u32>>) -> i32 {
+    let regions = buffer.iter_meta::<VideoRegionOfInterestMeta>();
+    let ids = regions.filter_map(|region| u32::try_from(region.id()).ok());
+    let mut ids: Vec<u32> = ids.collect();
+    ids.sort_unstable();
+    let id = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
+    let numbers = numbers.filter(|numbers| !numbers.is_empty());
+    let least = match numbers {
+        None => 0,
+        Some(numbers) if !ids.iter().any(|id| numbers.contains(id)) => return id(numbers.start),
+        Some(_) => analytics::length(buffer) as u32,
     };
-    let taken = |numbers: &Range<u32>| {
-        let mut ids = ids().filter_map(|id| u32::try_from(id).ok());
-        ids.any(|id| numbers.contains(&id))
-    };
-    let free = ids()
-        .max()
-        .map_or(0, |highest| highest.wrapping_add(1).max(0));
-    let Some(numbers) = numbers.filter(|numbers| !numbers.is_empty()) else {
-        return free;
-    };
-    let number = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
-    match taken(&numbers) {
-        false => number(numbers.start),
-        true => free.max(number(analytics::length(buffer) as u32)),
-    }
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    id(ids.into_iter().fold(least, |first, taken| {
+        match (first..first.saturating_add(count)).contains(&taken) {
+            true => taken.saturating_add(1),
+            false => first,
+        }
+    }))
 }
 
 /// Left, top, right, bottom from 0 to 1.
@@ -381,6 +380,25 @@ mod tests {
         assert_eq!(pixels([0.101, 0.2, 0.499, 0.6], 100, 10), (10, 2, 40, 4));
         assert_eq!(pixels([1.0, 1.0, 1.0, 1.0], 640, 480), (639, 479, 1, 1));
         assert_eq!(pixels([0.0, 0.0, 1.0, 1.0], 1, 1), (0, 0, 1, 1));
+    }
+
+    #[test]
+    fn ids_are_the_lowest_that_are_free() {
+        gst::init().expect("GStreamer is installed");
+        let mut buffer = gst::Buffer::new();
+        let writable = buffer.get_mut().expect("the only reference");
+        assert_eq!(first_id(writable, 3, None), 0);
+        assert_eq!(first_id(writable, 3, Some(5..8)), 5);
+        for id in [-1, 1 << 20, 7, 2] {
+            let mut meta = VideoRegionOfInterestMeta::add(writable, "object", (1, 2, 3, 4));
+            meta.set_id(id);
+        }
+        assert_eq!(first_id(writable, 2, None), 0);
+        assert_eq!(first_id(writable, 3, None), 3);
+        assert_eq!(first_id(writable, 5, None), 8);
+        assert_eq!(first_id(writable, 2, Some(8..10)), 8);
+        // A region has one of the numbers; no analytics are on this buffer.
+        assert_eq!(first_id(writable, 2, Some(6..8)), 0);
     }
 
     #[test]
