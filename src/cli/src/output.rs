@@ -146,6 +146,7 @@ pub fn write_png(path: &Path, author: Author, size: (u32, u32), rgb: &[u8]) -> R
 ///
 /// # Errors
 /// As [`write_png`].
+#[cfg(feature = "eval")]
 pub fn write_gray16_png(
     path: &Path,
     author: Author,
