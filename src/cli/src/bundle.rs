@@ -8,6 +8,7 @@ use clap::Subcommand;
 use mdetr::Bundle;
 
 use crate::model;
+use crate::output::say;
 
 /// The `mdetr bundle` subcommands.
 #[derive(Debug, Subcommand)]
@@ -29,7 +30,7 @@ impl BundleCommand {
         mdetr::Grounder::check(&bundle)?;
         let manifest = bundle.manifest();
         let bytes: u64 = manifest.files.values().map(|file| file.bytes).sum();
-        println!(
+        say!(
             "{}: {} {} ({}), {}, {}: {} files, {:.1} MB, sound",
             dir.display(),
             manifest.name,

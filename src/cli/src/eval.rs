@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use crate::disturb::Disturbance;
 use crate::evaluator::{Evaluator, Judged};
 use crate::model::ModelArgs;
-use crate::output::{self, Author};
+use crate::output::{self, Author, say};
 use crate::score::ScoreCommand;
 use crate::{picture, progress};
 
@@ -119,7 +119,7 @@ impl EvalArgs {
                 "summary": summary,
                 "kinds": tally.kinds,
             });
-            println!("{report}");
+            say!("{report}");
         } else {
             print!("{}", for_people(pictures.len(), &tally));
         }

@@ -11,6 +11,7 @@ use mdetr::Bundle;
 use mdetr_weights::{Averaged, Import, Precision, Progress, Structure};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::output::say;
 use crate::progress;
 
 /// Make a model of a checkpoint: one that MDETR's authors released, or one of the same structure that was trained on from
@@ -98,7 +99,7 @@ impl ImportArgs {
         let bundle = run(&import)?;
         let manifest = bundle.manifest();
         let bytes: u64 = manifest.files.values().map(|file| file.bytes).sum();
-        println!(
+        say!(
             "{}: {}, {}, {}, {} queries: {:.1} MB",
             bundle.dir().display(),
             manifest.name,

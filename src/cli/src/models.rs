@@ -9,6 +9,7 @@ use mdetr::Bundle;
 use mdetr::bundle::Models;
 use mdetr_pull::{Home, Provenance, PullError, Registry, own_registry};
 
+use crate::output::say;
 use crate::{model, pull};
 
 /// List, show and remove models.
@@ -52,13 +53,13 @@ fn list() -> Result<()> {
     let here = model::models().list();
     let width = |names: &mut dyn Iterator<Item = &String>| names.map(String::len).max();
     let width = width(&mut here.keys().chain(registry.models().keys())).unwrap_or(0);
-    println!("Here:");
+    say!("Here:");
     for (name, dir) in &here {
         let what = match Bundle::open(dir) {
             Ok(bundle) => format!("{:>6.0} MB  {}", mb(bundle_bytes(&bundle)), tasks(&bundle)),
             Err(error) => format!("   unsound: {error}"),
         };
-        println!("  {name:width$}  {what}, in {}", dir.display());
+        say!("  {name:width$}  {what}, in {}", dir.display());
     }
     let own = Home::new(Models::new().own_dir());
     let unfinished = own.map(|home| home.unfinished()).unwrap_or_default();
@@ -67,21 +68,21 @@ fn list() -> Result<()> {
         let bytes = mb(download.bytes);
         if here.contains_key(name) {
             let dir = download.dir.display();
-            println!("  {name:width$}  {bytes:>6.0} MB  of its checkpoint are kept in {dir}");
+            say!("  {name:width$}  {bytes:>6.0} MB  of its checkpoint are kept in {dir}");
             continue;
         }
-        println!(
+        say!(
             "  {name:width$}  {bytes:>6.0} MB  of its download; `mdetr pull {name}` goes on with it, and \
              `mdetr models remove {name}` throws it away"
         );
     }
-    println!(
+    say!(
         "\nTo fetch with `mdetr pull NAME`, with the size of the download and about that of the model:"
     );
     for (name, model) in registry.models() {
         if !here.contains_key(name) {
             let (download, size) = (model.download_mb, model.model_mb);
-            println!(
+            say!(
                 "  {name:width$}  {download:>6} MB  {size:>4} MB  {}",
                 model.title
             );
@@ -96,15 +97,15 @@ fn show(name: &str) -> Result<()> {
     }
     let registry = Registry::load(own_registry().as_deref())?;
     let model = registry.model(name)?;
-    println!("{name}: {}", model.title);
-    println!("not here; `mdetr pull {name}` fetches it");
-    println!("tasks      {}", model.tasks.join(" + "));
-    println!("licence    {}", model.licence);
-    println!("source     {}", model.source());
-    println!("checkpoint {}, about {} MB", model.file, model.download_mb);
-    println!("size       about {} MB", model.model_mb);
+    say!("{name}: {}", model.title);
+    say!("not here; `mdetr pull {name}` fetches it");
+    say!("tasks      {}", model.tasks.join(" + "));
+    say!("licence    {}", model.licence);
+    say!("source     {}", model.source());
+    say!("checkpoint {}, about {} MB", model.file, model.download_mb);
+    say!("size       about {} MB", model.model_mb);
     if let Some(answers) = &model.answers {
-        println!("answers    {}, in {}", answers.file, answers.page);
+        say!("answers    {}, in {}", answers.file, answers.page);
     }
     Ok(())
 }
@@ -116,31 +117,31 @@ fn show_bundle(name: &str, dir: &Path) -> Result<()> {
     let title = provenance
         .as_ref()
         .map_or(&manifest.name, |from| &from.title);
-    println!("{name}: {title}");
-    println!("place      {}", dir.display());
-    println!("tasks      {}", tasks(&bundle));
-    println!("precision  {}", manifest.precision);
-    println!("size       {:.1} MB", mb(bundle_bytes(&bundle)));
-    println!("licence    {}", manifest.licence);
+    say!("{name}: {title}");
+    say!("place      {}", dir.display());
+    say!("tasks      {}", tasks(&bundle));
+    say!("precision  {}", manifest.precision);
+    say!("size       {:.1} MB", mb(bundle_bytes(&bundle)));
+    say!("licence    {}", manifest.licence);
     if let Some(from) = provenance {
         if from.licence != manifest.licence {
-            println!("           {}, says the publisher", from.licence);
+            say!("           {}, says the publisher", from.licence);
         }
-        println!("source     {}", from.checkpoint);
+        say!("source     {}", from.checkpoint);
         let by = if from.published {
             "as published"
         } else {
             "computed here, not compared"
         };
-        println!(
+        say!(
             "checkpoint {:.1} MB, {}, {by}",
             mb(from.bytes),
             from.checksum
         );
-        println!("tokenizer  {}", from.tokenizer);
+        say!("tokenizer  {}", from.tokenizer);
     }
     for (file, entry) in &manifest.files {
-        println!("sha256     {} {file}", entry.sha256);
+        say!("sha256     {} {file}", entry.sha256);
     }
     Ok(())
 }
@@ -148,8 +149,8 @@ fn show_bundle(name: &str, dir: &Path) -> Result<()> {
 fn remove(name: &str) -> Result<()> {
     let home = Home::new(Models::new().own_dir())?;
     match home.remove(name, &pull::Told::default()) {
-        Ok(true) => println!("{name}: removed"),
-        Ok(false) => println!("{name}: the download is removed, there was no model"),
+        Ok(true) => say!("{name}: removed"),
+        Ok(false) => say!("{name}: the download is removed, there was no model"),
         Err(error @ PullError::NotRemoved { .. }) => {
             if let Some(dir) = model::models().list().get(name) {
                 bail!(

@@ -1,6 +1,7 @@
 //! Files that the command writes. None replaces a file that the same part of the command did not write.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -92,6 +93,25 @@ fn ensure_replaceable(path: &Path, is_ours: impl FnOnce(File) -> bool) -> Result
 
 fn cannot_write(path: &Path) -> String {
     format!("{}: cannot be written", path.display())
+}
+
+/// Writes a line to standard output, as `println!` does, which panics where nobody reads on.
+macro_rules! say {
+    ($($text:tt)*) => {
+        $crate::output::line(format_args!($($text)*))
+    };
+}
+pub(crate) use say;
+
+/// Writes a line to standard output, if it is read; ends the program where it cannot be written.
+pub fn line(text: fmt::Arguments) {
+    match writeln!(io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("mdetr: cannot write standard output: {error}");
+            std::process::exit(1);
+        }
+        _ => (),
+    }
 }
 
 /// Opens a file to be written from its beginning.

@@ -13,6 +13,7 @@ use mdetr::engine::{PlanEvent, PlanWatcher, Precision};
 use mdetr::engine::{TensorRtOptions, TriedPlan, try_plans};
 use mdetr::{EngineKind, Grounder, GrounderOptions};
 
+use crate::output::say;
 use crate::{model, progress, size};
 
 /// The `mdetr plan` subcommands.
@@ -89,7 +90,7 @@ impl PlanCommand {
                 let dir = cache.dir()?;
                 let count = open(&dir)?.clear();
                 let count = count.with_context(|| format!("cannot clear {}", dir.display()))?;
-                println!("{}: {count} plans removed", dir.display());
+                say!("{}: {count} plans removed", dir.display());
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -104,19 +105,22 @@ fn list(dir: &Path) -> Result<()> {
     let entries = open(dir)?.entries();
     let entries = entries.with_context(|| format!("cannot list {}", dir.display()))?;
     if entries.is_empty() {
-        println!("{}: no plans", dir.display());
+        say!("{}: no plans", dir.display());
     }
     for entry in entries {
         let age = SystemTime::now().duration_since(entry.used);
         let hours = age.unwrap_or_default().as_secs_f64() / 3600.0;
         let size = entry.bytes as f64 / 1e6;
-        println!("{} {size:.1} MB, used {hours:.1} h ago", &entry.name[..12]);
+        say!("{} {size:.1} MB, used {hours:.1} h ago", &entry.name[..12]);
         match entry.built {
-            Some((path, key)) => println!(
+            Some((path, key)) => say!(
                 "  {path}\n  {}, {}, {}\n  {}",
-                key.engine, key.device, key.precision, key.shapes
+                key.engine,
+                key.device,
+                key.precision,
+                key.shapes
             ),
-            None => println!("  damaged: it will be built again"),
+            None => say!("  damaged: it will be built again"),
         }
     }
     Ok(())
@@ -138,7 +142,7 @@ impl BuildArgs {
             let tried = try_plans(&model, self.size, &tensorrt, &watcher)?;
             bar.finish_and_clear();
             for TriedPlan { graph, time, bytes } in tried {
-                println!(
+                say!(
                     "{}: {:.1} s, {:.1} MB, inputs and outputs as in the bundle",
                     model.join(graph).display(),
                     time.as_secs_f64(),
@@ -160,7 +164,7 @@ impl BuildArgs {
         grounder.watch_plans(watcher);
         grounder.rehearse(width, height)?;
         bar.finish_and_clear();
-        println!("{}: plans for {width}x{height} are there", dir.display());
+        say!("{}: plans for {width}x{height} are there", dir.display());
         Ok(())
     }
 }
@@ -196,7 +200,7 @@ fn show(bar: &ProgressBar) -> PlanWatcher {
             } => {
                 let how = if *built { "built" } else { "found" };
                 let size = *bytes as f64 / 1e6;
-                bar.suspend(|| println!("{graph}: {how}, {size:.1} MB"));
+                bar.suspend(|| say!("{graph}: {how}, {size:.1} MB"));
             }
             PlanEvent::NotKept { graph, message } => {
                 bar.suspend(|| eprintln!("mdetr: {graph}: the plan is not kept: {message}"));

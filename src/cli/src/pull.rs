@@ -15,6 +15,7 @@ use mdetr_pull::{
 use mdetr_weights::{Import, Structure};
 
 use crate::import::{self, PrecisionArg};
+use crate::output::say;
 use crate::progress;
 
 /// Fetch a released model by name.
@@ -93,13 +94,13 @@ impl PullArgs {
         let pulled = pull(&registry, &home, &request, &Told::default(), convert)?;
         let (name, dir) = (&request.name, pulled.dir.display());
         match pulled.already {
-            true => println!("{name} is there already, in {dir}; --replace makes it again"),
+            true => say!("{name} is there already, in {dir}; --replace makes it again"),
             false => {
-                println!("{name}: {dir}; use it with --model {name}, in pipelines model={name}")
+                say!("{name}: {dir}; use it with --model {name}, in pipelines model={name}")
             }
         }
         if let Some(kept) = pulled.kept {
-            println!("the checkpoint is kept: {}", kept.display());
+            say!("the checkpoint is kept: {}", kept.display());
         }
         Ok(ExitCode::SUCCESS)
     }

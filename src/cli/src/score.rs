@@ -14,6 +14,7 @@ use mdetr_eval::{
 };
 use serde::Serialize;
 
+use crate::output::say;
 use crate::predict::{AskArgs, Asked, Asking, Wanted};
 use crate::{output, warning};
 
@@ -184,7 +185,7 @@ impl Scored {
 
 fn print(report: &(impl Serialize + Display), json: bool) -> Result<ExitCode> {
     if json {
-        println!("{}", serde_json::to_string(report)?);
+        say!("{}", serde_json::to_string(report)?);
     } else {
         print!("{report}");
     }

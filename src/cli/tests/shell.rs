@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn mdetr(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_mdetr"))
@@ -33,6 +33,27 @@ fn help_lists_both() {
     let help = printed(&mdetr(&["--help"]));
     for words in ["complete commands", "manual pages"] {
         assert!(help.contains(words), "{words}: {help}");
+    }
+}
+
+#[test]
+fn nobody_has_to_read_it_all() {
+    for arguments in [
+        ["models", "show", "eb3"].as_slice(),
+        &["models"],
+        &["plan", "list"],
+    ] {
+        let child = Command::new(env!("CARGO_BIN_EXE_mdetr"))
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = child.unwrap();
+        // As `mdetr models | true` closes it.
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().unwrap();
+        let errors = String::from_utf8_lossy(&ended.stderr);
+        assert!(!errors.contains("panicked"), "{arguments:?}: {errors}");
     }
 }
 
