@@ -4,14 +4,11 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use mdetr_ros2_bus::{Bus, BusError, NodeName, Surroundings};
+use mdetr_ros2_bus::{Bus, BusError, LINGER, NodeName, Surroundings};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 use tracing::Dispatch;
-
-/// How long a node that published stays, so that subscribers can ask again for what they missed.
-const LINGER: Duration = Duration::from_millis(200);
 
 /// A running node. It leaves the network when this is dropped.
 pub(crate) struct Node {

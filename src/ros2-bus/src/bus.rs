@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fmt::Display;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use mdetr_ros2_messages::builtin_interfaces::Time;
 use mdetr_ros2_messages::{Definition, Message, Service, to_cdr};
@@ -44,6 +45,10 @@ pub enum BusError {
         message: String,
     },
 }
+
+/// How long an [`Output`] must live on for its last message to be sent, which rustdds does not when its writer is gone, and
+/// for subscribers to ask again for what they missed.
+pub const LINGER: Duration = Duration::from_millis(200);
 
 /// What is published on a topic. Threads share it.
 #[derive(Clone)]

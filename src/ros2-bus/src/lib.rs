@@ -11,7 +11,9 @@ pub mod names;
 mod results;
 mod server;
 
-pub use bus::{Bus, BusError, Output, Surroundings, Tap, Tapping, best_effort, latched, reliable};
+pub use bus::{
+    Bus, BusError, LINGER, Output, Surroundings, Tap, Tapping, best_effort, latched, reliable,
+};
 pub use mailbox::Mailbox;
 pub use names::Remap;
 pub use results::{Found, Results};

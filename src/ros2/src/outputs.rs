@@ -1,8 +1,10 @@
 //! What is published of a camera.
 
+use std::thread;
+
 use mdetr::Frame;
 use mdetr_draw::Style;
-use mdetr_ros2_bus::{Bus, BusError, Found, Output, Results, reliable};
+use mdetr_ros2_bus::{Bus, BusError, Found, LINGER, Output, Results, reliable};
 use mdetr_ros2_messages::Message;
 use mdetr_ros2_messages::sensor_msgs::{CompressedImage, Image};
 use mdetr_ros2_messages::std_msgs;
@@ -72,10 +74,16 @@ impl Outputs {
 
     /// Ends the events that are open.
     fn end_events(&mut self) {
-        if let Some((topic, watching)) = &mut self.events {
-            for data in watching.end() {
-                topic.publish(std_msgs::String { data });
-            }
+        let Some((topic, watching)) = &mut self.events else {
+            return;
+        };
+        let ends = watching.end();
+        let told = !ends.is_empty() && topic.wanted();
+        for data in ends {
+            topic.publish(std_msgs::String { data });
+        }
+        if told {
+            thread::sleep(LINGER);
         }
     }
 
