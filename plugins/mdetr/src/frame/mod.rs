@@ -10,6 +10,7 @@ use mdetr::{Frame, PixelFormat, Plane};
 use mdetr_gst::pixels::{self, BufferError};
 
 pub(crate) use layout::{Layout, Memory, caps};
+pub(crate) use nvmm::read_whole;
 
 /// Taken for the duration of a frame when the caps do not say.
 const DEFAULT_DURATION: gst::ClockTime = gst::ClockTime::from_mseconds(40);

@@ -99,6 +99,15 @@ pub(super) fn warn_queries(element: &gst::Element, error: &str) {
     );
 }
 
+/// A warning that the hardware does not scale frames, and why.
+pub(super) fn warn_whole_frames(element: &gst::Element, why: &str) {
+    gst::element_warning!(
+        element,
+        gst::ResourceError::Failed,
+        ("memory:NVMM: frames are read whole and scaled by the CPU, which takes longer: {why}")
+    );
+}
+
 /// Limits the rate of QoS messages.
 #[derive(Debug, Default)]
 pub(super) struct QosLimit {

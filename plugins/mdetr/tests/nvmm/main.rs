@@ -8,6 +8,7 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 use std::slice;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
@@ -244,12 +245,30 @@ fn surfaces_are_scaled_by_hardware_or_read_whole() {
     // Where the hardware fails, the CPU reads the surface, with the very same result as from its own memory.
     stand_in.set_broken(true);
     let mapped = stand_in.count("standin_mapped");
+    // Other messages would keep pads of harnesses.
+    let warnings = Arc::new(Mutex::new(Vec::new()));
+    let bus = gst::Bus::new();
+    let heard = warnings.clone();
+    bus.set_sync_handler(move |_, message| {
+        if let gst::MessageView::Warning(warning) = message.view() {
+            let mut heard = heard.lock().expect("nobody panics");
+            heard.push(warning.error().to_string());
+        }
+        gst::BusSyncReply::Drop
+    });
+    element.set_bus(Some(&bus));
     assert_eq!(nvmm("RGBA", surface(RGBA, &rgba).1).queries, wanted.queries);
     assert_eq!(
         nvmm("NV12", surface(NV12, &yuv).1).queries,
         wanted_yuv.queries
     );
     assert_eq!(stand_in.count("standin_mapped"), mapped);
+    // Each run tells of it once.
+    let warnings = warnings.lock().expect("nobody panics");
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    for part in ["frames are read whole", "NvBufSurfTransform failed with -2"] {
+        assert!(warnings[0].contains(part), "{warnings:?}");
+    }
     let (blocks, buffer) = surface(RGBA, &rgba);
     stand_in.set("standin_set_layout", blocks, BLOCKS);
     let error = refused(buffer);

@@ -10,7 +10,7 @@ pub(super) const PLANES: usize = 4;
 const RESERVED: usize = 4;
 
 /// `NVBUF_COLOR_FORMAT_RGBA`.
-pub(super) const RGBA: u32 = 19;
+const RGBA: u32 = 19;
 /// `NVBUF_LAYOUT_PITCH`: rows of pixels one after the other.
 pub(super) const PITCH: u32 = 0;
 /// `NVBUF_MEM_DEFAULT`.

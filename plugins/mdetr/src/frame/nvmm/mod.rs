@@ -6,22 +6,13 @@ mod library;
 use std::cell::RefCell;
 use std::ptr::read;
 use std::slice;
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
 use gst_video::VideoInfo;
 use mdetr::{Frame, PixelFormat, Plane};
 
 use self::library::{Library, PITCH, PLANES, Surface};
 use super::FrameError;
-
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "mdetrnvmm",
-        gst::DebugColorFlags::empty(),
-        Some("Frames in memory of Jetsons"),
-    )
-});
 
 /// The hardware scales a side by no more than 16.
 const MOST: u32 = 16;
@@ -53,7 +44,7 @@ pub(super) fn with_frame<R>(
     let map = buffer.map_readable();
     let map = map.map_err(|_| NvmmError("its buffer cannot be mapped".to_owned()))?;
     let surface = surface_of(&map, info)?;
-    if !READ_WHOLE.load(Ordering::Relaxed) {
+    if read_whole().is_none() {
         let target = reachable((info.width(), info.height()), target);
         let mut slot = SCALED.take();
         // SAFETY: the surface lives as long as the buffer's mapping.
@@ -63,22 +54,21 @@ pub(super) fn with_frame<R>(
                 SCALED.set(slot);
                 return Ok(found);
             }
-            Err(error) => {
-                if !READ_WHOLE.swap(true, Ordering::Relaxed) {
-                    gst::warning!(
-                        CAT,
-                        "memory:NVMM: frames are read whole, not scaled by the hardware, which takes longer: {error}"
-                    );
-                }
-            }
+            // Another thread's frame may have failed before.
+            Err(error) => drop(READ_WHOLE.set(error)),
         }
     }
     // SAFETY: as above.
     unsafe { with_whole(library, surface, info, format, f) }
 }
 
-/// Whether the hardware failed to scale a frame.
-static READ_WHOLE: AtomicBool = AtomicBool::new(false);
+/// Why frames are not scaled any more.
+static READ_WHOLE: OnceLock<String> = OnceLock::new();
+
+/// Why frames are read whole from now on: the hardware failed to scale one.
+pub(crate) fn read_whole() -> Option<&'static str> {
+    READ_WHOLE.get().map(String::as_str)
+}
 
 /// The one surface that a buffer holds instead of pixels.
 fn surface_of(map: &[u8], info: &VideoInfo) -> Result<*mut Surface, NvmmError> {
@@ -122,8 +112,7 @@ fn surface_of(map: &[u8], info: &VideoInfo) -> Result<*mut Surface, NvmmError> {
 
 /// The size nearest to the target that the hardware can scale to.
 fn reachable(from: (u32, u32), target: (u32, u32)) -> (u32, u32) {
-    let side =
-        |from: u32, target: u32| target.clamp(from.div_ceil(MOST).max(16), (from * MOST).max(16));
+    let side = |from: u32, target: u32| target.clamp(from.div_ceil(MOST), from * MOST);
     (side(from.0, target.0), side(from.1, target.1))
 }
 

@@ -115,8 +115,10 @@ struct Loaded {
     capacity: Capacity,
     /// 0: frames have the size that options say.
     target_fps: f64,
-    /// To tell of what was measured.
+    /// To tell of what was measured, and of what does not work.
     element: glib::WeakRef<gst::Element>,
+    /// Whether it was told that frames are read whole.
+    told_of_whole_frames: AtomicBool,
 }
 
 impl Loaded {

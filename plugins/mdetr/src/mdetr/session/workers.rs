@@ -1,6 +1,7 @@
 //! What the workers do, in both modes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use gst::glib;
@@ -31,6 +32,7 @@ impl Session {
             capacity,
             target_fps: settings.target_fps,
             element: element.clone(),
+            told_of_whole_frames: AtomicBool::new(false),
         });
         if self.stopping() {
             loaded.leave();
@@ -64,6 +66,7 @@ impl Session {
                 }
                 Some(Job::Infer(frame)) => {
                     self.infer(grounder, frame, idle_since);
+                    loaded.tell_of_whole_frames();
                     self.lock().jobs.end();
                 }
                 // A flush has taken the job away.
@@ -129,6 +132,16 @@ impl Session {
 }
 
 impl Loaded {
+    /// Says once that the hardware does not scale frames, if that is so.
+    fn tell_of_whole_frames(&self) {
+        if let Some(why) = frame::read_whole()
+            && !self.told_of_whole_frames.swap(true, Ordering::Relaxed)
+            && let Some(element) = self.element.upgrade()
+        {
+            messages::warn_whole_frames(&element, why);
+        }
+    }
+
     fn choose_short_side(&self, width: u32, height: u32) -> Result<(), mdetr::Error> {
         let choice = self
             .grounder
