@@ -342,8 +342,9 @@ fn pixels(rendering: Rendering, info: &VideoInfo) -> gst::Buffer {
     gst::Buffer::from_mut_slice(padded)
 }
 
-/// Id of the region of the first object: out of the way of numbers that GstAnalytics gives, which regions have as ids.
-const FIRST_ID: i32 = 1 << 20;
+/// Id of the region of the first object: out of the way of numbers that GstAnalytics gives, which regions have as ids, and
+/// below where readers in Python, which know a region by its id only, stop looking.
+const FIRST_ID: i32 = 1000;
 
 /// One object as a region of interest: what another detector would find if it were perfect.
 ///
