@@ -133,16 +133,20 @@ impl OfFrame {
         if meta.is_null() {
             return copy;
         }
+        // Numbers before and after.
         let mut ids = Vec::new();
         for mtd in kept {
             let mut new = Mtd::EMPTY;
-            // SAFETY: what a type of content is made of outlives the library, and has a function that makes a copy of
+            // SAFETY: the metadata holds the content, and the buffer is new. What a type of content is made of outlives the library, and has a function that makes a copy of
             // its bytes valid, unless they are so by themselves. Zeros are what the type frees without harm.
             unsafe {
                 let made_of = (symbols.mtd_type)(mtd) as *const MtdImpl;
                 let size = (symbols.mtd_size)(mtd);
                 let bytes: *mut u8 = (symbols.add_mtd)(meta, made_of, size, &mut new).cast();
                 let source: *const u8 = (symbols.get_data)(self.meta, mtd.id).cast();
+                if bytes.is_null() || source.is_null() {
+                    continue;
+                }
                 std::ptr::copy_nonoverlapping(source, bytes, size);
                 if let Some(transform) = (*made_of).transform {
                     let mut whole = gst::ffi::GstMetaTransformCopy {
@@ -159,13 +163,13 @@ impl OfFrame {
                     }
                 }
             }
-            ids.push(new.id);
+            ids.push((mtd.id, new.id));
         }
-        for (from, &new_from) in kept.iter().zip(&ids) {
-            for (to, &new_to) in kept.iter().zip(&ids) {
+        for &(from, new_from) in &ids {
+            for &(to, new_to) in &ids {
                 // SAFETY: all are contents of their metadata.
                 unsafe {
-                    let kinds = (symbols.get_relation)(self.meta, from.id, to.id);
+                    let kinds = (symbols.get_relation)(self.meta, from, to);
                     if kinds != 0 {
                         (symbols.set_relation)(meta, kinds, new_from, new_to);
                     }

@@ -366,15 +366,20 @@ impl BaseTransformImpl for Track {
             .into_iter()
             .map(|found| state.follow(found, now, &options))
             .collect();
-        let results = followed.iter().flat_map(|found| &found.grounding.queries);
-        let tracks = results.flat_map(|result| result.detections.iter().filter_map(|d| d.track));
         let time = running_time(now);
-        let first_seen = state.seen.on_frame(time, tracks, options.max_age);
-        let analytics = state.analytics;
+        let written = state.analytics.map(|analytics| {
+            let results = followed.iter().flat_map(|found| &found.grounding.queries);
+            let detections = results.flat_map(|result| &result.detections);
+            let tracks = detections.filter_map(|detection| detection.track);
+            let first_seen = state.seen.on_frame(time, tracks, options.max_age);
+            (analytics, first_seen)
+        });
         drop(state);
         regions::remove(buffer);
         meta::remove(buffer);
-        let writer = analytics.map(|analytics| Writer::new(analytics).seen(time, &first_seen));
+        let writer = written
+            .as_ref()
+            .map(|(analytics, first_seen)| Writer::new(*analytics).seen(time, first_seen));
         for found in followed {
             regions::attach(buffer, found, width, height, writer);
         }
