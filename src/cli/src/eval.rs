@@ -121,7 +121,7 @@ impl EvalArgs {
             });
             say!("{report}");
         } else {
-            print!("{}", for_people(pictures.len(), &tally));
+            say!("{}", for_people(pictures.len(), &tally).trim_end());
         }
         Ok(ExitCode::SUCCESS)
     }

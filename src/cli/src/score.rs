@@ -187,7 +187,7 @@ fn print(report: &(impl Serialize + Display), json: bool) -> Result<ExitCode> {
     if json {
         say!("{}", serde_json::to_string(report)?);
     } else {
-        print!("{report}");
+        say!("{}", report.to_string().trim_end());
     }
     Ok(ExitCode::SUCCESS)
 }

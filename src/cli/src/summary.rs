@@ -12,6 +12,7 @@ use clap::Args;
 use mdetr_grounding::lines::{Damage, JsonLines};
 use serde::Deserialize;
 
+use crate::output::say;
 use crate::{picture, warning};
 
 const SCHEMA: &str = "mdetr/1";
@@ -78,7 +79,7 @@ impl SummaryArgs {
                 .and_then(|file| sum(BufReader::new(file))),
         };
         let summed = summed.with_context(|| name.clone())?;
-        print!("{}", for_people(&name, &summed));
+        say!("{}", for_people(&name, &summed).trim_end());
         warning::of_cut(&self.file, summed.cut);
         let Some(first) = summed.damaged.first() else {
             return Ok(ExitCode::SUCCESS);
