@@ -136,6 +136,11 @@ impl Shared {
         }
     }
 
+    /// Has the thread end after the picture that it answers.
+    pub fn close(&self) {
+        self.mailbox.close();
+    }
+
     /// Forgets pictures that wait.
     pub fn clear(&self) {
         self.mailbox.clear();
@@ -212,7 +217,7 @@ impl Camera {
 
 impl Drop for Camera {
     fn drop(&mut self) {
-        self.shared.mailbox.close();
+        self.shared.close();
         if let Some(thread) = self.thread.take() {
             // It catches its panics.
             let _ = thread.join();

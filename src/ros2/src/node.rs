@@ -400,6 +400,8 @@ impl Node {
     async fn clean_up(&self) {
         self.slot.set(None);
         let cameras = std::mem::take(&mut *self.cameras.borrow_mut());
+        // All end at the same time.
+        cameras.iter().for_each(|camera| camera.shared.close());
         // Nothing is to be done about a thread that panicked where it ended.
         let _ = spawn_blocking(move || drop(cameras)).await;
     }
