@@ -20,7 +20,8 @@ from foxglove_schemas_protobuf.ImageAnnotations_pb2 import ImageAnnotations
 from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
 from test_foxglove import decoded
-from test_space import HEIGHT, PARAMETERS, SIZE, WIDTH, Cameras, View
+from test_outputs import PARAMETERS, Cameras
+from test_space import HEIGHT, SIZE, WIDTH, View, place
 
 FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
 BACKGROUND, GRID = (48, 48, 48), (96, 96, 96)
@@ -121,7 +122,7 @@ def test_look(start, peer, tmp_path):
         client.wait_for_channels(*topics)
         client.subscribe(topics)
         client.queries()
-        _, placed = cameras.place(view, 0)
+        _, placed = place(cameras, view, 0)
         got = {}
         while len(got) < 2:
             subscription, _, data = client.data()

@@ -64,8 +64,9 @@ def test_masks_and_labels(start, peer, scenes):
         assert [c.class_name for c in info.class_map] == ["a ball"]
 
 
-def info(number, width=320, height=240, focal=300.0, d=()):
-    k = [focal, 0.0, 160.0, 0.0, focal, 120.0, 0.0, 0.0, 1.0]
+def info(number, width=320, height=240, focal=300.0, centre=(160.0, 120.0), d=()):
+    cx, cy = centre
+    k = [focal, 0.0, cx, 0.0, focal, cy, 0.0, 0.0, 1.0]
     identity = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
     p = [*k[:3], 0.0, *k[3:6], 0.0, *k[6:], 0.0]
     return m.CameraInfo(header(number), height, width, "plumb_bob", list(d), k, identity, p)

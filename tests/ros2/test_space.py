@@ -6,13 +6,13 @@ import statistics
 import messages as m
 import numpy as np
 import pytest
-from conftest import header, matched, run, stamp, take_until
+from conftest import header, run, stamp, take_until
 from PIL import Image as Picture
+from test_images import boxes_of_array
+from test_outputs import PARAMETERS, Cameras, info
 
 SIZE = WIDTH, HEIGHT = 640, 480
 SCENES = 12
-QUERIES = ["all cubes", "all balls", "all cylinders", "all cones"]
-PARAMETERS = ["-p", f"queries:={json.dumps(QUERIES)}", "-p", "reliability:=reliable"]
 
 
 class View:
@@ -36,11 +36,8 @@ class View:
 
     def info(self, number):
         """In ROS the middle of the first pixel is at 0, in the scene its corner is."""
-        cx, cy, focal = WIDTH / 2 - 0.5, HEIGHT / 2 - 0.5, self.focal
-        k = [focal, 0.0, cx, 0.0, focal, cy, 0.0, 0.0, 1.0]
-        identity = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-        p = [focal, 0.0, cx, 0.0, 0.0, focal, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
-        return m.CameraInfo(header(number), HEIGHT, WIDTH, "plumb_bob", [], k, identity, p)
+        centre = WIDTH / 2 - 0.5, HEIGHT / 2 - 0.5
+        return info(number, WIDTH, HEIGHT, self.focal, centre)
 
     def points(self):
         """What each pixel shows, in the optical frame, in metres."""
@@ -85,26 +82,16 @@ def overlap(a, b):
     return shared / (a[2] * a[3] + b[2] * b[3] - shared)
 
 
-class Cameras:
-    """A driver's topics and the node's."""
-
-    def __init__(self, peer):
-        self.image = matched(peer.publisher("/image", m.Image))
-        self.deep = matched(peer.publisher("/depth", m.Image))
-        self.info = matched(peer.publisher("/camera_info", m.CameraInfo))
-        self.found = matched(peer.subscriber("/mdetr/detections", m.Detection2DArray))
-        self.placed = matched(peer.subscriber("/mdetr/detections_3d", m.Detection3DArray))
-
-    def place(self, view, number):
-        """What is found in a view, and where."""
-        self.info.write(view.info(number))
-        self.deep.write(view.depth(number))
-        self.image.write(view.image(number))
-        flat = take_until(self.found, lambda found: found)[0]
-        placed = take_until(self.placed, lambda found: found)[0]
-        assert stamp(placed) == stamp(flat)
-        assert len(placed.detections) == len(flat.detections)
-        return flat.detections, placed.detections
+def place(cameras, view, number):
+    """What is found in a view, and where."""
+    cameras.info.write(view.info(number))
+    cameras.depth.write(view.depth(number))
+    cameras.image.write(view.image(number))
+    flat = take_until(cameras.found, lambda found: found)[0]
+    placed = take_until(cameras.placed, lambda found: found)[0]
+    assert stamp(placed) == stamp(flat)
+    assert len(placed.detections) == len(flat.detections)
+    return flat, placed.detections
 
 
 @pytest.fixture
@@ -117,14 +104,13 @@ def test_rendered_objects_are_where_they_were_put(depth_node, peer, tmp_path):
     errors, offsets, objects = [], [], 0
     for seed in range(SCENES):
         view = View(tmp_path, seed)
-        flat, placed = cameras.place(view, seed)
+        flat, placed = place(cameras, view, seed)
+        places = [box for box, _ in boxes_of_array(flat)]
         alone = view.alone()
         objects += len(alone)
         for box, depths in alone:
-            for found, solid in zip(flat, placed, strict=True):
-                middle, width, height = found.bbox.center.position, *size_of(found.bbox)
-                place = [middle.x - width / 2, middle.y - height / 2, width, height]
-                if overlap(place, box) > 0.5:
+            for found, solid in zip(places, placed, strict=True):
+                if overlap(found, box) > 0.5:
                     position, extent = solid.bbox.center.position, solid.bbox.size
                     z = statistics.median(depths)
                     errors.append(abs(position.z - z))
@@ -141,7 +127,3 @@ def test_rendered_objects_are_where_they_were_put(depth_node, peer, tmp_path):
     assert len(errors) >= 0.9 * objects
     assert statistics.median(errors) < 0.02
     assert statistics.median(offsets) < 0.05
-
-
-def size_of(bbox):
-    return bbox.size_x, bbox.size_y
