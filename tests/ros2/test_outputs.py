@@ -91,12 +91,17 @@ class Cameras:
         self.found = matched(peer.subscriber("/mdetr/detections", m.Detection2DArray))
         self.placed = matched(peer.subscriber("/mdetr/detections_3d", m.Detection3DArray))
 
+    def tell(self, info):
+        """Sends a camera_info, which comes on another way than the depth that needs it."""
+        self.info.write(info)
+        time.sleep(0.2)
+
 
 @pytest.mark.parametrize("encoding", ["32FC1", "16UC1"])
 def test_depth_places_what_is_found(start, peer, scenes, encoding):
     start("--ros-args", *PARAMETERS, "-p", "depth:=true")
     cameras = Cameras(peer)
-    cameras.info.write(info(0))
+    cameras.tell(info(0))
     for number, metres in enumerate([2.0, 3.5, 0.75]):
         # Depth comes before the picture, after it, and 30 ms beside it.
         depth = depth_image(number, metres, encoding)
@@ -135,13 +140,11 @@ def test_depth_that_cannot_be_used_is_named(start, peer, scenes):
     cameras.depth.write(depth_image(0, 2.0, "32FC1"))
     picture(0)
     node.wait_for_log("no camera_info came yet")
-    cameras.info.write(info(1, d=[0.1, -0.2, 0.0, 0.0, 0.0]))
-    time.sleep(0.2)
+    cameras.tell(info(1, d=[0.1, -0.2, 0.0, 0.0, 0.0]))
     cameras.depth.write(depth_image(1, 2.0, "32FC1"))
     picture(1)
     node.wait_for_log("expected pictures without distortion")
-    cameras.info.write(info(2))
-    time.sleep(0.2)
+    cameras.tell(info(2))
     cameras.depth.write(depth_image(2, 2.0, "32FC1", width=160, height=120))
     picture(2)
     node.wait_for_log("160x120")

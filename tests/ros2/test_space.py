@@ -84,7 +84,7 @@ def overlap(a, b):
 
 def place(cameras, view, number):
     """What is found in a view, and where."""
-    cameras.info.write(view.info(number))
+    cameras.tell(view.info(number))
     cameras.depth.write(view.depth(number))
     cameras.image.write(view.image(number))
     flat = take_until(cameras.found, lambda found: found)[0]
