@@ -35,10 +35,14 @@ def write_bytes(peer, topic, name, data):
     return writer
 
 
-def works(publisher, found, path, number):
-    publisher.write(raw(path, number))
+def answered(found, path, number):
     wanted = stamp(raw(path, number))
     take_until(found, lambda arrays: any(stamp(array) == wanted for array in arrays))
+
+
+def works(publisher, found, path, number):
+    publisher.write(raw(path, number))
+    answered(found, path, number)
 
 
 def cdr(message):
@@ -154,17 +158,32 @@ def test_malformed_requests(start, peer):
     assert queries(queries=["a ball"]).success
 
 
+# A camera and a viewer, of a domain's id, in a process of their own: a picture and its number.
+COMES_AND_GOES = """
+import sys, messages as m
+from conftest import Peer, matched, take_until
+from test_images import raw
+peer = Peer(int(sys.argv[1]))
+listener = matched(peer.subscriber("/mdetr/debug_image/compressed", m.CompressedImage))
+publisher = matched(peer.publisher("/image", m.Image))
+publisher.write(raw(sys.argv[2], int(sys.argv[3])))
+take_until(listener, lambda images: images)
+"""
+
+
 def test_participants_come_and_go(start, peer, scenes):
     node = start("--ros-args", *PARAMETERS)
     found = matched(peer.subscriber("/mdetr/detections", m.Detection2DArray))
     memory, threads = [], []
     for number in range(30):
-        camera = Peer(peer.domain)
-        listener = matched(camera.subscriber("/mdetr/debug_image/compressed", m.CompressedImage))
-        publisher = matched(camera.publisher("/image", m.Image))
-        works(publisher, found, scenes[number], number)
-        take_until(listener, lambda images: images)
-        del camera, listener, publisher
+        arguments = map(str, (peer.domain, scenes[number], number))
+        subprocess.run(
+            [sys.executable, "-c", COMES_AND_GOES, *arguments],
+            cwd=os.path.dirname(__file__),
+            check=True,
+            timeout=60,
+        )
+        answered(found, scenes[number], number)
         memory.append(node.rss())
         threads.append(len(os.listdir(f"/proc/{node.process.pid}/task")))
     assert threads[-1] <= threads[2]
