@@ -4,22 +4,22 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
-from tokenizers import Encoding, Tokenizer
-from torch import Tensor
+from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from . import answers
 from .augment import camera_faults
+from .batch import Batch, Scene
+from .captions import Caption, Spans
 from .config import BundleConfig, Config, InputConfig, NetworkConfig
 from .matcher import Targets
-from .tokenizer import PAD_ID, tokens_of_span
+from .tokenizer import PAD_ID
 
 SHAPES = ["cube", "sphere", "cylinder", "cone"]
 SIZES = ["small", "large"]
@@ -44,92 +44,6 @@ def target_size(width: int, height: int, c: InputConfig) -> tuple[int, int]:
         return width, height
     other = int(size * long / short)
     return (size, other) if width < height else (other, size)
-
-
-@dataclass
-class Spans:
-    """Code points of a caption, half open."""
-
-    objects: list[list[list[int]]]
-    """Of the words that name each object."""
-    phrases: list[list[list[int]]]
-    """Of each phrase that grounds something."""
-
-    def tokens(self, encoding: Encoding) -> tuple[list[list[int]], list[list[int]]]:
-        """The tokens of each object and of each phrase."""
-
-        def under(spans: list[list[int]]) -> list[int]:
-            return sorted({t for b, e in spans for t in tokens_of_span(encoding, b, e)})
-
-        return [under(s) for s in self.objects], [under(s) for s in self.phrases]
-
-
-@dataclass
-class Caption:
-    """A tokenised caption and the scene objects that it names."""
-
-    text: str
-    kind: str
-    ids: list[int]
-    objects: list[int]
-    tokens: list[list[int]]
-    """Per named object, the tokens that name it."""
-    phrases: list[list[int]]
-    """Per phrase that grounds something, its tokens; the first is the target of a relation."""
-    answer: dict[str, int] = field(default_factory=dict)
-    """Class by answer head, of the heads that the question asks."""
-    compared: tuple[int, int] | None = None
-    """Classes of the attribute head that the two objects have whose attribute is compared."""
-    roles: list[tuple[int, int]] = field(default_factory=list)
-    """Per named object, whether it answers to a question's first and second phrase; empty if the
-    caption asks nothing."""
-    spans: Spans | None = None
-    """Where objects and phrases are named in the text; None if nowhere."""
-
-    def with_typo(self, rng: np.random.Generator, tokenizer: Tokenizer) -> "Caption":
-        """The same with a wrong letter, or two in the wrong order, in one word."""
-        letters = list(self.text)
-        inside = [i for i in range(1, len(letters) - 1) if self.text[i - 1 : i + 2].isalpha()]
-        if not inside or self.spans is None:
-            return self
-        i = rng.choice(inside)
-        if rng.random() < 0.5:
-            letters[i], letters[i + 1] = letters[i + 1], letters[i]
-        else:
-            letters[i] = chr(ord("a") + rng.integers(26))
-        text = "".join(letters)
-        encoding = tokenizer.encode(text)
-        tokens, phrases = self.spans.tokens(encoding)
-        return replace(self, text=text, ids=encoding.ids, tokens=tokens, phrases=phrases)
-
-
-@dataclass
-class Batch:
-    """I images with K captions each; B = I * K, captions of one image adjacent."""
-
-    images: Tensor
-    """[I, 3, H, W], normalised."""
-    input_ids: Tensor
-    """[B, L]."""
-    attention_mask: Tensor
-    """[B, L]."""
-    targets: Targets
-    objects: Tensor
-    """[B, O], index of each scene object among the targets, or -1."""
-    cells: Tensor
-    """[I, N], object under each token: 0 for none, i + 1 for object i."""
-    boxes: Tensor
-    """[I, O, 4], relative cx cy w h of the scene's objects."""
-    attributes: Tensor
-    """[I, O, 4], in the order of ATTRIBUTES, -1 where there is no object."""
-    maps: Tensor | None
-    """[I, H, W], object at each pixel: 0 for none, i + 1 for object i; none if no stage trains
-    masks."""
-    answers: dict[str, Tensor]
-    """Class by answer head, [B], -1 where the caption does not ask it."""
-    compared: Tensor
-    """[B, 2], classes of the attribute head that the compared objects have, -1 elsewhere."""
-    captions: list[Caption]
 
 
 def object_map(scene: dict, size: tuple[int, int]) -> np.ndarray:
@@ -365,14 +279,16 @@ class Folder:
             input_ids=ids,
             attention_mask=mask,
             targets=Targets(boxes, positive, valid, attributes, roles),
-            objects=objects,
-            cells=torch.from_numpy(self.cells[indices].astype(np.int64)),
-            boxes=torch.from_numpy(self.boxes[indices]),
-            attributes=torch.from_numpy(self.attributes[indices]),
-            maps=None if self.maps is None else torch.from_numpy(self.maps[indices]),
-            answers=asked,
-            compared=compared,
             captions=flat,
+            answers=asked,
+            scene=Scene(
+                objects=objects,
+                cells=torch.from_numpy(self.cells[indices].astype(np.int64)),
+                boxes=torch.from_numpy(self.boxes[indices]),
+                attributes=torch.from_numpy(self.attributes[indices]),
+                maps=None if self.maps is None else torch.from_numpy(self.maps[indices]),
+                compared=compared,
+            ),
         )
 
 

@@ -5,8 +5,9 @@ from collections import defaultdict
 import torch
 from torch import Tensor
 
+from .batch import Batch
 from .boxes import cxcywh_to_xyxy, iou_and_giou
-from .data import Batch, Data
+from .data import Data
 from .losses import enlarged, matched_objects, true_masks
 from .matcher import match
 from .network import MDETR, as_tuple
@@ -52,7 +53,7 @@ def evaluate(network: MDETR | DETRsegm, data: Data, images: int, limit: int) -> 
         probability = outputs["logits"].softmax(-1)
         corners = cxcywh_to_xyxy(outputs["boxes"])
         right = answered({h: outputs[f"answer_{h}"] for h in network.answers}, batch.answers)
-        if network.config.masks and batch.maps is not None:
+        if network.config.masks and batch.scene.maps is not None:
             hits["miou"] += mask_ious(network, outputs, maps, batch)
         truth = cxcywh_to_xyxy(batch.targets.boxes)
         for b, caption in enumerate(batch.captions):
@@ -93,13 +94,13 @@ def mask_ious(
     found = []
     m = match(outputs["logits"], outputs["boxes"], batch.targets)
     owner = m.batch // (len(batch.captions) // len(batch.images))
-    truth = true_masks(batch.maps, owner, matched_objects(m, batch.objects)) > 0
+    truth = true_masks(batch.scene.maps, owner, matched_objects(m, batch.scene.objects)) > 0
     for some in torch.arange(len(m.batch)).split(MASKS_AT_ONCE):
         b, image = m.batch[some], owner[some]
         hidden, memory = outputs["hidden"][b, m.query[some]], outputs["memory"][b]
         with autocast():
             logits = network.masks(hidden, memory, image, *maps)
-        mask = enlarged(logits.float(), batch.maps.shape[1:]) > 0
+        mask = enlarged(logits.float(), batch.scene.maps.shape[1:]) > 0
         both = (mask & truth[some]).sum((1, 2))
         either = (mask | truth[some]).sum((1, 2))
         seen = truth[some].any(2).any(1)

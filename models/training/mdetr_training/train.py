@@ -15,8 +15,9 @@ from tqdm import tqdm
 from . import config as configs
 from . import weights
 from .answers import attribute_groups
+from .batch import Batch
 from .config import Config, StageConfig
-from .data import ATTRIBUTES, Batch, Data
+from .data import ATTRIBUTES, Data
 from .evaluate import autocast, evaluate
 from .losses import (
     answer_losses,
@@ -184,7 +185,7 @@ class Trainer:
         result |= answer_losses(outputs.answers, batch.answers, stage.loss.qa)
         if outputs.layer_attributes is not None:
             asked = batch.answers["attr"][:, None].expand(-1, 2)
-            read = torch.where(asked >= 0, asked, batch.compared)
+            read = torch.where(asked >= 0, asked, batch.scene.compared)
             loss = read_attributes_loss(outputs.layer_attributes, read)
             result["qa_read"] = stage.loss.qa * loss
         if stage.mask_objects:
@@ -193,9 +194,9 @@ class Trainer:
             k = len(batch.captions) // len(tokens)
             result |= token_losses(
                 outputs,
-                batch.cells.repeat_interleave(k, 0),
-                batch.boxes.repeat_interleave(k, 0),
-                batch.objects,
+                batch.scene.cells.repeat_interleave(k, 0),
+                batch.scene.boxes.repeat_interleave(k, 0),
+                batch.scene.objects,
                 batch.targets,
                 stage.loss,
             )
@@ -203,8 +204,8 @@ class Trainer:
             k = len(batch.captions) // len(tokens)
             loss = token_attribute_loss(
                 outputs.token_attribute_logits,
-                batch.cells.repeat_interleave(k, 0),
-                batch.attributes.repeat_interleave(k, 0),
+                batch.scene.cells.repeat_interleave(k, 0),
+                batch.scene.attributes.repeat_interleave(k, 0),
                 self.groups,
             )
             result["token_attributes"] = stage.loss.attributes * loss
@@ -230,7 +231,7 @@ class Trainer:
         hidden, memory = outputs.hidden[m.batch, m.query], outputs.memory[m.batch]
         with autocast():
             logits = self.network.masks(hidden, memory, image, *maps)
-        truth = true_masks(batch.maps, image, matched_objects(m, batch.objects))
+        truth = true_masks(batch.scene.maps, image, matched_objects(m, batch.scene.objects))
         focal, dice = mask_losses(logits.float(), truth, max(len(chosen), 1))
         return {"mask": stage.loss.mask * focal, "dice": stage.loss.dice * dice}
 

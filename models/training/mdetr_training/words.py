@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from .data import ATTRIBUTES, Batch
+from .batch import Batch
+from .data import ATTRIBUTES
 from .network import MDETR
 from .segmentation import DETRsegm
 from .tokenizer import PAD_ID
@@ -76,9 +77,9 @@ class Words(nn.Module):
         """
         scores = tokens @ self.features(network).to(tokens.dtype).T
         scores = scores.float() * self.scale + self.bias
-        inside = batch.cells > 0
+        inside = batch.scene.cells > 0
         image, token = inside.nonzero(as_tuple=True)
-        owned = batch.attributes[image, batch.cells[image, token] - 1]
+        owned = batch.scene.attributes[image, batch.scene.cells[image, token] - 1]
         target = owned[:, self.attribute] == self.value
         scores_inside = scores[image, token]
         binary = F.binary_cross_entropy_with_logits(scores_inside, target.float())

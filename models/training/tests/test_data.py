@@ -148,11 +148,11 @@ def test_batch(tmp_path: Path, tokenizer: Path, config: Config):
     assert batch.images.shape == (1, 3, 64, 64)
     expected = torch.zeros(4, 4, dtype=torch.long)
     expected[0, :2], expected[2, 2:] = 1, 2
-    assert torch.equal(batch.cells[0].reshape(4, 4), expected)
+    assert torch.equal(batch.scene.cells[0].reshape(4, 4), expected)
     assert batch.targets.valid.tolist() == [[True], [False]]
     torch.testing.assert_close(batch.targets.boxes[0, 0], torch.tensor([0.75, 0.625, 0.5, 0.25]))
     assert batch.targets.positive[0, 0].tolist() == [False, True, True, True, True, False]
-    assert batch.objects.tolist() == [[-1, 0], [-1, -1]]
+    assert batch.scene.objects.tolist() == [[-1, 0], [-1, -1]]
 
 
 def test_foreign_captions_name_nothing(tmp_path: Path, tokenizer: Path, config: Config):
@@ -195,7 +195,7 @@ def test_compared_values_are_those_of_the_attribute_asked_for(
     batch = next(data.ordered(4, 4))
     # The material is no answer of this network, the third question names one object only.
     none = [-1, -1]
-    assert batch.compared.tolist() == [none, none, [1, 2], none, none, none]
+    assert batch.scene.compared.tolist() == [none, none, [1, 2], none, none, none]
 
 
 def test_typos_keep_what_is_named(tmp_path: Path, tokenizer: Path, config: Config):
@@ -275,11 +275,11 @@ def test_object_maps_are_made_for_stages_with_masks(
 ):
     write_dataset(tmp_path / "set")
     folder, loaded = [str(tmp_path / "set")], tokenizers.load(tokenizer)
-    assert next(Data(folder, loaded, config, 16).ordered(4, 4)).maps is None
+    assert next(Data(folder, loaded, config, 16).ordered(4, 4)).scene.maps is None
     prepared = tmp_path / "set" / "prepared-64x64-objects.npy"
     assert not prepared.exists()
     masks = replace(config, stages=[StageConfig(), StageConfig(mask_objects=4)])
-    maps = next(Data(folder, loaded, masks, 16).ordered(4, 4)).maps
+    maps = next(Data(folder, loaded, masks, 16).ordered(4, 4)).scene.maps
     assert prepared.exists() and maps.shape == (1, 64, 64)
     assert (maps[0, :16, :32] == 1).all() and (maps[0, 32:48, 32:] == 2).all()
     assert (maps > 0).sum() == 2 * 512

@@ -1,0 +1,47 @@
+"""What the network is trained on at once: pictures, captions and the truth about both."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from .captions import Caption
+from .matcher import Targets
+
+
+@dataclass
+class Scene:
+    """What a renderer knows of I images and of the B captions about them; O objects at most."""
+
+    objects: Tensor
+    """[B, O], index of each scene object among the targets, or -1."""
+    cells: Tensor
+    """[I, N], object under each token: 0 for none, i + 1 for object i."""
+    boxes: Tensor
+    """[I, O, 4], relative cx cy w h of the scene's objects."""
+    attributes: Tensor
+    """[I, O, 4], in the order of `data.ATTRIBUTES`, -1 where there is no object."""
+    maps: Tensor | None
+    """[I, H, W], object at each pixel: 0 for none, i + 1 for object i; none if no stage trains
+    masks."""
+    compared: Tensor
+    """[B, 2], classes of the attribute head that the compared objects have, -1 elsewhere."""
+
+
+@dataclass
+class Batch:
+    """I images with K captions each; B = I * K, captions of one image adjacent."""
+
+    images: Tensor
+    """[I, 3, H, W], normalised; zero where a picture is smaller than the batch's largest."""
+    input_ids: Tensor
+    """[B, L]."""
+    attention_mask: Tensor
+    """[B, L]."""
+    targets: Targets
+    captions: list[Caption]
+    answers: dict[str, Tensor] = field(default_factory=dict)
+    """Class by answer head, [B], -1 where the caption does not ask it."""
+    padding: Tensor | None = None
+    """[I, H, W] bool, true beside a picture; none if all pictures are as large as the batch."""
+    scene: Scene | None = None
+    """Of rendered pictures."""
