@@ -35,11 +35,14 @@ class NetworkConfig:
     slots: int = 256
     dropout: float = 0.1
     contrastive_dim: int = 64
-    """Width of the contrastive alignment heads, which the trainer needs; 0: none."""
+    """Width of the contrastive alignment heads; 0: none."""
     aligned_logits: bool = False
     """Add to each token's logit how well the object query is aligned with that token's text memory,
     by the contrastive heads: which words an object answers to then need not be learnt for every
     place in a sentence. The released structures do not."""
+    final: bool = False
+    """A head that says of each object whether it is the one that the caption is about, as
+    CLEVR-Ref+'s."""
     masks: bool = False
     """A mask head, as PhraseCut's."""
     mask_width: int = 0
@@ -86,6 +89,11 @@ class LossConfig:
     bbox: float = 5.0
     giou: float = 2.0
     contrastive_align: float = 1.0
+    """Where the network has contrastive heads."""
+    final: float = 1.0
+    """Which objects the caption is about, where the network has that head."""
+    aux: bool = True
+    """The detection losses of every decoder layer, not of the last alone."""
     eos_coef: float = 0.1
     temperature: float = 0.07
     words: float = 0.0
@@ -98,6 +106,8 @@ class LossConfig:
     object that is asked about."""
     qa: float = 1.0
     """Each answer head's loss, where the network has answer heads."""
+    qa_type: float = 1.0
+    """How much more the head that tells kinds of answers apart weighs than the others."""
     mask: float = 1.0
     """Focal loss of masks, in stages with `mask_objects`."""
     dice: float = 1.0

@@ -285,6 +285,11 @@ def export(
         )
     if config.bundle.case not in CASES:
         raise ValueError(f"bundle.case: expected one of {CASES}, found {config.bundle.case!r}")
+    if config.network.final:
+        raise ValueError(
+            "network.final: expected false, found true; bundles have no output for which objects "
+            "a caption is about. Evaluate such a network in PyTorch"
+        )
     network.eval()
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)

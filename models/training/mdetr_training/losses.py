@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .batch import Batch
 from .boxes import cxcywh_to_xyxy, iou_and_giou
 from .config import LossConfig
 from .matcher import Matches, Targets, match
@@ -35,7 +36,13 @@ def box_losses(predicted: Tensor, target: Tensor, num_boxes: float) -> tuple[Ten
 def contrastive_align_loss(
     queries: Tensor, tokens: Tensor, matches: Matches, targets: Targets, temperature: float
 ) -> Tensor:
-    """Unit vectors [B, Q, c] and [B, L, c]: matched queries and their tokens attract."""
+    """Unit vectors [B, Q, c] and [B, L, c]: matched queries and their tokens attract.
+
+    All L tokens of a text repel, padding too, so that the length texts are padded to matters: the
+    batch's longest. The official code looks for the token of a span that begins or ends at a space
+    in the batch's first text, whichever the span's own; here `Targets.positive` says which tokens
+    an object has.
+    """
     similarity = queries @ tokens.transpose(1, 2) / temperature
     positive = torch.zeros_like(similarity)
     rows = targets.positive[matches.batch, matches.target].to(similarity.dtype)
@@ -47,6 +54,18 @@ def contrastive_align_loss(
         return ((similarity.logsumexp(dim) - mean) * (count > 0)).sum()
 
     return (one_way(2) + one_way(1)) / 2 / targets.num_boxes
+
+
+def final_loss(logits: Tensor, matches: Matches, targets: Targets) -> Tensor:
+    """Binary cross-entropy of whether the caption is about each matched object: logits [B, Q]."""
+    if targets.final is None:
+        raise ValueError(
+            "loss.final: expected data that says which objects a caption is about, found none; "
+            "set it to 0 or take network.final away"
+        )
+    found = logits[matches.batch, matches.query]
+    truth = targets.final[matches.batch, matches.target]
+    return F.binary_cross_entropy_with_logits(found, truth, reduction="sum") / targets.num_boxes
 
 
 def attribute_loss(
@@ -83,34 +102,47 @@ def token_attribute_loss(
 def detection_losses(
     outputs: Outputs, targets: Targets, c: LossConfig, groups: list[list[int]] | None = None
 ) -> dict[str, Tensor]:
-    """Weighted losses, each summed over the decoder layers. `groups` as for `attribute_loss`,
-    which needs them."""
+    """Weighted losses, each summed over the decoder layers, or of the last one where `c.aux` is
+    off. `groups` as for `attribute_loss`, which needs them."""
     totals: dict[str, Tensor] = {}
-
-    def add(name: str, weight: float, value: Tensor) -> None:
-        totals[name] = totals.get(name, 0.0) + weight * value
-
-    for layer in range(outputs.logits.shape[0]):
-        logits, boxes = outputs.logits[layer], outputs.boxes[layer]
-        m = match(logits, boxes, targets)
-        add("ce", c.ce, soft_token_loss(logits, m, targets, c.eos_coef))
-        l1, giou = box_losses(
-            boxes[m.batch, m.query], targets.boxes[m.batch, m.target], targets.num_boxes
-        )
-        add("bbox", c.bbox, l1)
-        add("giou", c.giou, giou)
-        if c.contrastive_align > 0:
-            align = contrastive_align_loss(
-                outputs.query_embeddings[layer], outputs.text_embeddings, m, targets, c.temperature
-            )
-            add("contrastive_align", c.contrastive_align, align)
-        if c.attributes > 0 and groups:
-            loss = attribute_loss(outputs.attribute_logits[layer], m, targets.attributes, groups)
-            add("attributes", c.attributes, loss)
-        if outputs.roles is not None:
-            truth = targets.roles[m.batch, m.target]
-            add("qa_roles", c.qa, role_loss(outputs.roles[layer][m.batch, m.query], truth))
+    count = outputs.logits.shape[0]
+    for layer in range(0 if c.aux else count - 1, count):
+        for name, value in layer_losses(outputs, layer, targets, c, groups).items():
+            totals[name] = totals.get(name, 0.0) + value
     return totals
+
+
+def layer_losses(
+    outputs: Outputs,
+    layer: int,
+    targets: Targets,
+    c: LossConfig,
+    groups: list[list[int]] | None = None,
+) -> dict[str, Tensor]:
+    """Weighted losses of one decoder layer, which matches objects and queries by itself. What
+    weighs nothing is left out: its parameters then have no gradient at all."""
+    logits, boxes = outputs.logits[layer], outputs.boxes[layer]
+    m = match(logits, boxes, targets)
+    losses = {}
+    if c.ce > 0:
+        losses["ce"] = c.ce * soft_token_loss(logits, m, targets, c.eos_coef)
+    if c.bbox > 0 or c.giou > 0:
+        pairs = boxes[m.batch, m.query], targets.boxes[m.batch, m.target]
+        l1, giou = box_losses(*pairs, targets.num_boxes)
+        losses |= {"bbox": c.bbox * l1, "giou": c.giou * giou}
+    if c.contrastive_align > 0 and outputs.query_embeddings is not None:
+        embedded = outputs.query_embeddings[layer], outputs.text_embeddings
+        align = contrastive_align_loss(*embedded, m, targets, c.temperature)
+        losses["contrastive_align"] = c.contrastive_align * align
+    if c.final > 0 and outputs.final is not None:
+        losses["final"] = c.final * final_loss(outputs.final[layer], m, targets)
+    if c.attributes > 0 and groups:
+        loss = attribute_loss(outputs.attribute_logits[layer], m, targets.attributes, groups)
+        losses["attributes"] = c.attributes * loss
+    if outputs.roles is not None:
+        truth = targets.roles[m.batch, m.target]
+        losses["qa_roles"] = c.qa * role_loss(outputs.roles[layer][m.batch, m.query], truth)
+    return losses
 
 
 def token_losses(
@@ -149,10 +181,10 @@ def token_losses(
 
 
 def answer_losses(
-    logits: dict[str, Tensor], targets: dict[str, Tensor], weight: float
+    logits: dict[str, Tensor], targets: dict[str, Tensor], weight: float, type_weight: float = 1.0
 ) -> dict[str, Tensor]:
     """Weighted cross-entropy of each answer head, binary for "binary", averaged over the captions
-    that ask it; 0 if none does.
+    that ask it; 0 if none does. The head "type" weighs `type_weight` times as much.
 
     logits: [B, classes] by head; targets: class by head, [B], -1 where the head is not asked.
     """
@@ -165,7 +197,8 @@ def answer_losses(
             loss = F.binary_cross_entropy_with_logits(found[:, 0], target.float(), reduction="sum")
         else:
             loss = F.cross_entropy(found, target, reduction="sum")
-        losses[f"qa_{name}"] = weight * loss / count
+        factor = weight * type_weight if name == "type" else weight
+        losses[f"qa_{name}"] = factor * loss / count
     return losses
 
 
@@ -190,6 +223,17 @@ def matched_objects(matches: Matches, objects: Tensor) -> Tensor:
 def true_masks(maps: Tensor, image: Tensor, objects: Tensor) -> Tensor:
     """Masks [K, H, W], 0 or 1, of the scene objects [K] in maps [I, H, W] of the images [K]."""
     return (maps[image] == (objects + 1)[:, None, None]).float()
+
+
+def matched_masks(batch: Batch, matches: Matches) -> Tensor:
+    """Masks [K, H, W], 0 or 1, of matched objects at the size of the batch's pictures: from the
+    scene where a renderer knows it, else from the targets."""
+    if batch.scene is None:
+        if batch.targets.masks is None:
+            raise ValueError("masks: expected data with the objects' masks, found none")
+        return batch.targets.masks[matches.batch, matches.target].float()
+    image = matches.batch // (len(batch.captions) // len(batch.images))
+    return true_masks(batch.scene.maps, image, matched_objects(matches, batch.scene.objects))
 
 
 def enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:

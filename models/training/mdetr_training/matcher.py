@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
@@ -28,16 +29,24 @@ class Targets:
     """[B, M, 2], 1 where an object answers to the first and to the second phrase of a question, 0
     where it does not, -1 of captions that ask nothing and of padding."""
 
+    final: Tensor | None = None
+    """[B, M] float, 1 where the caption is about the object, 0 where it only leads to one."""
+    masks: Tensor | None = None
+    """[B, M, H, W] bool, each object's pixels in the batch's pictures with their padding."""
+    count: float | None = None
+    """Objects that losses are divided by where a step averages the gradients of several processes
+    or of the parts of an accumulated batch: the objects of them all over their number. None: those
+    here."""
+
     @property
     def num_boxes(self) -> float:
-        return max(float(self.valid.sum()), 1.0)
+        """What losses are divided by, 1 at least."""
+        return max(float(self.valid.sum()) if self.count is None else self.count, 1.0)
 
     def soft_tokens(self, slots: int) -> Tensor:
-        """[B, M, slots], multi-hot."""
-        b, m, length = self.positive.shape
-        padded = torch.zeros(b, m, slots, device=self.positive.device)
-        padded[:, :, :length] = self.positive.float()
-        return padded
+        """[B, M, slots], multi-hot; tokens beyond the slots have none."""
+        positive = self.positive[..., :slots].float()
+        return F.pad(positive, (0, slots - positive.shape[-1]))
 
 
 @dataclass

@@ -12,7 +12,7 @@ from . import answers
 from . import backbone as backbones
 from .config import NetworkConfig
 from .data import ATTRIBUTES
-from .position import encode_points, sine_position
+from .position import encode_points, padded_position, sine_position, token_padding
 from .readout import ObjectReadout
 from .transformer import Transformer
 
@@ -39,10 +39,10 @@ class Outputs:
     """[D, B, Q, C], the last slot means "no object"."""
     boxes: Tensor
     """[D, B, Q, 4], relative cx cy w h."""
-    query_embeddings: Tensor
-    """[D, B, Q, contrastive], unit length."""
-    text_embeddings: Tensor
-    """[B, L, contrastive], unit length."""
+    query_embeddings: Tensor | None
+    """[D, B, Q, contrastive], unit length; None without contrastive heads."""
+    text_embeddings: Tensor | None
+    """[B, L, contrastive], unit length; None without contrastive heads."""
     token_logits: Tensor
     """[B, N, C], the class head on the encoder's image tokens."""
     token_boxes: Tensor
@@ -62,6 +62,9 @@ class Outputs:
     roles: Tensor | None = None
     """[D, B, Q, 2], log-odds that an object answers to a question's first and second phrase; None
     where answers are not read from objects."""
+    final: Tensor | None = None
+    """[D, B, Q], log-odds that the caption is about the object, not only leads to it; None without
+    that head."""
 
 
 START_SCALE = 5.0
@@ -107,6 +110,8 @@ class MDETR(nn.Module):
         for name, classes in self.answers.items():
             head = MLP([d, d, d, classes]) if name == "reg" else nn.Linear(d, classes)
             setattr(self, f"answer_{name}_head", head)
+        if c.final:
+            self.isfinal_embed = nn.Linear(d, 1)
         if c.answers_from_objects:
             groups = answers.attribute_groups(c.answer_attributes, ATTRIBUTES)
             if not groups or sum(map(len, groups)) != len(c.answer_attributes):
@@ -145,10 +150,18 @@ class MDETR(nn.Module):
             wq, wk, _ = layer.cross_attn_image.in_proj_weight.chunk(3)
             wk.copy_(wq)
 
-    def position(self, height: int, width: int) -> Tensor:
-        """Position encoding for an image of that size: [1, N, d]."""
+    def position(self, height: int, width: int, padding: Tensor | None = None) -> Tensor:
+        """Position encoding for an image of that size: [1, N, d]; with padding of pixels
+        [I, H, W], true beside a picture, that of each picture alone: [I, N, d]."""
         rows, columns = -(-height // self.stride), -(-width // self.stride)
-        return sine_position(rows, columns, self.config.d_model)
+        if padding is None:
+            return sine_position(rows, columns, self.config.d_model)
+        return padded_position(token_padding(padding, rows, columns), self.config.d_model)
+
+    def padding(self, pixels: Tensor) -> Tensor:
+        """Padding of pixels [I, H, W] to that of image tokens [I, N]."""
+        rows, columns = (-(-side // self.stride) for side in pixels.shape[1:])
+        return token_padding(pixels, rows, columns).flatten(1)
 
     def vision(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
         """[B, 3, H, W] -> image tokens [B, N, d], row-major; with masks a tuple of them and the
@@ -166,16 +179,21 @@ class MDETR(nn.Module):
         return self.transformer.encode_text(input_ids, attention_mask)
 
     def fusion(
-        self, tokens: Tensor, position: Tensor, text_memory: Tensor, text_mask: Tensor
+        self,
+        tokens: Tensor,
+        position: Tensor,
+        text_memory: Tensor,
+        text_mask: Tensor,
+        padding: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Logits [B, Q, C] and boxes [B, Q, 4]; with masks the object queries' last hidden states
         [B, Q, d] and the encoder's image tokens [B, N, d]; with questions the logits [B, K] of
-        each answer head.
+        each answer head. Padding as for `Transformer.fuse`.
 
         Objects are read from the last decoder layer, answers from the configured one.
         """
         memory, full_position, mask = self.transformer.fuse(
-            tokens, position, text_memory, text_mask
+            tokens, position, text_memory, text_mask, padding
         )
         layers = self._decode(memory, full_position, mask)
         hidden = layers[-1]
@@ -255,18 +273,29 @@ class MDETR(nn.Module):
         queries = queries[None].expand(memory.shape[0], -1, -1)
         return self.transformer.decoder(queries, memory, position, mask)
 
+    def _final(self, hidden: Tensor) -> Tensor | None:
+        return self.isfinal_embed(hidden)[..., 0].float() if self.config.final else None
+
     def forward(
-        self, tokens: Tensor, position: Tensor, text_memory: Tensor, text_mask: Tensor
+        self,
+        tokens: Tensor,
+        position: Tensor,
+        text_memory: Tensor,
+        text_mask: Tensor,
+        padding: Tensor | None = None,
     ) -> Outputs:
-        """Training outputs of every decoder layer and of the encoder's image tokens."""
+        """Training outputs of every decoder layer and of the encoder's image tokens. Padding as for
+        `Transformer.fuse`."""
         memory, full_position, mask = self.transformer.fuse(
-            tokens, position, text_memory, text_mask
+            tokens, position, text_memory, text_mask, padding
         )
         layers = torch.stack(self._decode(memory, full_position, mask))
         hidden = layers[:, :, : self.config.queries]
         n = tokens.shape[1]
         image = self.transformer.decoder.norm(memory[:, :n])
-        query_embeddings, text_embeddings = self._embedded(hidden, memory[:, n:])
+        query_embeddings, text_embeddings = None, None
+        if self.config.contrastive_dim:
+            query_embeddings, text_embeddings = self._embedded(hidden, memory[:, n:])
         logits = self._class_logits(hidden, (query_embeddings, text_embeddings), text_mask)
         aligned = self.config.aligned_logits
         embedded = (self._queries_embedded(image), text_embeddings) if aligned else None
@@ -288,4 +317,5 @@ class MDETR(nn.Module):
             answers={k: v.float() for k, v in found.items()},
             roles=self._roles(hidden),
             layer_attributes=self._layer_attributes(layers),
+            final=self._final(hidden),
         )

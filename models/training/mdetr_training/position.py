@@ -3,9 +3,11 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 TEMPERATURE = 10000.0
+EPSILON = 1e-6
 
 
 def encode_axis(z: Tensor, channels: int) -> Tensor:
@@ -26,8 +28,22 @@ def encode_points(y: Tensor, x: Tensor, d_model: int) -> Tensor:
 
 def sine_position(height: int, width: int, d_model: int) -> Tensor:
     """Encoding of an unpadded grid, row-major: [1, height * width, d_model]."""
-    eps = 1e-6
-    y = torch.arange(1, height + 1, dtype=torch.float32) / (height + eps)
-    x = torch.arange(1, width + 1, dtype=torch.float32) / (width + eps)
+    y = torch.arange(1, height + 1, dtype=torch.float32) / (height + EPSILON)
+    x = torch.arange(1, width + 1, dtype=torch.float32) / (width + EPSILON)
     grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
     return encode_points(grid_y, grid_x, d_model).reshape(1, height * width, d_model)
+
+
+def padded_position(padding: Tensor, d_model: int) -> Tensor:
+    """Encoding of grids [I, height, width] whose padding is true, each relative to the picture in
+    it: [I, height * width, d_model], row-major. What stands on padding means nothing."""
+    y, x = ((~padding).cumsum(dim, dtype=torch.float32) for dim in (1, 2))
+    y = y / (y[:, -1:] + EPSILON)
+    x = x / (x[:, :, -1:] + EPSILON)
+    return encode_points(y, x, d_model).flatten(1, 2)
+
+
+def token_padding(padding: Tensor, rows: int, columns: int) -> Tensor:
+    """Padding of pixels [I, H, W], bool, at the size of a feature map: [I, rows, columns], each
+    from the pixel at floor(i H / rows) and likewise across."""
+    return F.interpolate(padding[:, None].float(), size=(rows, columns))[:, 0].bool()

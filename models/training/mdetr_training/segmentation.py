@@ -21,12 +21,15 @@ class BboxAttention(nn.Module):
         self.k_linear = nn.Linear(d_model, d_model)
         self.scale = (d_model // HEADS) ** -0.5
 
-    def forward(self, hidden: Tensor, memory: Tensor) -> Tensor:
-        """Queries [1, K, d], image memory [1, N, d] -> [1, K, 8, N]. Each head of each query sums
-        to one: DETR's own normalises over the heads together."""
+    def forward(self, hidden: Tensor, memory: Tensor, padding: Tensor | None = None) -> Tensor:
+        """Queries [B, K, d], image memory [B, N, d] -> [B, K, 8, N]. Each head of each query sums
+        to one: DETR's own normalises over the heads together. Padding [B, N], bool, gets zero."""
         q = self.q_linear(hidden).unflatten(-1, (HEADS, -1)).transpose(1, 2)
         k = self.k_linear(memory).unflatten(-1, (HEADS, -1)).permute(0, 2, 3, 1)
-        return ((q * self.scale) @ k).softmax(-1).transpose(1, 2)
+        scores = (q * self.scale) @ k
+        if padding is not None:
+            scores = scores.masked_fill(padding[:, None, None], float("-inf"))
+        return scores.softmax(-1).transpose(1, 2)
 
 
 def enlarge(x: Tensor, to: Tensor) -> Tensor:
@@ -95,9 +98,13 @@ class DETRsegm(nn.Module):
         self.config = c
         self.answers = self.detr.answers
 
-    def position(self, height: int, width: int) -> Tensor:
+    def position(self, height: int, width: int, padding: Tensor | None = None) -> Tensor:
         """As MDETR's."""
-        return self.detr.position(height, width)
+        return self.detr.position(height, width, padding)
+
+    def padding(self, pixels: Tensor) -> Tensor:
+        """As MDETR's."""
+        return self.detr.padding(pixels)
 
     def vision(self, image: Tensor) -> tuple[Tensor, ...]:
         """As MDETR's."""
@@ -108,10 +115,15 @@ class DETRsegm(nn.Module):
         return self.detr.text(input_ids, attention_mask)
 
     def fusion(
-        self, tokens: Tensor, position: Tensor, text_memory: Tensor, text_mask: Tensor
+        self,
+        tokens: Tensor,
+        position: Tensor,
+        text_memory: Tensor,
+        text_mask: Tensor,
+        padding: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """As MDETR's."""
-        return self.detr.fusion(tokens, position, text_memory, text_mask)
+        return self.detr.fusion(tokens, position, text_memory, text_mask, padding)
 
     @property
     def fusion_outputs(self) -> list[str]:
@@ -129,10 +141,15 @@ class DETRsegm(nn.Module):
         return self.detr.pyramid
 
     def forward(
-        self, tokens: Tensor, position: Tensor, text_memory: Tensor, text_mask: Tensor
+        self,
+        tokens: Tensor,
+        position: Tensor,
+        text_memory: Tensor,
+        text_mask: Tensor,
+        padding: Tensor | None = None,
     ) -> Outputs:
         """As MDETR's."""
-        return self.detr(tokens, position, text_memory, text_mask)
+        return self.detr(tokens, position, text_memory, text_mask, padding)
 
     def mask(self, hidden: Tensor, memory: Tensor, tokens: Tensor, *pyramid: Tensor) -> Tensor:
         """Masks of the object queries that were kept, in one image.
@@ -143,14 +160,23 @@ class DETRsegm(nn.Module):
         return self._draw(self.bbox_attention(hidden, memory), tokens, pyramid)[None]
 
     def masks(
-        self, hidden: Tensor, memory: Tensor, image: Tensor, tokens: Tensor, *pyramid: Tensor
+        self,
+        hidden: Tensor,
+        memory: Tensor,
+        image: Tensor,
+        tokens: Tensor,
+        *pyramid: Tensor,
+        padding: Tensor | None = None,
     ) -> Tensor:
         """Masks of K object queries in I images.
 
         hidden [K, d], memory [K, N, d] of each query's caption and image [K] of each; tokens
-        [I, N, d] and maps [I, C, h, w] from `vision` -> logits [K, ceil(H/4), ceil(W/4)].
+        [I, N, d], maps [I, C, h, w] and padding [I, N], if any, from `vision` and `padding`
+        -> logits [K, ceil(H/4), ceil(W/4)].
         """
-        return self._draw(self.bbox_attention(hidden[:, None], memory), tokens, pyramid, image)
+        padding = None if padding is None else padding[image]
+        attention = self.bbox_attention(hidden[:, None], memory, padding)
+        return self._draw(attention, tokens, pyramid, image)
 
     def _draw(
         self,

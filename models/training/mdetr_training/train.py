@@ -1,6 +1,5 @@
 """The trainer: stages of steps, checkpoints that survive an interruption, CSV curves."""
 
-import copy
 import csv
 import dataclasses
 import time
@@ -31,24 +30,9 @@ from .losses import (
 )
 from .matcher import Matches, match
 from .network import MDETR, Outputs, as_tuple
+from .recipe import Ema
 from .segmentation import DETRsegm, build, grounding
 from .words import Words
-
-
-class Ema:
-    """Exponential moving average of a network's whole state."""
-
-    def __init__(self, network: MDETR | DETRsegm):
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
-
-    @torch.no_grad()
-    def update(self, network: MDETR | DETRsegm, decay: float) -> None:
-        state = network.state_dict()
-        for name, average in self.network.state_dict().items():
-            if average.is_floating_point():
-                average.lerp_(state[name], 1 - decay)
-            else:
-                average.copy_(state[name])
 
 
 def learning_rate(step: int, s: StageConfig) -> float:

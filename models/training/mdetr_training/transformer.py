@@ -173,19 +173,30 @@ class Transformer(nn.Module):
         return self.resizer(features)
 
     def fuse(
-        self, tokens: Tensor, position: Tensor, text_memory: Tensor, text_mask: Tensor
+        self,
+        tokens: Tensor,
+        position: Tensor,
+        text_memory: Tensor,
+        text_mask: Tensor,
+        padding: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Image tokens [F, N, d] (F divides into B by broadcasting), position [1, N, d], text
         memory [B, L, d], text mask [B, L] (1 = token) -> memory [B, N + L, d], its position and
-        the additive key mask."""
+        the additive key mask.
+
+        Padding [B, N], bool, marks image tokens beside a picture, which nothing looks at; with it
+        the position is [B, N, d]. Graphs never have it.
+        """
         batch = text_memory.shape[0]
         if self.position_in_content:
             tokens = tokens + position
         tokens = tokens.expand(batch, -1, -1)
         x = torch.cat([tokens, text_memory], dim=1)
-        zeros = torch.zeros_like(text_memory[:1])
+        zeros = torch.zeros_like(text_memory[:1] if padding is None else text_memory)
         full_position = torch.cat([position, zeros], dim=1)
         image_mask = torch.ones_like(tokens[:, :, 0])
+        if padding is not None:
+            image_mask = image_mask.masked_fill(padding, 0.0)
         keep = torch.cat([image_mask, text_mask.to(image_mask.dtype)], dim=1)
         mask = ((1.0 - keep) * MASKED)[:, None, None, :]
         return self.encoder(x, full_position, mask), full_position, mask

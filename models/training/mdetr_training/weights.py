@@ -13,9 +13,9 @@ from .config import Config
 from .network import MDETR
 from .segmentation import DETRsegm, build
 
-HEADS = ("qa_embed.", "answer_", "bbox_attention.", "mask_head.", "align_scale")
-"""How the entries begin that a network without answers, masks and aligned logits lacks; answers
-from objects are answers."""
+HEADS = ("qa_embed.", "answer_", "isfinal_embed.", "bbox_attention.", "mask_head.", "align_scale")
+"""How the entries begin that a network without answers, final objects, masks and aligned logits
+lacks; answers from objects are answers."""
 ANSWER_OPTIONS = {"answers", "answer_classes", "answer_attributes"}
 """Options of the answer heads."""
 MASK_OPTIONS = {"masks", "mask_width"}
@@ -64,18 +64,19 @@ def load(path: Path) -> tuple[Config, MDETR | DETRsegm]:
 
 def transfer(source: MDETR | DETRsegm, target: MDETR | DETRsegm, new_heads: bool) -> list[str]:
     """Copy all weights of a network into one of the same structure, or, with `new_heads`, into one
-    that has answers, answers from objects, masks or aligned logits besides. Returns the entries
-    that the source lacks, which keep their values. Errors list what does not fit, with the target
-    untouched."""
+    that has answers, answers from objects, final objects, masks or aligned logits besides.
+
+    Returns the entries that the source lacks, which keep their values. Errors list what does not
+    fit, with the target untouched.
+    """
     apart = set(START_OPTIONS)
     if new_heads and not source.config.answers:
         apart |= ANSWER_OPTIONS
     if new_heads and not source.config.masks:
         apart |= MASK_OPTIONS
-    if new_heads and not source.config.aligned_logits:
-        apart.add("aligned_logits")
-    if new_heads and not source.config.answers_from_objects:
-        apart.add("answers_from_objects")
+    for option in ("final", "aligned_logits", "answers_from_objects"):
+        if new_heads and not getattr(source.config, option):
+            apart.add(option)
     mine, theirs = dataclasses.asdict(target.config), dataclasses.asdict(source.config)
     faults = [
         f"network.{key}: expected {theirs[key]!r}, found {value!r}"

@@ -83,6 +83,13 @@ def test_an_unknown_case_is_refused(network, config, tokenizer, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_head_without_an_output_is_refused(network, config, tokenizer, tmp_path):
+    config = replace(config, network=replace(config.network, final=True))
+    with pytest.raises(ValueError, match=r"network.final: expected false"):
+        export(config, network, tokenizer, tmp_path / "out", "0.1.0")
+    assert not (tmp_path / "out").exists()
+
+
 @torch.no_grad()
 def test_masks_and_answers(config: Config, tokenizer: Path, tmp_path: Path):
     """Every graph agrees with PyTorch, also in a row on a picture that was not traced."""

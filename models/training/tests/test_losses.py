@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mdetr_training.answers import attribute_groups
+from mdetr_training.batch import Batch
 from mdetr_training.boxes import cxcywh_to_xyxy, iou_and_giou
 from mdetr_training.config import LossConfig
 from mdetr_training.evaluate import answered
@@ -15,7 +16,10 @@ from mdetr_training.losses import (
     box_losses,
     contrastive_align_loss,
     detection_losses,
+    final_loss,
+    layer_losses,
     mask_losses,
+    matched_masks,
     matched_objects,
     read_attributes_loss,
     soft_token_loss,
@@ -142,6 +146,72 @@ def test_detection_losses_sum_over_layers():
         assert two[name] == pytest.approx(2 * float(value), rel=1e-5)
 
 
+def test_the_last_layer_alone():
+    truth = targets([[[0.5, 0.5, 0.2, 0.2]]], [[[False, True]]], [[True]])
+    found = outputs(torch.randn(3, 1, 3, 4), torch.rand(3, 1, 3, 4))
+    one = detection_losses(found, truth, LossConfig(aux=False))
+    assert one == layer_losses(found, 2, truth, LossConfig())
+
+
+def test_what_weighs_nothing_has_no_gradient():
+    """Not even one of zeros, which weight decay would act on."""
+    truth = targets([[[0.5, 0.5, 0.2, 0.2]]], [[[False, True]]], [[True]])
+    logits = torch.randn(1, 1, 3, 4, requires_grad=True)
+    boxes = torch.rand(1, 1, 3, 4, requires_grad=True)
+    found = layer_losses(outputs(logits, boxes), 0, truth, LossConfig(ce=0, contrastive_align=0))
+    assert set(found) == {"bbox", "giou"}
+    sum(found.values()).backward()
+    assert logits.grad is None and boxes.grad is not None
+
+
+def test_without_contrastive_heads():
+    truth = targets([[[0.5, 0.5, 0.2, 0.2]]], [[[False, True]]], [[True]])
+    found = outputs(torch.randn(1, 1, 3, 4), torch.rand(1, 1, 3, 4))
+    found.query_embeddings = found.text_embeddings = None
+    assert set(detection_losses(found, truth, LossConfig())) == {"ce", "bbox", "giou"}
+
+
+def test_losses_are_divided_by_the_objects_of_the_whole_step():
+    truth = targets([[[0.5, 0.5, 0.2, 0.2]]], [[[False, True]]], [[True]])
+    found = outputs(torch.randn(1, 1, 3, 4), torch.rand(1, 1, 3, 4))
+    alone = detection_losses(found, truth, LossConfig())
+    truth.count = 2.5
+    for name, value in detection_losses(found, truth, LossConfig()).items():
+        assert float(value) == pytest.approx(float(alone[name]) / 2.5)
+    truth.count = 0.5
+    assert truth.num_boxes == 1
+
+
+def test_final_loss():
+    """Two objects, the second of which the caption is about."""
+    truth = targets([[[0.5] * 4] * 2], [[[True]] * 2], [[True, True]])
+    truth.final = torch.tensor([[0.0, 1.0]])
+    m = Matches(torch.tensor([0, 0]), torch.tensor([2, 0]), torch.tensor([0, 1]))
+    logits = torch.tensor([[math.log(3.0), 7.0, math.log(4.0)]])
+    expected = -(math.log(3 / 4) + math.log(1 / 5)) / 2
+    assert final_loss(logits, m, truth).item() == pytest.approx(expected, rel=1e-5)
+    truth.final = None
+    with pytest.raises(ValueError, match=r"loss\.final: expected data that says"):
+        final_loss(logits, m, truth)
+
+
+def test_tokens_beyond_the_slots():
+    truth = targets([[[0.5] * 4]], [[[False, True, True]]], [[True]])
+    assert truth.soft_tokens(2).tolist() == [[[0.0, 1.0]]]
+    assert truth.soft_tokens(4).tolist() == [[[0.0, 1.0, 1.0, 0.0]]]
+
+
+def test_masks_without_a_renderer():
+    truth = targets([[[0.5] * 4] * 2], [[[True]] * 2], [[True, True]])
+    truth.masks = torch.tensor([[[[True, False]], [[False, True]]]])
+    ids = torch.zeros(1, 1, dtype=torch.long)
+    batch = Batch(torch.zeros(1, 3, 1, 2), ids, ids, truth, captions=[])
+    assert matched_masks(batch, one_match(0)).tolist() == [[[1.0, 0.0]]]
+    truth.masks = None
+    with pytest.raises(ValueError, match=r"masks: expected data with"):
+        matched_masks(batch, one_match(0))
+
+
 def test_token_losses():
     """Two tokens on an object that the caption names, one on another object, one on none."""
     truth = targets([[[0.5, 0.5, 0.2, 0.2]]], [[[False, True]]], [[True]])
@@ -181,6 +251,9 @@ def test_answer_losses():
     assert found["qa_binary"] == pytest.approx(2 * math.log(1 + math.exp(2.0)), rel=1e-5)
     assert found["qa_attr"] == pytest.approx(-2 * math.log(0.3), rel=1e-5)
     assert found["qa_reg"] == 0
+    heavier = answer_losses(logits, targets, weight=2.0, type_weight=3.0)
+    assert heavier["qa_type"].item() == pytest.approx(3 * found["qa_type"], rel=1e-5)
+    assert heavier["qa_attr"].item() == pytest.approx(found["qa_attr"], rel=1e-5)
     none = {head: torch.full((3,), -1) for head in targets}
     total = sum(answer_losses(logits, none, 1.0).values())
     total.backward()

@@ -10,7 +10,7 @@ from mdetr_training import weights
 from mdetr_training.config import Config, from_dict
 from mdetr_training.data import ATTRIBUTES
 from mdetr_training.network import MDETR
-from mdetr_training.position import sine_position
+from mdetr_training.position import padded_position, sine_position, token_padding
 from mdetr_training.segmentation import build
 from mdetr_training.transformer import MASKED, Attention
 
@@ -41,6 +41,65 @@ def test_sine_position():
         math.cos(x / 100),
     ]
     torch.testing.assert_close(found[0, 3], torch.tensor(expected), atol=1e-5, rtol=0)
+
+
+def beside(height: int, width: int, *pictures: tuple[int, int]) -> torch.Tensor:
+    """Padding [I, H, W] of pictures of these heights and widths."""
+    padding = torch.ones(len(pictures), height, width, dtype=torch.bool)
+    for one, (rows, columns) in zip(padding, pictures, strict=True):
+        one[:rows, :columns] = False
+    return padding
+
+
+def test_token_padding():
+    """Rows 0, 1 and 3 of 5 and columns 0 and 2 of 4."""
+    found = token_padding(beside(5, 4, (2, 3), (4, 1), (5, 4)), 3, 2)
+    assert found[0].tolist() == [[False, False], [False, False], [True, True]]
+    assert found[1].tolist() == [[False, True], [False, True], [False, True]]
+    assert not found[2].any()
+
+
+def test_a_picture_has_its_own_positions_in_a_batch():
+    found = padded_position(beside(3, 4, (2, 3), (3, 4)), 8).unflatten(1, (3, 4))
+    torch.testing.assert_close(found[0, :2, :3].flatten(0, 1), sine_position(2, 3, 8)[0])
+    torch.testing.assert_close(found[1].flatten(0, 1), sine_position(3, 4, 8)[0])
+
+
+@torch.no_grad()
+def test_nothing_looks_at_padding(network: MDETR):
+    """Image tokens beside the first of two pictures change nothing; those in it do."""
+    pixels = beside(64, 80, (40, 50), (64, 80))
+    padding = network.padding(pixels)
+    assert padding.unflatten(1, (4, 5)).sum((1, 2)).tolist() == [20 - 3 * 4, 0]
+    ids = torch.randint(5, 300, (2, 7))
+    mask = torch.ones_like(ids)
+    tokens = network.vision(torch.randn(2, 3, 64, 80))
+    position, text = network.position(64, 80, pixels), network.text(ids, mask)
+
+    def outputs(tokens: torch.Tensor) -> torch.Tensor:
+        return network(tokens, position, text, mask, padding).logits[-1]
+
+    expected = outputs(tokens)
+    other = tokens.clone()
+    other[padding] += 10
+    torch.testing.assert_close(outputs(other), expected)
+    fused = network.fusion(tokens, position, text, mask, padding)
+    torch.testing.assert_close(fused[0], expected, atol=1e-5, rtol=0)
+    other = tokens.clone()
+    other[0, 0] += 10
+    assert (outputs(other) - expected)[0].abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_no_padding_is_padding_of_nothing(network: MDETR):
+    ids = torch.randint(5, 300, (2, 7))
+    mask = torch.ones_like(ids)
+    tokens, text = network.vision(torch.randn(2, 3, 64, 80)), network.text(ids, mask)
+    pixels = beside(64, 80, (64, 80), (64, 80))
+    found = network(tokens, network.position(64, 80, pixels), text, mask, network.padding(pixels))
+    expected = network(tokens, network.position(64, 80), text, mask)
+    torch.testing.assert_close(found.logits, expected.logits, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.boxes, expected.boxes, atol=1e-5, rtol=0)
 
 
 def test_padding_does_not_change_a_caption(network: MDETR):

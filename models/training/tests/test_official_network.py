@@ -197,6 +197,19 @@ def test_attention_maps_sum_to_one_per_query_and_head(networks):
 
 
 @torch.no_grad()
+def test_attention_maps_leave_padding_out(networks):
+    """As if the picture were alone."""
+    attention = networks["resnet101_phrasecut"].bbox_attention
+    hidden, memory = torch.randn(2, 3, 16), torch.randn(2, 12, 16)
+    padding = torch.zeros(2, 12, dtype=torch.bool)
+    padding[0, 9:] = True
+    found = attention(hidden, memory, padding)
+    assert not found[0, :, :, 9:].any()
+    torch.testing.assert_close(found[:1, :, :, :9], attention(hidden[:1], memory[:1, :9]))
+    torch.testing.assert_close(found[1:], attention(hidden[1:], memory[1:]))
+
+
+@torch.no_grad()
 @pytest.mark.parametrize(
     "name", ["resnet101_phrasecut", "efficientnetB3_phrasecut", "small-resnet", "narrow"]
 )
