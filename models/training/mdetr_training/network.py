@@ -155,7 +155,8 @@ class MDETR(nn.Module):
         [I, H, W], true beside a picture, that of each picture alone: [I, N, d]."""
         rows, columns = -(-height // self.stride), -(-width // self.stride)
         if padding is None:
-            return sine_position(rows, columns, self.config.d_model)
+            position = sine_position(rows, columns, self.config.d_model)
+            return position.to(self.query_embed.weight.device)
         return padded_position(token_padding(padding, rows, columns), self.config.d_model)
 
     def padding(self, pixels: Tensor) -> Tensor:

@@ -195,6 +195,32 @@ def test_final_loss():
         final_loss(logits, m, truth)
 
 
+@pytest.mark.parametrize("most", [0, 2])
+def test_a_batch_without_objects(most: int):
+    """Only "no object" is learnt, and boxes have gradients of zeros, as in the official code."""
+    truth = Targets(
+        boxes=torch.zeros(1, most, 4),
+        positive=torch.zeros(1, most, 2, dtype=torch.bool),
+        valid=torch.zeros(1, most, dtype=torch.bool),
+        final=torch.zeros(1, most),
+    )
+    logits = torch.randn(2, 1, 3, 4, requires_grad=True)
+    boxes = torch.rand(2, 1, 3, 4, requires_grad=True)
+    found = outputs(logits, boxes)
+    found.final = torch.zeros(2, 1, 3, requires_grad=True)
+    losses = detection_losses(found, truth, LossConfig())
+    expected = -0.1 * logits.detach().log_softmax(-1)[..., -1].sum()
+    assert losses.pop("ce").item() == pytest.approx(float(expected), rel=1e-5)
+    assert {name: value.item() for name, value in losses.items()} == {
+        "bbox": 0,
+        "giou": 0,
+        "contrastive_align": 0,
+        "final": 0,
+    }
+    sum(losses.values()).backward()
+    assert not boxes.grad.any() and not found.final.grad.any()
+
+
 def test_tokens_beyond_the_slots():
     truth = targets([[[0.5] * 4]], [[[False, True, True]]], [[True]])
     assert truth.soft_tokens(2).tolist() == [[[0.0, 1.0]]]

@@ -34,7 +34,14 @@ from paper_cases import CASES, Case, Result, Sample  # noqa: E402
 
 from mdetr_training import backbone as backbones  # noqa: E402
 from mdetr_training import efficientnet  # noqa: E402
-from mdetr_training.recipe import KINDS, Rates, Schedule, set_rates  # noqa: E402
+from mdetr_training.recipe import (  # noqa: E402
+    KINDS,
+    Rates,
+    Schedule,
+    adamw,
+    load_state,
+    set_rates,
+)
 from mdetr_training.transformer import roberta  # noqa: E402
 
 OURS = {
@@ -463,6 +470,8 @@ def main() -> None:
     for name in options.case or CASES:
         expected = theirs(code, CASES[name])
         row = compare(name, cases.ours(CASES[name]), expected)
+        again = cases.network(CASES[name])
+        load_state(adamw(again, cases.RATES), again, expected.state)
         print(f"{name:22}  {row}", flush=True)
         if max(row.losses, row.gradients, row.parameters, row.averages) > cases.TOLERANCE:
             raise SystemExit(f"{name}: differs by more than {cases.TOLERANCE}")
