@@ -340,9 +340,10 @@ def test_broken_annotations_are_refused(tmp_path: Path, change, message: str):
 def test_objects_need_words(tmp_path: Path):
     value = grounding(tmp_path)
     value["annotations"][3].pop("tokens_positive")
-    source = opened(write_json(tmp_path / "a.json", value))
-    with pytest.raises(ValueError, match="id 1: annotations: expected tokens_positive, found none"):
-        source.entry(1)
+    with pytest.raises(ValueError, match="image_id 1: tokens_positive: expected the object's w"):
+        opened(write_json(tmp_path / "a.json", value))
+    value["annotations"][3]["iscrowd"] = 1
+    assert len(opened(write_json(tmp_path / "a.json", value)).entry(1).boxes) == 1
 
 
 def test_unknown_categories_are_refused(tmp_path: Path):

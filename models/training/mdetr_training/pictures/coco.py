@@ -56,6 +56,8 @@ class Content:
     object_ids: array = field(default_factory=lambda: array("q"))
     object_images: array = field(default_factory=lambda: array("q"))
     object_categories: array = field(default_factory=lambda: array("q"))
+    wordless: array = field(default_factory=lambda: array("q"))
+    """Numbers of the objects that say nothing of words."""
     categories: dict[int, str] = field(default_factory=dict)
     members: set[str] = field(default_factory=set)
     captions: int = 0
@@ -234,6 +236,8 @@ class Reader:
         self.content.object_ids.append(number if type(number) is int else -1)
         self.content.object_images.append(image)
         self.content.object_categories.append(category)
+        if tokens is None and not crowd:
+            self.content.wordless.append(len(self.content.object_ids) - 1)
 
 
 def _number(value: Any) -> bool:
@@ -312,6 +316,9 @@ class Grounding(Annotated):
             for i in range(len(self.images)):
                 if self.image(i).caption is None:
                     problems.add("entry", self.place(i), "caption: expected one, found none")
+        for i in content.wordless:
+            place = f"{self.path}: annotations of image_id {content.object_images[i]}"
+            problems.add("entry", place, "tokens_positive: expected the object's words, found none")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -327,8 +334,6 @@ class Grounding(Annotated):
         objects = [self.objects[i] for i in self.groups[index]]
         objects = [o for o in objects if not o[5]]
         place = self.place(index)
-        if any(o[2] is None for o in objects):
-            raise ValueError(f"{place}: annotations: expected tokens_positive, found none")
         final = [o[3] for o in objects]
         named = any(f is not None for f in final)
         original, other, sentence, task = image.ids
@@ -339,7 +344,7 @@ class Grounding(Annotated):
             kind=image.kind if isinstance(image.kind, str) else "caption",
             boxes=np.frombuffer(b"".join(o[0] for o in objects), np.float32).reshape(-1, 4),
             areas=np.array([o[1] for o in objects], np.float32),
-            spans=[o[2] for o in objects],
+            spans=[o[2] or [] for o in objects],
             phrases=image.phrases,
             final=[1.0 if f is None else f for f in final] if named else None,
             segmentations=[o[6] for o in objects],
