@@ -14,6 +14,7 @@ from . import official, plot, reference, structures, templates, weights
 from . import tokenizer as tokenizers
 from .data import Data
 from .export import TOLERANCES, export
+from .pictures import command as pictures
 from .segmentation import build
 from .train import Trainer, restore
 
@@ -245,6 +246,8 @@ def main() -> None:
     p.add_argument("folder", type=Path)
     p.add_argument("--full", action="store_true", help="every structure at its own size, 10 GB")
     p.set_defaults(run=run_reference_official)
+
+    pictures.add_check(commands)
 
     args = parser.parse_args()
     args.run(args)

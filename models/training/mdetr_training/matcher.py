@@ -28,6 +28,11 @@ class Targets:
     roles: Tensor | None = None
     """[B, M, 2], 1 where an object answers to the first and to the second phrase of a question, 0
     where it does not, -1 of captions that ask nothing and of padding."""
+    final: Tensor | None = None
+    """[B, M] float, 1 where an object is the one that a chain of references ends at, as
+    CLEVR-Ref+'s `isfinal`; None where the data has none."""
+    masks: Tensor | None = None
+    """[B, M, H, W] bool, at the padded batch's size; None unless masks are asked for."""
 
     final: Tensor | None = None
     """[B, M] float, 1 where the caption is about the object, 0 where it only leads to one."""

@@ -1,0 +1,17 @@
+"""Data sets as the field has them: read, augmented, put into batches and checked."""
+
+from .loader import Loader, PictureCaption
+from .open import open_source
+from .source import SourceConfig
+from .transforms import CLEVR, GROUNDING, Sizes, scaled
+
+__all__ = [
+    "CLEVR",
+    "GROUNDING",
+    "Loader",
+    "PictureCaption",
+    "Sizes",
+    "SourceConfig",
+    "open_source",
+    "scaled",
+]

@@ -1,0 +1,59 @@
+"""Segmentations: polygons and run lengths, as COCO writes them."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from pycocotools import mask as coco_mask
+from torch import Tensor
+
+
+def checked(segmentation: Any) -> Any:
+    """A segmentation that `decoded` takes, or ValueError: polygons of x, y, x, y, ... or a table
+    with `size` and `counts`."""
+    if isinstance(segmentation, dict):
+        size, counts = segmentation.get("size"), segmentation.get("counts")
+        sized = isinstance(size, list) and len(size) == 2 and all(type(n) is int for n in size)
+        if not sized or not isinstance(counts, str | list):
+            raise ValueError("segmentation: expected run lengths with size and counts")
+        if isinstance(counts, list):
+            if not all(type(n) is int and n >= 0 for n in counts):
+                raise ValueError("segmentation: expected counts that are whole numbers")
+            if sum(counts) != size[0] * size[1]:
+                raise ValueError(
+                    f"segmentation: expected counts for {size[0] * size[1]} pixels, "
+                    f"found {sum(counts)}"
+                )
+        return {"size": size, "counts": counts}
+    if not isinstance(segmentation, list) or not segmentation:
+        raise ValueError("segmentation: expected polygons or run lengths")
+    for polygon in segmentation:
+        points = len(polygon) if isinstance(polygon, list) else 0
+        if points < 6 or points % 2 or not np.isfinite(np.array(polygon, float)).all():
+            raise ValueError("segmentation: expected polygons of at least three points")
+    return segmentation
+
+
+def decoded(segmentations: list[Any], size: tuple[int, int], place: str) -> Tensor:
+    """Masks [M, H, W] bool of a picture of that width and height."""
+    width, height = size
+    masks = torch.zeros(len(segmentations), height, width, dtype=torch.bool)
+    for mask, segmentation in zip(masks, segmentations, strict=True):
+        if isinstance(segmentation, dict):
+            if segmentation["size"] != [height, width]:
+                raise ValueError(
+                    f"{place}: segmentation: expected the picture's size, {width} x {height}, "
+                    f"found {segmentation['size'][1]} x {segmentation['size'][0]}"
+                )
+            if isinstance(segmentation["counts"], list):
+                runs = [coco_mask.frPyObjects(segmentation, height, width)]
+            else:
+                runs = [segmentation]
+        else:
+            runs = coco_mask.frPyObjects(segmentation, height, width)
+        try:
+            pixels = coco_mask.decode(runs)
+        except Exception as error:
+            raise ValueError(f"{place}: segmentation: broken run lengths: {error}") from error
+        mask.copy_(torch.from_numpy(pixels).any(2))
+    return masks
