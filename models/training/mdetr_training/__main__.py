@@ -9,14 +9,15 @@ from pathlib import Path
 import torch
 from safetensors.numpy import save_file
 
+from . import checkpoint, official, plot, reference, structures, templates, weights
 from . import config as configs
-from . import official, plot, reference, structures, templates, weights
 from . import tokenizer as tokenizers
 from .data import Data
 from .export import TOLERANCES, export
+from .feed import Pictures, Scenes
 from .pictures import command as pictures
 from .segmentation import build
-from .train import Trainer, restore
+from .train import LATEST, Trainer, restore
 
 
 def run_tokenizer(args: argparse.Namespace) -> None:
@@ -28,49 +29,91 @@ def run_tokenizer(args: argparse.Namespace) -> None:
 
 
 def run_train(args: argparse.Namespace) -> None:
-    args.out.mkdir(parents=True, exist_ok=True)
-    if "WORLD_SIZE" in os.environ:
-        torch.distributed.init_process_group("gloo")
     try:
-        config = configs.load(args.config)
-        trainer = Trainer(config, tokenizers.load(args.tokenizer), args.out)
-        begin(trainer, args)
-    except (OSError, ValueError) as error:
+        train(args)
+    except (OSError, ValueError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
-    stride = trainer.network.stride
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def train(args: argparse.Namespace) -> None:
+    args.out.mkdir(parents=True, exist_ok=True)
+    device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if "WORLD_SIZE" in os.environ:
+        if device.type == "cuda":
+            device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+            torch.cuda.set_device(device)
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    config = configs.load(args.config)
+    tokenizer = tokenizers.roberta(args.tokenizer)
+    trainer = Trainer(config, tokenizer, args.out, device)
+    begin(trainer, args)
+    if trainer.rank == 0:
+        tokenizer.save(str(args.out / "tokenizer.json"))
+    if config.data.sources:
+        feed = Pictures(config, tokenizer, trainer.rank, trainer.world)
+    else:
+        feed = scenes(trainer)
+    trainer.run(feed, args.every, args.minutes)
+
+
+def scenes(trainer: Trainer) -> Scenes:
+    """The folders of rendered scenes, which the first process prepares."""
+    config = trainer.config
     if trainer.rank > 0:
         torch.distributed.barrier()
     train, val = (
-        Data(paths, trainer.tokenizer, config, stride) if paths else None
+        Data(paths, trainer.tokenizer, config, trainer.network.stride) if paths else None
         for paths in (config.data.train, config.data.val)
     )
     if trainer.world > 1 and trainer.rank == 0:
         torch.distributed.barrier()
-    trainer.run(train, val, args.every, args.minutes)
+    if train is None:
+        raise ValueError("data: expected train or sources, found neither")
+    return Scenes(config, train, val, trainer.rank, trainer.world)
 
 
 def begin(trainer: Trainer, args: argparse.Namespace) -> None:
     """Continue the run in its folder or, if there is none, start as told."""
-    checkpoint = args.out / "checkpoint.pth"
-    if checkpoint.exists():
-        trainer.resume(checkpoint)
-        print(f"resuming {checkpoint} at stage {trainer.stage}, step {trainer.step}")
+    latest = args.out / LATEST
+    if latest.exists():
+        trainer.resume(latest)
+        print(f"resuming {latest} at stage {trainer.stage}, step {trainer.step}")
         return
     if not args.init:
         if args.new_heads or args.first_stage:
             raise ValueError("--new-heads, --first-stage: expected --init FILE with them")
         return
     trainer.begin_at(args.first_stage)
-    _, network = weights.load(args.init)
+    network = initial(args.init, bool(trainer.config.network.backbone_widths))
     try:
         new = trainer.start_from(network, args.new_heads)
     except ValueError as error:
-        remedy = "" if args.new_heads else "\nNew answer or mask heads need --new-heads."
+        remedy = "" if args.new_heads else "\nOther answer or mask heads need --new-heads."
         raise ValueError(f"{args.init}: {error}{remedy}") from error
     if trainer.rank == 0:
         print(f"stage {trainer.stage}, from {args.init}")
         for name in new:
             print(f"  new: {name}")
+        for name in weights.left_out(network, trainer.network):
+            print(f"  left out: {name}")
+
+
+def initial(path: Path, reduced: bool) -> torch.nn.Module:
+    """The network of a file to start from: kept by the exporter, of a run, or a released one,
+    `reduced` to a small form."""
+    if path.suffix == ".safetensors":
+        return weights.load(path)[1]
+    content = checkpoint.load(path)
+    if isinstance(content, dict) and checkpoint.RUN in content:
+        return restore(path)[1]
+    state = checkpoint.read(path)
+    config = structures.config(checkpoint.recognise(path, state, reduced), reduced)
+    network = build(config.network)
+    network.load_state_dict(checkpoint.values(path, state))
+    return network
 
 
 def run_plot(args: argparse.Namespace) -> None:
@@ -155,13 +198,24 @@ def main() -> None:
 
     p = commands.add_parser("train", help="train, or resume where a run stopped")
     p.add_argument("config", type=Path, help="TOML with the network, data and stages")
-    p.add_argument("--tokenizer", type=Path, required=True)
+    p.add_argument(
+        "--tokenizer",
+        type=Path,
+        required=True,
+        help="tokenizer.json that belongs to the weights, or the folder of roberta-base's files",
+    )
     p.add_argument("--out", type=Path, required=True, help="folder of the run")
-    p.add_argument("--init", type=Path, metavar="FILE", help="weights kept by the exporter")
+    p.add_argument(
+        "--init",
+        type=Path,
+        metavar="FILE",
+        help="weights kept by the exporter, a run's checkpoint or a released one",
+    )
     p.add_argument(
         "--new-heads",
         action="store_true",
-        help="with --init: answer and mask heads that FILE lacks start anew, and are listed",
+        help="with --init: heads that FILE lacks start anew, those that the network lacks are left "
+        "out; both are listed",
     )
     p.add_argument(
         "--first-stage",
@@ -170,7 +224,10 @@ def main() -> None:
         metavar="N",
         help="with --init: leave out the N stages before",
     )
-    p.add_argument("--every", type=int, default=500, help="steps between evaluations and saves")
+    p.add_argument(
+        "--every", type=int, default=500, help="steps between evaluations and saves; 0: an epoch"
+    )
+    p.add_argument("--device", help="cpu, cuda or cuda:N; default: a GPU if there is one")
     p.add_argument("--minutes", type=float, default=float("inf"), help="stop after that long")
     p.set_defaults(run=run_train)
 

@@ -31,3 +31,14 @@ def camera_faults(picture: np.ndarray, rng: np.random.Generator, strength: float
         Image.fromarray(result).save(file, "JPEG", quality=int(rng.integers(40, 96)))
         result = np.asarray(Image.open(file))
     return result
+
+
+def lightened(picture: np.ndarray, rng: np.random.Generator, most: float) -> np.ndarray:
+    """A picture [H, W, 3] of bytes with its contrast and its light changed by at most that share
+    each, as bytes."""
+    if most <= 0:
+        return picture
+    contrast, light = rng.uniform(1 - most, 1 + most, 2)
+    mean = picture.mean()
+    changed = ((picture.astype(np.float32) - mean) * contrast + mean) * light
+    return changed.clip(0, 255).round().astype(np.uint8)

@@ -1,7 +1,9 @@
 """What the network is trained on at once: pictures, captions and the truth about both."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from .captions import Caption
@@ -45,3 +47,20 @@ class Batch:
     """[I, H, W] bool, true beside a picture; none if all pictures are as large as the batch."""
     scene: Scene | None = None
     """Of rendered pictures."""
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same in a device's memory."""
+        return moved(self, torch.device(device))
+
+
+def moved(value: Any, device: torch.device) -> Any:
+    """A tensor, or a dataclass or dictionary of some, in a device's memory."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, dict):
+        return {name: moved(v, device) for name, v in value.items()}
+    if is_dataclass(value):
+        return replace(
+            value, **{f.name: moved(getattr(value, f.name), device) for f in fields(value)}
+        )
+    return value

@@ -1,6 +1,8 @@
-"""Released checkpoints: read without running anything, and matched with their structure."""
+"""Checkpoints in the format of the released ones: written, read without running anything, and
+matched with their structure."""
 
 import argparse
+import os
 import pathlib
 import re
 import warnings
@@ -13,6 +15,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import structures
+from .config import Config, StageConfig
+from .official_args import arguments
 
 SAFE_GLOBALS = [argparse.Namespace, (pathlib.PurePosixPath, "pathlib.PosixPath")]
 """What a training script's arguments, kept beside the weights, are made of."""
@@ -89,6 +93,52 @@ def load(path: pathlib.Path) -> object:
             f"{path}: expected a checkpoint written by torch.save, found {size} bytes that are not "
             f"one, or a part of one ({first}). Compare its length with the publisher's"
         ) from None
+
+
+RUN = "mdetr_training"
+"""Entry with what a run needs beside the official ones to go on."""
+
+
+def save(
+    path: pathlib.Path,
+    model: Mapping[str, Tensor],
+    model_ema: Mapping[str, Tensor],
+    optimizer: Mapping | None,
+    epoch: int,
+    config: Config,
+    stage: StageConfig,
+    place: Mapping,
+) -> None:
+    """Write a checkpoint as the official code does, with `place` for the run to go on; without an
+    optimiser's state if there is none. The old file stays until the new one is whole on the
+    disk."""
+    content = {"model": dict(model), "model_ema": dict(model_ema)}
+    if optimizer is not None:
+        content["optimizer"] = optimizer
+    content |= {"epoch": epoch, "args": arguments(config, stage), RUN: dict(place)}
+    partial = path.with_suffix(".partial")
+    try:
+        with partial.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        kept = "the one before is kept" if path.exists() else "there is none before it"
+        raise OSError(f"{path}: the checkpoint cannot be written ({error}); {kept}") from error
+
+
+def of_run(path: pathlib.Path) -> tuple[dict, dict]:
+    """A checkpoint of one of our runs, and what the run needs to go on."""
+    content = load(path)
+    place = content.get(RUN) if isinstance(content, Mapping) else None
+    if place is None:
+        raise CheckpointError(
+            f"{path}: expected a checkpoint of a run of this trainer, found none of its entries; "
+            "a released one is for --init and for export-official"
+        )
+    return content, place
 
 
 def verify(path: pathlib.Path) -> None:

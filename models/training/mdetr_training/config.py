@@ -2,6 +2,7 @@
 
 import dataclasses
 import tomllib
+import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,16 +117,42 @@ class LossConfig:
 
 @dataclass
 class StageConfig:
-    """A run of optimiser steps; learning rate: linear warm-up, constant, linear decay to zero."""
+    """A run of optimiser steps on one schedule of learning rates."""
 
     steps: int = 1000
+    epochs: int = 0
+    """Passes through the data, instead of `steps`; 0: `steps` says how long."""
+    schedule: str = "trapezoid"
+    """How the rates change: "trapezoid" (a linear warm-up of `warmup` steps, constant, a linear
+    decay to zero over the last `decay` steps), or one of the paper's: "linear_with_warmup", "step",
+    "multistep", "all_linear_with_warmup", see `recipe.Schedule`, with `lr_drop` and
+    `warmup_share`."""
     warmup: int = 500
     decay: int = 0
+    lr_drop: int = 35
+    """Epochs after which the paper's schedules lower the rates."""
+    warmup_share: float = 0.01
+    """Share of all steps over which the paper's schedules raise the text encoder's rate."""
     lr: float = 1e-4
+    lr_backbone: float = 0.0
+    """Of the image backbone; 0: as `lr`."""
+    lr_text_encoder: float = 0.0
+    """0: as `lr`."""
     images: int = 2
-    """Images per batch."""
+    """Images per batch, of all processes together."""
+    accumulate: int = 1
+    """Parts that a process works through one after the other before it makes a step: less memory,
+    the same batch."""
     captions: int = 1
-    """Captions per image, which share its backbone pass."""
+    """Captions per image, which share its backbone pass; of rendered scenes only."""
+    freeze: list[str] = field(default_factory=list)
+    """Parts that stay as they are: "backbone", "text" (the text encoder)."""
+    patience: int = 0
+    """Stop the stage, and take its best weights, after so many evaluations without a better
+    `metric`; 0: never."""
+    metric: str = "score"
+    """What is better the greater it is, of what evaluation reports: "score", "r1", "f1", "qa",
+    "miou"."""
     words_only: bool = False
     """Train backbone, text encoder and projections on the words loss alone."""
     frozen_vision: bool = False
@@ -140,6 +167,8 @@ class StageConfig:
     weight_decay: float = 1e-4
     clip_norm: float = 0.1
     ema_decay: float = 0.9998
+    ema_warmup: bool = True
+    """Average over less at first, (1 + step) / (10 + step); the paper does not."""
     brightness: float = 0.0
     """Largest relative change of brightness and contrast as augmentation."""
     faults: float = 0.0
@@ -152,12 +181,47 @@ class StageConfig:
 
 
 @dataclass
+class SourceConfig:
+    """A data set, recognised by what is in its files."""
+
+    annotations: str = ""
+    """An annotation file (MDETR's, COCO's, CLEVR's questions), a YOLO data.yaml, or a folder of
+    pictures that show nothing of anything."""
+    pictures: str | dict[str, str] = ""
+    """The folder of the pictures, or a table of folders by `data_source`; empty: beside the
+    annotations."""
+    split: str = "train"
+    """Of a data.yaml: "train", "val" or "test"."""
+    repeat: int = 1
+    """How often an epoch goes through it."""
+    answers: str = ""
+    """For GQA's answers: gqa_answer2id_by_type.json."""
+
+
+AUGMENTATIONS = ("grounding", "clevr")
+
+
+@dataclass
 class DataConfig:
-    """Folders in the format of `mdetr scenes dataset`."""
+    """What a run learns from: folders in the format of `mdetr scenes dataset`, of which it uses
+    all that the renderer knows, or data sets as `SourceConfig` describes them; not both."""
 
     train: list[str] = field(default_factory=list)
     val: list[str] = field(default_factory=list)
     val_images: int = 200
+    """Images of each folder of scenes, or captions of all data sets, that evaluation takes, spread
+    evenly; 0: all of the data sets'."""
+    sources: list[SourceConfig] = field(default_factory=list)
+    """Data sets to learn from."""
+    val_sources: list[SourceConfig] = field(default_factory=list)
+    """Data sets to evaluate on."""
+    augmentation: str = "grounding"
+    """Sizes and crops of data sets in training: MDETR's for "grounding" or for "clevr", in
+    proportion to `input.short_side`."""
+    flip: bool = False
+    """Mirror half of the pictures whose captions say neither left nor right. The paper does not."""
+    workers: int = 2
+    """Processes that read pictures of data sets."""
 
 
 CASES = ("preserved", "lower")
@@ -175,6 +239,9 @@ class BundleConfig:
     """A detection needs a score above it, unless the user says otherwise."""
     phrase_threshold: float = 0.1
     """A token belongs to a detection's words if its probability is above it."""
+    false_alarms: float = 0.0
+    """Share of the validation's captions of nothing that may get a box: training then sets
+    `score_threshold` to the least at which no more do; 0: it stays as it is."""
     overlap_threshold: float = 1.0
     """Of two boxes that overlap by more than this, as intersection over union, the one with the
     smaller score is dropped if it answers to no other words; 1: none is."""
@@ -213,8 +280,14 @@ def build(cls: type, values: dict[str, Any], where: str) -> Any:
             if not isinstance(value, dict):
                 raise ValueError(f"{place}: expected a table, found {value!r}")
             value = build(kind, value, place)
-        elif kind == list[StageConfig]:
-            value = [build(StageConfig, v, f"{place}[{i}]") for i, v in enumerate(value)]
+        elif typing.get_origin(kind) is list and dataclasses.is_dataclass(kind.__args__[0]):
+            if not isinstance(value, list) or not all(isinstance(v, dict) for v in value):
+                raise ValueError(f"{place}: expected tables, found {value!r}")
+            value = [build(kind.__args__[0], v, f"{place}[{i}]") for i, v in enumerate(value)]
+        elif kind == str | dict[str, str]:
+            of_text = isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
+            if not isinstance(value, str) and not of_text:
+                raise ValueError(f"{place}: expected text or a table of texts, found {value!r}")
         elif isinstance(kind, type):
             if kind is float and isinstance(value, int) and not isinstance(value, bool):
                 value = float(value)

@@ -1,8 +1,12 @@
 """The trainer: stages of steps, checkpoints that survive an interruption, CSV curves."""
 
+import contextlib
 import csv
 import dataclasses
+import math
+import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,48 +15,83 @@ import torch.distributed as dist
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
+from . import checkpoint, weights
 from . import config as configs
-from . import weights
 from .answers import attribute_groups
 from .batch import Batch
 from .config import Config, StageConfig
-from .data import ATTRIBUTES, Data
-from .evaluate import autocast, evaluate
-from .losses import (
-    answer_losses,
-    detection_losses,
-    mask_losses,
-    matched_objects,
-    read_attributes_loss,
-    token_attribute_loss,
-    token_losses,
-    true_masks,
+from .criterion import losses
+from .data import ATTRIBUTES
+from .evaluate import evaluate, outcomes, quiet_threshold
+from .feed import Feed
+from .network import MDETR
+from .recipe import (
+    KINDS,
+    Ema,
+    Rates,
+    Schedule,
+    adamw,
+    freeze_first_layers,
+    set_rates,
 )
-from .matcher import Matches, match
-from .network import MDETR, Outputs, as_tuple
-from .recipe import Ema
 from .segmentation import DETRsegm, build, grounding
 from .words import Words
 
+LATEST, BEST = "checkpoint.pth", "best.pth"
+"""Files of a run."""
 
-def learning_rate(step: int, s: StageConfig) -> float:
-    """Linear warm-up, constant, linear decay over the stage's last steps."""
-    rate = s.lr * min(1.0, (step + 1) / max(s.warmup, 1))
+
+def learning_rate(step: int, steps: int, s: StageConfig) -> float:
+    """A trapezoid's share of the full rates: linear warm-up, constant, linear decay."""
+    rate = min(1.0, (step + 1) / max(s.warmup, 1))
     if s.decay:
-        rate *= min(1.0, (s.steps - step) / s.decay)
+        rate *= min(1.0, (steps - step) / s.decay)
     return rate
 
 
-def check_stages(stages: list[StageConfig], masks: bool) -> None:
-    """Refuse stages that a network with or without masks cannot train."""
+def factors(step: int, steps: int, per_epoch: int, s: StageConfig) -> tuple[float, float, float]:
+    """What multiplies the rates of the optimiser's groups in a step."""
+    if s.schedule == "trapezoid":
+        return (learning_rate(step, steps, s),) * 3
+    schedule = Schedule(s.epochs, per_epoch, s.schedule, s.lr_drop, s.warmup_share)
+    return schedule.factors(step - 1) if step else (1.0, 1.0, 1.0)
+
+
+def rates(s: StageConfig) -> Rates:
+    """Full learning rates of the optimiser's groups."""
+    return Rates(s.lr, s.lr_backbone or s.lr, s.lr_text_encoder or s.lr)
+
+
+PARTS = ("backbone", "text")
+"""What `freeze` names."""
+
+
+def check_stages(stages: list[StageConfig], masks: bool, scenes: bool) -> None:
+    """Refuse stages that cannot be trained with or without masks, on rendered scenes or not."""
     for i, stage in enumerate(stages):
+        place = f"stages[{i}]"
         if stage.mask_objects and not masks:
             raise ValueError(
-                f"stages[{i}].mask_objects: expected 0 without a mask head, found "
+                f"{place}.mask_objects: expected 0 without a mask head, found "
                 f"{stage.mask_objects}; set network.masks = true"
             )
         if stage.masks_only and not stage.mask_objects:
-            raise ValueError(f"stages[{i}].mask_objects: expected at least 1 for masks_only")
+            raise ValueError(f"{place}.mask_objects: expected at least 1 for masks_only")
+        if unknown := sorted(set(stage.freeze) - set(PARTS)):
+            raise ValueError(f"{place}.freeze: expected {' or '.join(PARTS)}, found {unknown}")
+        if stage.schedule not in ("trapezoid", *KINDS):
+            known = ", ".join(("trapezoid", *KINDS))
+            raise ValueError(f"{place}.schedule: expected {known}, found {stage.schedule!r}")
+        if scenes and stage.epochs:
+            raise ValueError(f"{place}.epochs: expected 0 for rendered scenes; say how many steps")
+        if stage.schedule != "trapezoid" and not stage.epochs:
+            raise ValueError(f"{place}.epochs: expected at least 1 for schedule {stage.schedule!r}")
+        needed = [stage.words_only, stage.loss.words, stage.loss.tokens, stage.loss.attributes]
+        if not scenes and (any(needed) or stage.foreign):
+            raise ValueError(
+                f"{place}: expected no words_only, foreign, loss.words, loss.tokens or "
+                "loss.attributes, which are for rendered scenes only"
+            )
 
 
 def check_attributes(stages: list[StageConfig], groups: list[list[int]] | None) -> None:
@@ -68,16 +107,23 @@ def check_attributes(stages: list[StageConfig], groups: list[list[int]] | None) 
 def set_modes(network: MDETR | DETRsegm, stage: StageConfig) -> None:
     """Freeze what the stage does not train."""
     network.train().requires_grad_(True)
+    freeze_first_layers(network)
     detr = grounding(network)
+    frozen = []
     if stage.frozen_vision:
-        for part in (detr.backbone, detr.input_proj):
-            part.eval().requires_grad_(False)
+        frozen += [detr.backbone, detr.input_proj]
+    if "backbone" in stage.freeze:
+        frozen.append(detr.backbone)
+    if "text" in stage.freeze:
+        frozen.append(detr.transformer.text_encoder)
+    if stage.masks_only:
+        frozen.append(detr)
+    for part in frozen:
+        part.eval().requires_grad_(False)
     if stage.frozen_norms:
         for module in detr.backbone.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.eval()
-    if stage.masks_only:
-        detr.eval().requires_grad_(False)
     if isinstance(network, DETRsegm) and not stage.mask_objects:
         for part in (network.bbox_attention, network.mask_head):
             part.requires_grad_(False)
@@ -90,51 +136,74 @@ class Trainer:
     and the gradients are averaged; the first process evaluates, saves and speaks.
     """
 
-    def __init__(self, config: Config, tokenizer: Tokenizer, out: Path):
+    def __init__(
+        self, config: Config, tokenizer: Tokenizer, out: Path, device: str | torch.device = "cpu"
+    ):
         torch.manual_seed(config.seed)
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.world = dist.get_world_size() if dist.is_initialized() else 1
         self.config = config
         self.tokenizer = tokenizer
         self.out = out
-        check_stages(config.stages, config.network.masks)
+        self.device = torch.device(device)
+        check_stages(config.stages, config.network.masks, not config.data.sources)
         self.groups = attribute_groups(config.network.answer_attributes, ATTRIBUTES)
         check_attributes(config.stages, self.groups)
-        self.network = build(config.network).to(memory_format=torch.channels_last)
-        self.words = Words(tokenizer, config.network.d_model)
+        network = build(config.network).to(memory_format=torch.channels_last)
+        self.network = network.to(self.device)
+        self.words = Words(tokenizer, config.network.d_model).to(self.device)
         self.ema = Ema(self.network)
-        self.stage, self.step = 0, 0
-        self.optimizer = self._optimizer()
+        self.stage, self.step, self.per_epoch = 0, 0, 0
+        self.best, self.worse = -math.inf, 0
+        self.begin_stage()
 
-    def _optimizer(self) -> torch.optim.Optimizer:
-        parameters = [*self.network.parameters(), *self.words.parameters()]
-        return torch.optim.AdamW(parameters, lr=1e-4, weight_decay=1e-4)
+    def begin_stage(self) -> None:
+        """An optimiser for what the stage trains."""
+        stage = self.config.stages[min(self.stage, len(self.config.stages) - 1)]
+        set_modes(self.network, stage)
+        more = [] if self.config.data.sources else self.words.parameters()
+        self.optimizer = adamw(self.network, rates(stage), stage.weight_decay, more)
 
-    def save(self) -> None:
-        """Write the checkpoint; an interruption leaves the old one."""
-        partial = self.out / "checkpoint.partial"
-        torch.save(
-            {
-                "model": self.network.state_dict(),
-                "model_ema": self.ema.network.state_dict(),
-                "words": self.words.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "stage": self.stage,
-                "step": self.step,
-                "config": dataclasses.asdict(self.config),
-            },
-            partial,
+    def save(self, name: str = LATEST) -> None:
+        """Write a checkpoint in the format of the official code; an interruption, or a full disk,
+        leaves the old one."""
+        place = {
+            "stage": self.stage,
+            "step": self.step,
+            "best": self.best,
+            "worse": self.worse,
+            "words": self.words.state_dict(),
+            "config": dataclasses.asdict(self.config),
+        }
+        checkpoint.save(
+            self.out / name,
+            self.network.state_dict(),
+            self.ema.network.state_dict(),
+            self.optimizer.state_dict() if name == LATEST else None,
+            epoch=self.step // self.per_epoch - 1 if self.per_epoch else self.stage,
+            config=self.config,
+            stage=self.config.stages[min(self.stage, len(self.config.stages) - 1)],
+            place=place,
         )
-        partial.rename(self.out / "checkpoint.pth")
 
     def resume(self, path: Path) -> None:
         """Continue from a checkpoint of the same network."""
-        saved = torch.load(path, weights_only=True)
+        saved, place = checkpoint.of_run(path)
+        found = configs.from_dict(place["config"])
+        if found.network != self.config.network:
+            mine, theirs = map(dataclasses.asdict, (self.config.network, found.network))
+            other = [k for k in mine if mine[k] != theirs[k]]
+            raise ValueError(
+                f"{path}: the run in this folder has another network ({', '.join(other)}); take "
+                "another folder, or the configuration that it was begun with"
+            )
+        self.stage, self.step = place["stage"], place["step"]
+        self.best, self.worse = place["best"], place["worse"]
+        self.begin_stage()
         self.network.load_state_dict(saved["model"])
         self.ema.network.load_state_dict(saved["model_ema"])
-        self.words.load_state_dict(saved["words"])
+        self.words.load_state_dict(place["words"])
         self.optimizer.load_state_dict(saved["optimizer"])
-        self.stage, self.step = saved["stage"], saved["step"]
 
     def begin_at(self, stage: int) -> None:
         """Leave out the stages before this one."""
@@ -142,6 +211,7 @@ class Trainer:
         if not 0 <= stage < count:
             raise ValueError(f"--first-stage: expected 0 to {count - 1}, found {stage}")
         self.stage = stage
+        self.begin_stage()
 
     def start_from(self, network: MDETR | DETRsegm, new_heads: bool = False) -> list[str]:
         """Take over the weights of a network, as `weights.transfer`."""
@@ -149,98 +219,46 @@ class Trainer:
         self.ema = Ema(self.network)
         return new
 
-    def losses(self, batch: Batch, stage: StageConfig) -> dict[str, torch.Tensor]:
-        """Weighted losses of a batch; names in capitals are shown, not trained."""
-        if stage.masks_only:
-            with autocast(), torch.no_grad():
-                maps = as_tuple(self.network.vision(batch.images))
-                outputs = self._outputs(maps[0], batch)
-            return self._mask_losses(outputs, maps, batch, stage)
-        with autocast():
-            maps = as_tuple(self.network.vision(batch.images))
-            tokens = maps[0]
-            words, accuracy = self.words.loss(self.network, tokens, batch)
-            result = {"words": max(stage.loss.words, float(stage.words_only)) * words}
-            result |= {f"ACC{i}": a for i, a in enumerate(accuracy)}
-            if stage.words_only:
-                return result
-            outputs = self._outputs(tokens, batch)
-        result |= detection_losses(outputs, batch.targets, stage.loss, self.groups)
-        result |= answer_losses(outputs.answers, batch.answers, stage.loss.qa)
-        if outputs.layer_attributes is not None:
-            asked = batch.answers["attr"][:, None].expand(-1, 2)
-            read = torch.where(asked >= 0, asked, batch.scene.compared)
-            loss = read_attributes_loss(outputs.layer_attributes, read)
-            result["qa_read"] = stage.loss.qa * loss
-        if stage.mask_objects:
-            result |= self._mask_losses(outputs, maps, batch, stage)
-        if stage.loss.tokens > 0:
-            k = len(batch.captions) // len(tokens)
-            result |= token_losses(
-                outputs,
-                batch.scene.cells.repeat_interleave(k, 0),
-                batch.scene.boxes.repeat_interleave(k, 0),
-                batch.scene.objects,
-                batch.targets,
-                stage.loss,
-            )
-        if stage.loss.attributes > 0:
-            k = len(batch.captions) // len(tokens)
-            loss = token_attribute_loss(
-                outputs.token_attribute_logits,
-                batch.scene.cells.repeat_interleave(k, 0),
-                batch.scene.attributes.repeat_interleave(k, 0),
-                self.groups,
-            )
-            result["token_attributes"] = stage.loss.attributes * loss
-        return result
-
-    def _outputs(self, tokens: torch.Tensor, batch: Batch) -> Outputs:
-        k = len(batch.captions) // len(tokens)
-        return self.network(
-            tokens.repeat_interleave(k, 0),
-            self.network.position(*batch.images.shape[2:]),
-            self.network.text(batch.input_ids, batch.attention_mask),
-            batch.attention_mask,
-        )
-
-    def _mask_losses(
-        self, outputs: Outputs, maps: tuple[torch.Tensor, ...], batch: Batch, stage: StageConfig
-    ) -> dict[str, torch.Tensor]:
-        m = match(outputs.logits[-1], outputs.boxes[-1], batch.targets)
-        random = torch.Generator().manual_seed(self.step)
-        chosen = torch.randperm(len(m.batch), generator=random)[: stage.mask_objects]
-        m = Matches(m.batch[chosen], m.query[chosen], m.target[chosen])
-        image = m.batch // (len(batch.captions) // len(batch.images))
-        hidden, memory = outputs.hidden[m.batch, m.query], outputs.memory[m.batch]
-        with autocast():
-            logits = self.network.masks(hidden, memory, image, *maps)
-        truth = true_masks(batch.scene.maps, image, matched_objects(m, batch.scene.objects))
-        focal, dice = mask_losses(logits.float(), truth, max(len(chosen), 1))
-        return {"mask": stage.loss.mask * focal, "dice": stage.loss.dice * dice}
-
-    def train_step(self, batch: Batch, stage: StageConfig) -> dict[str, float]:
-        """One optimiser step."""
+    def train_step(self, parts: list[Batch], stage: StageConfig, steps: int) -> dict[str, float]:
+        """One optimiser step of a stage that has so many; the mean of the parts' losses."""
         set_modes(self.network, stage)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, stage)
-            group["weight_decay"] = stage.weight_decay
-        losses = self.losses(batch, stage)
-        total = sum(v for k, v in losses.items() if not k.isupper())
+        now = factors(self.step, steps, self.per_epoch, stage)
+        set_rates(self.optimizer, rates(stage), now)
+        seeds = [self.config.seed, self.stage, self.step, self.rank]
+        torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
+        parts = [part.to(self.device) for part in parts]
+        count = self._objects(parts)
+        sums: dict[str, float] = {}
+        for part in parts:
+            part.targets.count = count
+            found = losses(self.network, self.words, part, stage, self.groups, self.step)
+            total = sum(v for k, v in found.items() if not k.isupper())
+            (total / len(parts)).backward()
+            for name, value in (found | {"loss": total}).items():
+                sums[name] = sums.get(name, 0.0) + float(value.detach()) / len(parts)
         self._average_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), stage.clip_norm)
         if not torch.isfinite(norm):
             raise FloatingPointError(
                 f"stage {self.stage} step {self.step}: the gradient is not finite; "
-                f"lower the learning rate or resume from {self.out / 'checkpoint.pth'}"
+                f"lower the learning rate or resume from {self.out / LATEST}"
             )
         self.optimizer.step()
         self.step += 1
-        decay = min(stage.ema_decay, (1 + self.step) / (10 + self.step))
+        decay = stage.ema_decay
+        if stage.ema_warmup:
+            decay = min(decay, (1 + self.step) / (10 + self.step))
         self.ema.update(self.network, decay)
-        return {k: float(v.detach()) for k, v in losses.items()} | {"loss": float(total.detach())}
+        return sums
+
+    def _objects(self, parts: list[Batch]) -> float:
+        """How many objects losses are divided by: the mean over all parts of all processes."""
+        count = torch.tensor(float(sum(int(part.targets.valid.sum()) for part in parts)))
+        if self.world > 1:
+            count = count.to(self.device)
+            dist.all_reduce(count)
+        return max(float(count) / self.world / len(parts), 1.0)
 
     def _average_gradients(self) -> None:
         if self.world == 1:
@@ -259,63 +277,112 @@ class Trainer:
         ):
             p.grad.copy_(gradient.view_as(p))
 
-    def _stop(self, deadline: float) -> bool:
-        """Whether the time is up, as the first process sees it."""
-        late = torch.tensor(float(time.monotonic() > deadline))
+    def _agreed(self, value: bool) -> bool:
+        """A decision of the first process."""
+        decision = torch.tensor(float(value), device=self.device)
         if self.world > 1:
-            dist.broadcast(late, 0)
-        return bool(late)
+            dist.broadcast(decision, 0)
+        return bool(decision)
 
-    def run(self, train: Data, val: Data | None, every: int, minutes: float) -> None:
-        """Train to the end of the last stage, evaluating and saving every `every` steps and
-        stopping early after `minutes`."""
+    def run(self, feed: Feed, every: int, minutes: float = math.inf) -> None:
+        """Train to the end of the last stage, evaluating and saving every `every` steps, or, if
+        that is 0, after every epoch. Stops early after `minutes`, and, with what it has saved, when
+        it is interrupted."""
         deadline = time.monotonic() + 60 * minutes
         torch.set_flush_denormal(True)
-        while self.stage < len(self.config.stages):
-            stage = self.config.stages[self.stage]
-            if stage.masks_only and self.step == 0:
-                self.network.load_state_dict(self.ema.network.state_dict())
-            bar = tqdm(
-                total=stage.steps,
-                initial=self.step,
-                desc=f"stage {self.stage}",
-                mininterval=5,
-                disable=self.rank > 0,
-            )
-            sums: dict[str, float] = {}
-            count = 0
-            while self.step < stage.steps:
-                rng = np.random.default_rng([self.config.seed, self.stage, self.step, self.rank])
-                share = stage.images // self.world
-                batch = train.random(
-                    rng,
-                    share,
-                    stage.captions,
-                    stage.brightness,
-                    stage.foreign,
-                    stage.faults,
-                    stage.typos,
-                )
-                for name, value in self.train_step(batch, stage).items():
-                    sums[name] = sums.get(name, 0.0) + value
-                count += 1
-                bar.update()
-                late = self._stop(deadline)
-                if self.step % every == 0 or self.step == stage.steps or late:
-                    if self.rank == 0:
-                        row = {k: v / count for k, v in sums.items()}
-                        if val is not None and not stage.words_only:
-                            row |= evaluate(self.ema.network, val, 16, self.config.data.val_images)
-                        self.log(row)
-                        self.save()
-                    sums, count = {}, 0
-                if late:
+        with interrupted() as asked:
+            while self.stage < len(self.config.stages):
+                stage = self.config.stages[self.stage]
+                self.per_epoch = feed.steps_per_epoch(stage)
+                if stage.masks_only and self.step == 0:
+                    self.network.load_state_dict(self.ema.network.state_dict())
+                if not self._run_stage(feed, stage, every or self.per_epoch, deadline, asked):
                     return
-            bar.close()
-            self.stage, self.step = self.stage + 1, 0
-            self.optimizer = self._optimizer()
-            if self.rank == 0:
-                self.save()
+                if stage.patience:
+                    self._take_best()
+                self.stage, self.step = self.stage + 1, 0
+                self.best, self.worse = -math.inf, 0
+                self.begin_stage()
+                if self.rank == 0:
+                    self._set_threshold(feed)
+                    self.save()
+
+    def _run_stage(
+        self, feed: Feed, stage: StageConfig, every: int, deadline: float, asked: list[int]
+    ) -> bool:
+        """Whether the stage is at its end; else it is to go on later."""
+        steps = stage.epochs * self.per_epoch or stage.steps
+        bar = tqdm(
+            total=steps,
+            initial=self.step,
+            desc=f"stage {self.stage}",
+            mininterval=5,
+            disable=self.rank > 0,
+        )
+        sums: dict[str, float] = {}
+        count = 0
+        batches = feed.parts(self.stage, stage, self.step)
+        patient = not stage.patience or self.worse < stage.patience
+        while self.step < steps and patient:
+            for name, value in self.train_step(next(batches), stage, steps).items():
+                sums[name] = sums.get(name, 0.0) + value
+            count += 1
+            bar.update()
+            late = self._agreed(time.monotonic() > deadline or bool(asked))
+            if self.step % every == 0 or self.step == steps or late:
+                if self.rank == 0:
+                    self._look(feed, stage, {k: v / count for k, v in sums.items()})
+                sums, count = {}, 0
+                patient = self._agreed(not stage.patience or self.worse < stage.patience)
+            if late:
+                return False
+        bar.close()
+        return True
+
+    def _look(self, feed: Feed, stage: StageConfig, row: dict[str, float]) -> None:
+        """Evaluate, log and save, and keep what is best."""
+        batches = None if stage.words_only else feed.validation()
+        if batches is not None:
+            found = evaluate(self.ema.network, batches)
+            row |= found
+            value = found.get(stage.metric)
+            if stage.patience and value is None:
+                raise ValueError(
+                    f"stages[{self.stage}].metric: expected one of {', '.join(found)}, which the "
+                    f"validation data gives, found {stage.metric!r}"
+                )
+            if value is not None and value > self.best:
+                self.best, self.worse = value, 0
+                self.save(BEST)
+            else:
+                self.worse += 1
+        elif stage.patience:
+            raise ValueError(
+                f"stages[{self.stage}].patience: expected data to evaluate on, found none"
+            )
+        self.log(row)
+        self.save()
+
+    def _take_best(self) -> None:
+        """Go on from the best averages of the stage."""
+        dist.barrier() if self.world > 1 else None
+        saved, _ = checkpoint.of_run(self.out / BEST)
+        self.network.load_state_dict(saved["model_ema"])
+        self.ema.network.load_state_dict(saved["model_ema"])
+
+    def _set_threshold(self, feed: Feed) -> None:
+        """The bundle's score threshold, where the configuration asks for few false alarms."""
+        share, batches = self.config.bundle.false_alarms, feed.validation()
+        if self.stage < len(self.config.stages) or not share or batches is None:
+            return
+        found = quiet_threshold(outcomes(self.ema.network, batches), share)
+        if found is None:
+            raise ValueError(
+                "bundle.false_alarms: expected captions of nothing in the data to evaluate on, "
+                "found none; give a source of pictures that show nothing"
+            )
+        self.config.bundle.score_threshold = found
+        tqdm.write(f"score_threshold {found}: at most {share:.1%} of captions of nothing get a box")
 
     def log(self, row: dict[str, float]) -> None:
         """Append to curves.csv (long form: a line per value) and print."""
@@ -331,10 +398,32 @@ class Trainer:
         tqdm.write(f"[{time.strftime('%H:%M:%S')}] stage {self.stage} step {self.step}: {text}")
 
 
+@contextlib.contextmanager
+def interrupted() -> Iterator[list[int]]:
+    """The signals that ask to stop: the first one waits until a step is over; the second does not."""
+    asked: list[int] = []
+    before = {}
+
+    def ask(number: int, _: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        tqdm.write("interrupted: evaluating and saving; once more to stop at once")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(ValueError):
+            before[number] = signal.signal(number, ask)
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def restore(path: Path) -> tuple[Config, MDETR | DETRsegm]:
-    """The configuration and the averaged network of a checkpoint."""
-    saved = torch.load(path, weights_only=True)
-    config = configs.from_dict(saved["config"])
+    """The configuration and the averaged network of a run's checkpoint."""
+    saved, place = checkpoint.of_run(path)
+    config = configs.from_dict(place["config"])
     network = build(config.network)
     network.load_state_dict(saved["model_ema"])
     return config, network.eval()

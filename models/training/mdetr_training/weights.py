@@ -20,6 +20,8 @@ ANSWER_OPTIONS = {"answers", "answer_classes", "answer_attributes"}
 """Options of the answer heads."""
 MASK_OPTIONS = {"masks", "mask_width"}
 """Options of the mask head."""
+SINGLE_OPTIONS = ("aligned_logits", "answers_from_objects", "final", "contrastive_dim")
+"""Options of which each is for heads of its own."""
 START_OPTIONS = {"dropout", "query_grid", "answer_layer"}
 """Options that training may start with other values of: the entries stay the same."""
 
@@ -64,34 +66,26 @@ def load(path: Path) -> tuple[Config, MDETR | DETRsegm]:
 
 def transfer(source: MDETR | DETRsegm, target: MDETR | DETRsegm, new_heads: bool) -> list[str]:
     """Copy all weights of a network into one of the same structure, or, with `new_heads`, into one
-    that has answers, answers from objects, final objects, masks or aligned logits besides.
-
-    Returns the entries that the source lacks, which keep their values. Errors list what does not
-    fit, with the target untouched.
-    """
+    that has heads besides, or lacks some, see `HEADS`. Returns the entries that the source lacks,
+    which keep their values; `left_out` names those that the target lacks. Errors list what does
+    not fit, with the target untouched."""
     apart = set(START_OPTIONS)
-    if new_heads and not source.config.answers:
-        apart |= ANSWER_OPTIONS
-    if new_heads and not source.config.masks:
-        apart |= MASK_OPTIONS
-    for option in ("final", "aligned_logits", "answers_from_objects"):
-        if new_heads and not getattr(source.config, option):
-            apart.add(option)
+    if new_heads:
+        apart |= _options_apart(source, target)
     mine, theirs = dataclasses.asdict(target.config), dataclasses.asdict(source.config)
     faults = [
         f"network.{key}: expected {theirs[key]!r}, found {value!r}"
         for key, value in mine.items()
         if key not in apart and value != theirs[key]
     ]
-    state, given = target.state_dict(), source.state_dict()
-    if isinstance(target, DETRsegm) and not isinstance(source, DETRsegm):
-        given = {f"detr.{name}": value for name, value in given.items()}
-    elif isinstance(source, DETRsegm) and not isinstance(target, DETRsegm):
-        given = {name.removeprefix("detr."): value for name, value in given.items()}
+    state, given = target.state_dict(), _named_as(target, source)
     missing = [name for name in state if name not in given]
-    heads = [name for name in missing if name.removeprefix("detr.").startswith(HEADS)]
+    heads = [name for name in missing if _of_head(name)]
     faults += [f"{name}: not in the weights" for name in missing if name not in heads]
-    faults += [f"{name}: not in the network" for name in given if name not in state]
+    unused = [name for name in given if name not in state]
+    faults += [
+        f"{name}: not in the network" for name in unused if not new_heads or not _of_head(name)
+    ]
     faults += [
         f"{name}: expected {tuple(state[name].shape)}, found {tuple(value.shape)}"
         for name, value in given.items()
@@ -99,5 +93,36 @@ def transfer(source: MDETR | DETRsegm, target: MDETR | DETRsegm, new_heads: bool
     ]
     if faults:
         raise ValueError("the weights do not fit the network:\n  " + "\n  ".join(faults))
-    target.load_state_dict(state | given)
+    target.load_state_dict({name: given.get(name, value) for name, value in state.items()})
     return heads
+
+
+def left_out(source: MDETR | DETRsegm, target: MDETR | DETRsegm) -> list[str]:
+    """Entries of a network that another one has no use for."""
+    state = target.state_dict()
+    return [name for name in _named_as(target, source) if name not in state]
+
+
+def _of_head(name: str) -> bool:
+    return name.removeprefix("detr.").startswith(HEADS)
+
+
+def _options_apart(source: MDETR | DETRsegm, target: MDETR | DETRsegm) -> set[str]:
+    """Options of heads that only one of the networks has."""
+    a, b = source.config, target.config
+    apart = {option for option in SINGLE_OPTIONS if not (getattr(a, option) and getattr(b, option))}
+    if not (a.answers and b.answers):
+        apart |= ANSWER_OPTIONS
+    if not (a.masks and b.masks):
+        apart |= MASK_OPTIONS
+    return apart
+
+
+def _named_as(target: MDETR | DETRsegm, source: MDETR | DETRsegm) -> dict[str, Tensor]:
+    """Entries of the source by the names that they have in the target."""
+    given = source.state_dict()
+    if isinstance(target, DETRsegm) and not isinstance(source, DETRsegm):
+        return {f"detr.{name}": value for name, value in given.items()}
+    if isinstance(source, DETRsegm) and not isinstance(target, DETRsegm):
+        return {name.removeprefix("detr."): value for name, value in given.items()}
+    return given

@@ -14,6 +14,7 @@ from mdetr_training import tokenizer as tokenizers
 from mdetr_training.config import Config, LossConfig, StageConfig
 from mdetr_training.data import ATTRIBUTES, Data
 from mdetr_training.evaluate import evaluate
+from mdetr_training.feed import Scenes
 from mdetr_training.network import MDETR
 from mdetr_training.segmentation import build
 from mdetr_training.train import Trainer, learning_rate, restore, set_modes
@@ -21,9 +22,9 @@ from mdetr_training.train import Trainer, learning_rate, restore, set_modes
 
 def test_learning_rate():
     stage = StageConfig(steps=100, warmup=10, decay=50, lr=1.0)
-    assert learning_rate(0, stage) == 0.1
-    assert learning_rate(20, stage) == 1.0
-    assert learning_rate(75, stage) == 0.5
+    assert learning_rate(0, 100, stage) == 0.1
+    assert learning_rate(20, 100, stage) == 1.0
+    assert learning_rate(75, 100, stage) == 0.5
 
 
 def test_overfits_and_resumes(tmp_path: Path, tokenizer: Path, config: Config):
@@ -46,13 +47,13 @@ def test_overfits_and_resumes(tmp_path: Path, tokenizer: Path, config: Config):
     out = tmp_path / "run"
     out.mkdir()
     trainer = Trainer(config, tokenizers.load(tokenizer), out)
-    trainer.run(data, data, every=20, minutes=60)
+    trainer.run(Scenes(config, data, data), every=20, minutes=60)
     rows = [line.split(",") for line in (out / "curves.csv").read_text().splitlines()[1:]]
     losses = [float(r[3]) for r in rows if r[2] == "loss" and r[0] == "1"]
     assert losses[-1] < losses[0] / 2
     restored_config, network = restore(out / "checkpoint.pth")
     assert restored_config == config
-    metrics = evaluate(network, data, 1, 1)
+    metrics = evaluate(network, data.ordered(1, 1))
     assert metrics["r1"] == 1.0
     assert metrics["false/absent"] == 0.0
     again = Trainer(config, tokenizers.load(tokenizer), out)
@@ -86,13 +87,13 @@ def test_learns_to_answer(tmp_path: Path, tokenizer: Path, config: Config, from_
         config = from_their_objects(config)
     data = Data([str(tmp_path / "set")], tokenizers.load(tokenizer), config, stride=16)
     trainer = Trainer(config, tokenizers.load(tokenizer), tmp_path)
-    before = evaluate(trainer.network, data, 1, 1)
+    before = evaluate(trainer.network, data.ordered(1, 1))
     assert before["qa"] < 1.0
     for _ in range(stage.steps):
         batch = data.random(np.random.default_rng(trainer.step), 1, 5, 0.0, 0.0)
-        losses = trainer.train_step(batch, stage)
+        losses = trainer.train_step([batch], stage, stage.steps)
     assert ("qa_roles" in losses) == from_objects
-    after = evaluate(trainer.network, data, 1, 1)
+    after = evaluate(trainer.network, data.ordered(1, 1))
     families = ["qa", "qa/count", "qa/exist", "qa/query-attribute"]
     assert [after[name] for name in families] == [1.0] * 4
 
@@ -110,7 +111,7 @@ def test_learns_masks_and_nothing_else(tmp_path: Path, tokenizer: Path, config: 
     config = replace(config, network=network, stages=stages)
     data = Data([str(tmp_path / "set")], tokenizers.load(tokenizer), config, stride=16)
     trainer = Trainer(config, tokenizers.load(tokenizer), tmp_path)
-    trainer.run(data, data, every=30, minutes=60)
+    trainer.run(Scenes(config, data, data), every=30, minutes=60)
     rows = [line.split(",") for line in (tmp_path / "curves.csv").read_text().splitlines()]
     losses = [[float(r[3]) for r in rows if r[2] == name] for name in ("mask", "dice")]
     assert all(name[-1] < name[0] / 2 for name in losses)
@@ -120,7 +121,7 @@ def test_learns_masks_and_nothing_else(tmp_path: Path, tokenizer: Path, config: 
         assert trained or torch.equal(value, averaged[name]), name
     assert not trainer.network.detr.backbone.training
     _, restored = restore(tmp_path / "checkpoint.pth")
-    assert evaluate(restored, data, 1, 1)["miou"] > 0.9
+    assert evaluate(restored, data.ordered(1, 1))["miou"] > 0.9
 
 
 def test_masks_are_those_that_the_graph_draws(config: Config):
@@ -257,7 +258,7 @@ def test_begins_as_told(
     weights.save(kept, config, network)
     config = replace(with_heads(config), stages=[StageConfig(), StageConfig()])
     trainer = Trainer(config, tokenizers.load(tokenizer), tmp_path)
-    with pytest.raises(ValueError, match="New answer or mask heads need --new-heads"):
+    with pytest.raises(ValueError, match="Other answer or mask heads need --new-heads"):
         begin(trainer, kept)
     with pytest.raises(ValueError, match="--first-stage: expected 0 to 1, found 2"):
         begin(trainer, kept, first_stage=2)

@@ -1,8 +1,8 @@
 """Data sets as the field has them: read, augmented, put into batches and checked."""
 
+from ..config import SourceConfig
 from .loader import Loader, PictureCaption
 from .open import open_source
-from .source import SourceConfig
 from .transforms import CLEVR, GROUNDING, Sizes, scaled
 
 __all__ = [

@@ -14,13 +14,13 @@ import numpy as np
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from ..config import Config
+from ..config import Config, SourceConfig
 from .detection import Absent
 from .loader import too_long
 from .open import open_source, share_phrases
 from .problems import Found
 from .read import PictureError, picture_size, read_picture
-from .source import GQA_TYPES, Answering, Entry, Source, SourceConfig
+from .source import GQA_TYPES, Answering, Entry, Source
 
 OUTSIDE = 1.0
 """Pixels that a box may reach outside the picture before it is worth a word."""

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from ..config import SourceConfig
 from . import masks
 from . import names as naming
 from .detection import Detection, Shown
 from .jsonstream import stream
 from .packed import Groups, Packed
 from .problems import Problems
-from .source import Answering, Entry, Source, SourceConfig, spread
+from .source import Answering, Entry, Source, spread
 
 IDS = ("original_img_id", "original_id", "sentence_id", "task_id")
 LOOKED_AT = 20

@@ -5,10 +5,9 @@ import sys
 from pathlib import Path
 
 from .. import tokenizer as tokenizers
-from ..config import Config
+from ..config import Config, SourceConfig
 from . import sheet
 from .check import Check
-from .source import SourceConfig
 
 UNLIKE = "(without --tokenizer nobody looked for captions with too many tokens)"
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..config import SourceConfig
 from . import names as naming
 from .packed import Packed
 from .problems import Problems
-from .source import Entry, Source, SourceConfig
+from .source import Entry, Source
 
 ABSENT_FIXED = 2
 """Captions about something absent per picture, in validation."""

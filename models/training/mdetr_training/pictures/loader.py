@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from .. import answers
+from ..augment import camera_faults, lightened
 from ..batch import Batch
 from ..captions import Caption, Spans
-from ..config import BundleConfig, Config
+from ..config import BundleConfig, Config, SourceConfig
 from ..matcher import Targets
 from ..tokenizer import PAD_ID
 from . import masks, transforms
@@ -22,7 +24,7 @@ from .detection import Absent, Detection
 from .names import short
 from .open import open_source, share_phrases
 from .read import read_picture
-from .source import Answering, Entry, Source, SourceConfig, spread
+from .source import Answering, Entry, Source, spread
 from .transforms import Sizes, Truth
 
 SPECIAL = 2
@@ -66,6 +68,31 @@ class Failure:
     message: str
 
 
+@dataclass
+class Degrading:
+    """How much worse a training picture gets than it is, and its caption, as a stage says it."""
+
+    brightness: float = 0.0
+    faults: float = 0.0
+    typos: float = 0.0
+
+    def __call__(
+        self,
+        picture: Image.Image,
+        caption: PictureCaption,
+        tokenizer: Tokenizer,
+        rng: random.Random,
+    ) -> tuple[Image.Image, PictureCaption]:
+        """Nothing is drawn from the random numbers for what is zero."""
+        if self.faults or self.brightness:
+            numbers = np.random.default_rng(rng.getrandbits(62))
+            pixels = camera_faults(np.asarray(picture), numbers, self.faults)
+            picture = Image.fromarray(lightened(pixels, numbers, self.brightness))
+        if self.typos and rng.random() < self.typos:
+            caption = caption.with_typo(np.random.default_rng(rng.getrandbits(62)), tokenizer)
+        return picture, caption
+
+
 class Samples(Dataset):
     """The entries of all sources, each as often as it is repeated. Keys are an epoch, or -1 for
     validation, and a number."""
@@ -76,6 +103,7 @@ class Samples(Dataset):
         self.sources, self.tokenizer, self.config = sources, tokenizer, config
         self.sizes = sizes
         self.with_masks = False
+        self.degrading = Degrading()
         self.trained = np.cumsum([0, *(len(s) * s.config.repeat for s in sources)])
         self.fixed = np.cumsum([0, *(s.fixed for s in sources)])
 
@@ -105,9 +133,12 @@ class Samples(Dataset):
             picture, truth = transforms.augmented(
                 picture, truth, entry.caption, self.sizes, rng, generator
             )
+        caption = self._caption(entry, spans, size)
+        if epoch >= 0:
+            picture, caption = self.degrading(picture, caption, self.tokenizer, rng)
         return Sample(
             image=transforms.normalised(picture, self.config.input),
-            caption=self._caption(entry, spans, size),
+            caption=caption,
             boxes=torch.from_numpy(transforms.relative(truth.boxes, picture.size)),
             final=final,
             masks=truth.masks,
@@ -297,6 +328,10 @@ class Loader:
                 raise ValueError(f"{place}: {message}; shorten it")
             if isinstance(source, Detection | Absent):
                 source.fits = Fits(tokenizer, most_tokens(config))
+
+    def degrade(self, brightness: float, faults: float, typos: float) -> None:
+        """Make pictures and captions of training worse, as `StageConfig` says."""
+        self.samples.degrading = Degrading(brightness, faults, typos)
 
     @property
     def batches(self) -> int:

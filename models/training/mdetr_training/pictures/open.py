@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..config import SourceConfig
 from . import coco
 from .detection import Absent
 from .packed import Packed
 from .problems import Problems
 from .read import pictures_in
-from .source import Answering, Source, SourceConfig
+from .source import Answering, Source
 from .yolo import Yolo
 
 MOST_PHRASES = 20_000

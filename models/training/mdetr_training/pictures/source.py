@@ -9,28 +9,11 @@ from typing import Any
 import numpy as np
 
 from .. import answers
+from ..config import SourceConfig
 
 GQA_TYPES = {"obj": 0, "attr": 1, "rel": 2, "global": 3, "cat": 4}
 """Class of GQA's type head by `question_type`."""
 UNKNOWN = "unknown"
-
-
-@dataclass
-class SourceConfig:
-    """A data set, recognised by what is in its files."""
-
-    annotations: str = ""
-    """An annotation file (MDETR's, COCO's, CLEVR's questions), a YOLO data.yaml, or a folder of
-    pictures that show nothing of anything."""
-    pictures: str | dict[str, str] = ""
-    """The folder of the pictures, or a table of folders by `data_source`; empty: beside the
-    annotations."""
-    split: str = "train"
-    """Of a data.yaml: "train", "val" or "test"."""
-    repeat: int = 1
-    """How often an epoch goes through it."""
-    answers: str = ""
-    """For GQA's answers: gqa_answer2id_by_type.json."""
 
 
 @dataclass

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import yaml
 
+from ..config import SourceConfig
 from . import names as naming
 from .detection import Detection, Shown
 from .packed import Packed
 from .problems import Problems
 from .read import SUFFIXES, pictures_in
-from .source import SourceConfig
 
 MOST_BYTES = 1 << 22
 """Of a data.yaml or a label file."""

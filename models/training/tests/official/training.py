@@ -63,13 +63,14 @@ def load_official(folder: Path) -> SimpleNamespace:
     tables.PrettyTable = None
     sys.modules.setdefault("prettytable", tables)
     import datasets.coco
-    import engine
     import main
     import models.backbone
     import models.mdetr
     import models.transformer
     import util.misc
     import util.optim
+
+    import engine
 
     return SimpleNamespace(
         coco=datasets.coco,

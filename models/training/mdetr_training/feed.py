@@ -1,0 +1,135 @@
+"""Where batches come from: rendered scenes, or data sets of pictures."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from .batch import Batch
+from .config import Config, StageConfig
+from .data import Data
+from .pictures import CLEVR, GROUNDING, Loader, scaled
+
+EVALUATED_AT_ONCE = 16
+
+
+class Feed(Protocol):
+    """Batches of one process for training and all of them for evaluation."""
+
+    def steps_per_epoch(self, stage: StageConfig) -> int:
+        """Optimiser steps that go once through the data; 0 if there is no end to it."""
+
+    def parts(self, number: int, stage: StageConfig, step: int) -> Iterator[list[Batch]]:
+        """Of each step of the stage with that number, from `step` on, the batches that this
+        process works through."""
+
+    def validation(self) -> Iterator[Batch] | None:
+        """What is evaluated on, always the same; None if nothing is."""
+
+
+def share(stage: StageConfig, world: int) -> int:
+    """Images of a batch that one of `world` processes works on at once."""
+    parts = world * stage.accumulate
+    if stage.accumulate < 1 or stage.images % parts:
+        raise ValueError(
+            f"images: expected a multiple of {world} processes times accumulate, "
+            f"{stage.accumulate}, found {stage.images}"
+        )
+    return stage.images // parts
+
+
+class Scenes:
+    """Rendered scenes, drawn at random for each step."""
+
+    def __init__(
+        self, config: Config, train: Data, val: Data | None, rank: int = 0, world: int = 1
+    ):
+        self.config, self.train, self.val = config, train, val
+        self.rank, self.world = rank, world
+
+    def steps_per_epoch(self, stage: StageConfig) -> int:
+        return 0
+
+    def parts(self, number: int, stage: StageConfig, step: int) -> Iterator[list[Batch]]:
+        images = share(stage, self.world)
+        for at in itertools.count(step):
+            rng = np.random.default_rng([self.config.seed, number, at, self.rank])
+            yield [
+                self.train.random(
+                    rng,
+                    images,
+                    stage.captions,
+                    stage.brightness,
+                    stage.foreign,
+                    stage.faults,
+                    stage.typos,
+                )
+                for _ in range(stage.accumulate)
+            ]
+
+    def validation(self) -> Iterator[Batch] | None:
+        if self.val is None:
+            return None
+        return self.val.ordered(EVALUATED_AT_ONCE, self.config.data.val_images)
+
+
+class Pictures:
+    """Data sets, in an order of its own for each epoch."""
+
+    def __init__(self, config: Config, tokenizer: Tokenizer, rank: int = 0, world: int = 1):
+        self.config, self.tokenizer = config, tokenizer
+        self.rank, self.world = rank, world
+        self.masks = any(stage.mask_objects for stage in config.stages)
+        sizes = {"grounding": GROUNDING, "clevr": CLEVR}[config.data.augmentation]
+        self.sizes = replace(scaled(sizes, config.input), flip=config.data.flip)
+        self.train = self._loader(config.data.sources)
+        self.val = self._loader(config.data.val_sources) if config.data.val_sources else None
+
+    def _loader(self, sources: list) -> Loader:
+        return Loader(
+            sources,
+            self.tokenizer,
+            self.config,
+            batch=1,
+            sizes=self.sizes,
+            workers=self.config.data.workers,
+            rank=self.rank,
+            world=self.world,
+            with_masks=self.masks,
+        )
+
+    def _sized(self, stage: StageConfig) -> Loader:
+        self.train.batch = share(stage, self.world)
+        self.train.degrade(stage.brightness, stage.faults, stage.typos)
+        return self.train
+
+    def steps_per_epoch(self, stage: StageConfig) -> int:
+        steps = self._sized(stage).batches // stage.accumulate
+        if steps == 0:
+            count = len(self.train.samples)
+            raise ValueError(
+                f"images: expected at most {count}, as many as the data has captions, found "
+                f"{stage.images}; take smaller batches, or set `repeat` of a source"
+            )
+        return steps
+
+    def parts(self, number: int, stage: StageConfig, step: int) -> Iterator[list[Batch]]:
+        loader, steps = self._sized(stage), self.steps_per_epoch(stage)
+        for epoch in itertools.count(step // steps):
+            first = step % steps if epoch == step // steps else 0
+            batches = loader.epoch(EPOCHS * number + epoch, first * stage.accumulate)
+            for _ in range(first, steps):
+                yield list(itertools.islice(batches, stage.accumulate))
+
+    def validation(self) -> Iterator[Batch] | None:
+        if self.val is None:
+            return None
+        most = self.config.data.val_images or None
+        return self.val.ordered(EVALUATED_AT_ONCE, most)
+
+
+EPOCHS = 1_000_000
+"""More than a stage has: each epoch of each stage has an order of its own."""
