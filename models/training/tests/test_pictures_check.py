@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pictures_files import (
+    annotation,
     detection,
     grounding,
     image,
@@ -159,6 +160,9 @@ def test_problems_of_other_formats(tmp_path: Path):
     (tmp_path / "none").mkdir()
     check = checked(tmp_path / "none")
     assert check.found.counts["nothing"] and check.found.fatal
+    empty = {"images": [], "annotations": [annotation(1, [0, 0, 9, 9])], "categories": []}
+    check = checked(write_json(tmp_path / "b.json", empty))
+    assert check.found.counts == {"nothing": 1, "orphan": 1, "category": 1}
     (tmp_path / "b.json").write_text("{")
     check = checked(tmp_path / "b.json")
     assert "b.json: not JSON" in check.found.places["entry"][0]

@@ -52,7 +52,8 @@ def ours(case: dict) -> dict:
             random.Random(case["seed"]),
             torch.Generator().manual_seed(case["seed"]),
         )
-    image = transforms.normalised(picture, InputConfig())
+    image = torch.empty(3, picture.height, picture.width)
+    transforms.normalise(torch.from_numpy(np.array(picture)), InputConfig(), image)
     return {
         "size": list(picture.size),
         "boxes": transforms.relative(truth.boxes, picture.size).tolist(),
@@ -218,6 +219,7 @@ def test_segmentations_of_every_form():
         [[1, 2, 3, 4]],
         [[1, 2, 3, 4, 5, 6, 7]],
         [[1, 2, 3, 4, 5, float("nan")]],
+        [[1, 2, 3, 4, 5, 1e9]],
         {"counts": [3]},
         {"size": [2, 2], "counts": [1]},
         {"size": [2, 2], "counts": [5, -1]},

@@ -7,6 +7,9 @@ import torch
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
+MOST_SIDE = 1e5
+"""Pixels that a polygon's points may be from a picture's corner."""
+
 
 def checked(segmentation: Any) -> Any:
     """A segmentation that `decoded` takes, or ValueError: polygons of x, y, x, y, ... or a table
@@ -29,9 +32,14 @@ def checked(segmentation: Any) -> Any:
         raise ValueError("segmentation: expected polygons or run lengths")
     for polygon in segmentation:
         points = len(polygon) if isinstance(polygon, list) else 0
-        if points < 6 or points % 2 or not np.isfinite(np.array(polygon, float)).all():
+        if points < 6 or points % 2 or not _inside(np.array(polygon, float)):
             raise ValueError("segmentation: expected polygons of at least three points")
     return segmentation
+
+
+def _inside(polygon: np.ndarray) -> bool:
+    """Whether all coordinates may belong to a picture: drawing takes memory by their size."""
+    return bool((np.abs(polygon) < MOST_SIDE).all())
 
 
 def decoded(segmentations: list[Any], size: tuple[int, int], place: str) -> Tensor:
@@ -50,6 +58,8 @@ def decoded(segmentations: list[Any], size: tuple[int, int], place: str) -> Tens
             else:
                 runs = [segmentation]
         else:
+            if not all(_inside(np.array(polygon)) for polygon in segmentation):
+                raise ValueError(f"{place}: segmentation: expected a polygon in the picture")
             runs = coco_mask.frPyObjects(segmentation, height, width)
         try:
             pixels = coco_mask.decode(runs)

@@ -69,7 +69,7 @@ def load_table(path: Path) -> dict[str, Any]:
         )
     try:
         table = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: not YAML: {error}") from error
     if not isinstance(table, dict) or "names" not in table:
         raise ValueError(f"{path}: expected a table with `names` and a split, found no `names`")
@@ -125,7 +125,7 @@ def split_pictures(table: dict[str, Any], config: SourceConfig) -> Iterator[Path
 
 def listed(path: Path, root: Path) -> Iterator[Path]:
     """The pictures in a list: a path a line, beside the list or below the data set's folder."""
-    for line in path.read_text().splitlines():
+    for line in path.read_text(errors="replace").splitlines():
         if line.strip():
             name = line.strip()
             yield next(
