@@ -67,6 +67,10 @@ def set_spans(*spans: list[int]):
     return lambda v, f: v["annotations"][1].update(tokens_positive=list(spans))
 
 
+def set_mask(polygons: list[list[float]]):
+    return lambda v, f: v["annotations"][1].update(segmentation=polygons)
+
+
 def broken_picture(text: str):
     return lambda v, f: (f / "2.png").write_text(text)
 
@@ -93,6 +97,7 @@ BREAK = {
     "duplicate-annotation": (lambda v, f: v["annotations"][1].update(id=500), "a.json: id 500"),
     "orphan": (lambda v, f: v["annotations"][1].update(image_id=99), "image_id 99"),
     "answer": (lambda v, f: v["images"][2].update(answer="maybe"), "images[2]: answer: expected"),
+    "empty-mask": (set_mask([[1, 1, 5, 5]]), "annotations[1]"),
     "mask": (lambda v, f: v["annotations"][1].pop("segmentation"), "annotations[1]: segmentation"),
 }
 

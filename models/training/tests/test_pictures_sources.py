@@ -145,7 +145,7 @@ def test_gqa_answers(tmp_path: Path):
     answers = write_json(tmp_path / "types.json", table)
     asked = [("attr3", "attr"), ("obj1", "rel"), ("what", "global")]
     images = [
-        image(i, "what?", answer=answer, question_type=kind)
+        image(i, "what?", answer=answer, question_type=kind, questionId=f"q{i}")
         for i, (answer, kind) in enumerate(asked)
     ]
     value = {"images": [*images, image(9, "no question")], "annotations": []}
@@ -158,6 +158,7 @@ def test_gqa_answers(tmp_path: Path):
         {"type": 3, "global": 0},
         {},
     ]
+    assert source.entry(1).task_id == "q1"
     with pytest.raises(ValueError, match=r"images\[0\]: answer: expected gqa_answer2id_by_type"):
         opened(path, answering)
     assert opened(path).entry(0).answer == {}

@@ -19,7 +19,9 @@ from .packed import Groups, Packed
 from .problems import FatalError, Problems
 from .source import Answering, Entry, Source, SourceConfig, spread
 
-IDS = ("original_img_id", "original_id", "sentence_id", "task_id")
+IDS = ("original_img_id", "original_id"), ("sentence_id",), ("task_id", "questionId")
+"""What names the picture as it was before it got several captions, the sentence, and the question
+that is asked: the first of these that is there."""
 LOOKED_AT = 20
 """Pictures that are looked for where no folder is given."""
 MOST_PIXELS = 1e12
@@ -152,7 +154,10 @@ class Reader:
             caption=None if caption is None else text(caption, "caption"),
             phrases=phrases,
             kind=value.get("dataset_name"),
-            ids=tuple(identity(value.get(name), name) for name in IDS),
+            ids=tuple(
+                next((identity(value[n], n) for n in names if value.get(n) is not None), None)
+                for names in IDS
+            ),
             size=size if all(type(n) is int for n in size) else None,
             answer=self._answer(value, place),
             absent=absent,
@@ -167,7 +172,7 @@ class Reader:
             caption=text(value.get("question"), "question"),
             phrases=[],
             kind="question",
-            ids=(identity(value.get("image_index"), "image_index"), None, None, index),
+            ids=(identity(value.get("image_index"), "image_index"), None, index),
             size=None,
             answer=self._answer(value, place),
             absent=None,
@@ -178,18 +183,7 @@ class Reader:
         self.content.captions += image.caption is not None
         self.content.lengths.append(len((image.caption or "").encode(errors="replace")))
         self.content.image_ids.append(number)
-        fields = (
-            image.file,
-            image.folder,
-            image.caption,
-            image.phrases,
-            image.kind,
-            image.ids,
-            image.size,
-            image.answer,
-            image.absent,
-        )
-        self.content.images.append(fields)
+        self.content.images.append(tuple(vars(image).values()))
 
     def _answer(self, value: dict, place: str) -> dict[str, int]:
         answer, kind = value.get("answer"), value.get("question_type")
@@ -233,6 +227,8 @@ class Reader:
             except (ValueError, TypeError) as error:
                 self.problems.add("mask", place, str(error))
                 return
+            if not segmentation:
+                self.problems.add("empty-mask", place)
         if box[2] <= 0 or box[3] <= 0:
             self.problems.add("empty", place, f"bbox {box}")
         category = whole(value.get("category_id", -1), "category_id")
@@ -361,7 +357,7 @@ class Grounding(Annotated):
         place = self.place(index)
         final = [o[3] for o in objects]
         named = any(f is not None for f in final)
-        original, other, sentence, task = image.ids
+        original, sentence, task = image.ids
         return Entry(
             place=place,
             picture=self.picture(image),
@@ -376,7 +372,7 @@ class Grounding(Annotated):
             answer=image.answer,
             size=image.size,
             image_id=int(self.ids[index]),
-            original_id=other if original is None else original,
+            original_id=original,
             sentence_id=sentence,
             task_id=task,
         )

@@ -30,6 +30,7 @@ KINDS = {
     "empty": Kind("empty boxes (they are left out)", False),
     "span-outside": Kind("spans outside the caption", False),
     "span-cuts": Kind("spans that cut a word", False),
+    "empty-mask": Kind("masks of fewer than three points (nothing of the object shows)", False),
     "no-words": Kind("objects without words", False),
     "no-caption": Kind("captions without words", False),
     "size": Kind("pictures of another size than the annotations say", False),
