@@ -384,8 +384,9 @@ def test_unknown_categories_are_refused(tmp_path: Path):
         ("0 0.5 0.5 0.1 x", "expected numbers, found"),
         ("2 0.5 0.5 0.1 0.1", "expected a class from 0 to 1, found 2"),
         ("0.5 0.5 0.5 0.1 0.1", "expected a class from 0 to 1, found 0.5"),
-        ("0 0.5 nan 0.1 0.1", "expected finite numbers"),
-        ("inf 0.5 0.5 0.1 0.1", "expected finite numbers"),
+        ("0 0.5 nan 0.1 0.1", "expected numbers that are shares of the picture"),
+        ("inf 0.5 0.5 0.1 0.1", "expected numbers that are shares of the picture"),
+        ("0 320 240 50 70", "expected numbers that are shares of the picture, found '0 320 240"),
     ],
 )
 def test_broken_labels_are_refused(tmp_path: Path, line: str, message: str):

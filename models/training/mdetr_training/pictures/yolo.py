@@ -17,6 +17,8 @@ from .source import SourceConfig
 
 MOST_BYTES = 1 << 22
 """Of a data.yaml or a label file."""
+MOST_SHARE = 100.0
+"""Widths of a picture, or heights, beyond which a number is none of a box."""
 SPLITS = ("train", "val", "test")
 
 
@@ -165,8 +167,9 @@ def read_labels(
         if len(values) != 4 and (len(values) < 6 or len(values) % 2):
             message = "expected a class with four numbers, or with at least three points"
             problems.add("entry", place, f"{message}, found {len(values)} numbers")
-        elif not np.isfinite([number, *values]).all():
-            problems.add("not-finite", place, f"expected finite numbers, found {line[:80]!r}")
+        elif not np.isfinite(number) or not (np.abs(values) < MOST_SHARE).all():
+            message = f"expected numbers that are shares of the picture, found {line[:80]!r}"
+            problems.add("not-finite", place, message)
         elif not number.is_integer() or not 0 <= number < classes:
             message = f"expected a class from 0 to {classes - 1}, found {number:g}"
             problems.add("category", place, message)
