@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 from . import checkpoint, official, plot, reference, structures, templates, weights
 from . import config as configs
 from . import tokenizer as tokenizers
+from .config import Config
 from .data import Data
 from .export import TOLERANCES, export
 from .feed import Pictures, Scenes
@@ -46,10 +47,16 @@ def train(args: argparse.Namespace) -> None:
             device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
             torch.cuda.set_device(device)
         torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    config = configs.load(args.config)
+    latest = args.out / LATEST
+    found = None
+    if latest.exists():
+        found = restore(latest)
+    elif args.init:
+        found = initial(args.init)
+    config = configs.load(args.config, found and found[0])
     tokenizer = tokenizers.roberta(args.tokenizer)
     trainer = Trainer(config, tokenizer, args.out, device)
-    begin(trainer, args)
+    begin(trainer, args, found and found[1])
     if trainer.rank == 0:
         tokenizer.save(str(args.out / "tokenizer.json"))
     if config.data.sources:
@@ -75,19 +82,19 @@ def scenes(trainer: Trainer) -> Scenes:
     return Scenes(config, train, val, trainer.rank, trainer.world)
 
 
-def begin(trainer: Trainer, args: argparse.Namespace) -> None:
-    """Continue the run in its folder or, if there is none, start as told."""
+def begin(trainer: Trainer, args: argparse.Namespace, network: torch.nn.Module | None) -> None:
+    """Continue the run in its folder or, if there is none, start as told, from a network if there
+    is one."""
     latest = args.out / LATEST
     if latest.exists():
         trainer.resume(latest)
         print(f"resuming {latest} at stage {trainer.stage}, step {trainer.step}")
         return
-    if not args.init:
+    if network is None:
         if args.new_heads or args.first_stage:
             raise ValueError("--new-heads, --first-stage: expected --init FILE with them")
         return
     trainer.begin_at(args.first_stage)
-    network = initial(args.init, bool(trainer.config.network.backbone_widths))
     try:
         new = trainer.start_from(network, args.new_heads)
     except ValueError as error:
@@ -101,19 +108,20 @@ def begin(trainer: Trainer, args: argparse.Namespace) -> None:
             print(f"  left out: {name}")
 
 
-def initial(path: Path, reduced: bool) -> torch.nn.Module:
-    """The network of a file to start from: kept by the exporter, of a run, or a released one,
-    `reduced` to a small form."""
+def initial(path: Path) -> tuple[Config, torch.nn.Module]:
+    """Configuration and network of a file to start from: kept by the exporter, of a run, or a
+    released one, in its own or its small form."""
     if path.suffix == ".safetensors":
-        return weights.load(path)[1]
+        return weights.load(path)
     content = checkpoint.load(path)
     if isinstance(content, dict) and checkpoint.RUN in content:
-        return restore(path)[1]
+        return restore(path)
     state = checkpoint.read(path)
+    reduced = any(len(checkpoint.compare(state, name, True)) == 0 for name in structures.NETWORKS)
     config = structures.config(checkpoint.recognise(path, state, reduced), reduced)
     network = build(config.network)
     network.load_state_dict(checkpoint.values(path, state))
-    return network
+    return config, network
 
 
 def run_plot(args: argparse.Namespace) -> None:
@@ -186,7 +194,7 @@ def run_reference_official(args: argparse.Namespace) -> None:
     print(f"{args.folder}: {', '.join(names)}; {total / 2**20:.1f} MiB")
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="mdetr_training", description=__doc__)
     commands = parser.add_subparsers(required=True)
 
@@ -306,7 +314,7 @@ def main() -> None:
 
     pictures.add_check(commands)
 
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     args.run(args)
 
 

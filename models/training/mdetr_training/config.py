@@ -304,9 +304,20 @@ def from_dict(values: dict[str, Any]) -> Config:
     return build(Config, values, "")
 
 
-def load(path: Path) -> Config:
-    """Read a TOML file. Errors name the file and the key."""
+INHERITED = ("network", "input", "bundle")
+"""Tables that belong to weights."""
+
+
+def load(path: Path, base: Config | None = None) -> Config:
+    """Read a TOML file; what its tables on network, input and bundle leave out is that of `base`.
+    Errors name the file and the key."""
     try:
-        return from_dict(tomllib.loads(path.read_text()))
+        values = tomllib.loads(path.read_text())
+        if base is not None:
+            whole = dataclasses.asdict(base)
+            for table in INHERITED:
+                given = values.get(table, {})
+                values[table] = whole[table] | given if isinstance(given, dict) else given
+        return from_dict(values)
     except (tomllib.TOMLDecodeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error

@@ -84,6 +84,10 @@ class Outcome:
                 right += 1
         return right, len(found), len(truth)
 
+    def overlaps(self, query: int) -> Tensor:
+        """[M], of a box with each object, as intersection over union."""
+        return iou_and_giou(self.boxes[query], self.truth)[0]
+
     @property
     def highest(self) -> float:
         """The greatest score of a box."""

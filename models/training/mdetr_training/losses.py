@@ -139,7 +139,7 @@ def layer_losses(
     if c.attributes > 0 and groups:
         loss = attribute_loss(outputs.attribute_logits[layer], m, targets.attributes, groups)
         losses["attributes"] = c.attributes * loss
-    if outputs.roles is not None:
+    if outputs.roles is not None and targets.roles is not None:
         truth = targets.roles[m.batch, m.target]
         losses["qa_roles"] = c.qa * role_loss(outputs.roles[layer][m.batch, m.query], truth)
     return losses

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 METRICS = {
+    "score": "mean of what is measured",
     "r1": "recall at 1",
+    "f1": "F1 of boxes",
     "acc": "recall at 1 of relations' targets",
     "false": "boxes where nothing is named",
+    "final": "the object that a caption is about",
     "qa": "questions answered right",
     "miou": "mean IoU of masks",
 }

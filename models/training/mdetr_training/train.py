@@ -15,14 +15,14 @@ import torch.distributed as dist
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from . import checkpoint, weights
+from . import checkpoint, report, weights
 from . import config as configs
 from .answers import attribute_groups
 from .batch import Batch
 from .config import Config, StageConfig
 from .criterion import losses
 from .data import ATTRIBUTES
-from .evaluate import evaluate, outcomes, quiet_threshold
+from .evaluate import Outcome, evaluate, outcomes, quiet_threshold
 from .feed import Feed
 from .network import MDETR
 from .recipe import (
@@ -37,7 +37,7 @@ from .recipe import (
 from .segmentation import DETRsegm, build, grounding
 from .words import Words
 
-LATEST, BEST = "checkpoint.pth", "best.pth"
+LATEST, BEST, CURVES, REPORT = "checkpoint.pth", "best.pth", "curves.csv", "report.html"
 """Files of a run."""
 
 
@@ -304,7 +304,8 @@ class Trainer:
                 self.best, self.worse = -math.inf, 0
                 self.begin_stage()
                 if self.rank == 0:
-                    self._set_threshold(feed)
+                    if self.stage == len(self.config.stages):
+                        self._finish(feed)
                     self.save()
 
     def _run_stage(
@@ -323,6 +324,8 @@ class Trainer:
         count = 0
         batches = feed.parts(self.stage, stage, self.step)
         patient = not stage.patience or self.worse < stage.patience
+        if self.step == 0 and self.config.data.sources and self.rank == 0:
+            self._look(feed, stage, {})
         while self.step < steps and patient:
             for name, value in self.train_step(next(batches), stage, steps).items():
                 sums[name] = sums.get(name, 0.0) + value
@@ -370,12 +373,20 @@ class Trainer:
         self.network.load_state_dict(saved["model_ema"])
         self.ema.network.load_state_dict(saved["model_ema"])
 
-    def _set_threshold(self, feed: Feed) -> None:
-        """The bundle's score threshold, where the configuration asks for few false alarms."""
+    def _finish(self, feed: Feed) -> None:
+        """Set the bundle's score threshold, where the configuration asks for few false alarms, and
+        write the report on data sets of pictures."""
         share, batches = self.config.bundle.false_alarms, feed.validation()
-        if self.stage < len(self.config.stages) or not share or batches is None:
+        if batches is None or not (share or self.config.data.sources):
             return
-        found = quiet_threshold(outcomes(self.ema.network, batches), share)
+        found = list(outcomes(self.ema.network, batches))
+        if share:
+            self._set_threshold(found, share)
+        if self.config.data.sources:
+            report.write(self.out / REPORT, self.config, self.out / CURVES, found)
+
+    def _set_threshold(self, outcomes: list[Outcome], share: float) -> None:
+        found = quiet_threshold(outcomes, share)
         if found is None:
             raise ValueError(
                 "bundle.false_alarms: expected captions of nothing in the data to evaluate on, "
@@ -386,7 +397,7 @@ class Trainer:
 
     def log(self, row: dict[str, float]) -> None:
         """Append to curves.csv (long form: a line per value) and print."""
-        path = self.out / "curves.csv"
+        path = self.out / CURVES
         new = not path.exists()
         with path.open("a", newline="") as file:
             writer = csv.writer(file)
@@ -400,7 +411,7 @@ class Trainer:
 
 @contextlib.contextmanager
 def interrupted() -> Iterator[list[int]]:
-    """The signals that ask to stop: the first one waits until a step is over; the second does not."""
+    """The signals that ask to stop: the first one waits for the end of a step, the second not."""
     asked: list[int] = []
     before = {}
 

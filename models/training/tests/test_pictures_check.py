@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pictures_files import (
+    annotation,
     detection,
     grounding,
     image,
@@ -66,6 +67,10 @@ def set_spans(*spans: list[int]):
     return lambda v, f: v["annotations"][1].update(tokens_positive=list(spans))
 
 
+def set_mask(polygons: list[list[float]]):
+    return lambda v, f: v["annotations"][1].update(segmentation=polygons)
+
+
 def broken_picture(text: str):
     return lambda v, f: (f / "2.png").write_text(text)
 
@@ -92,6 +97,7 @@ BREAK = {
     "duplicate-annotation": (lambda v, f: v["annotations"][1].update(id=500), "a.json: id 500"),
     "orphan": (lambda v, f: v["annotations"][1].update(image_id=99), "image_id 99"),
     "answer": (lambda v, f: v["images"][2].update(answer="maybe"), "images[2]: answer: expected"),
+    "empty-mask": (set_mask([[1, 1, 5, 5]]), "annotations[1]"),
     "mask": (lambda v, f: v["annotations"][1].pop("segmentation"), "annotations[1]: segmentation"),
 }
 
@@ -159,6 +165,9 @@ def test_problems_of_other_formats(tmp_path: Path):
     (tmp_path / "none").mkdir()
     check = checked(tmp_path / "none")
     assert check.found.counts["nothing"] and check.found.fatal
+    empty = {"images": [], "annotations": [annotation(1, [0, 0, 9, 9])], "categories": []}
+    check = checked(write_json(tmp_path / "b.json", empty))
+    assert check.found.counts == {"nothing": 1, "orphan": 1, "category": 1}
     (tmp_path / "b.json").write_text("{")
     check = checked(tmp_path / "b.json")
     assert "b.json: not JSON" in check.found.places["entry"][0]

@@ -1,6 +1,7 @@
 """Every format of data sets, read from small files."""
 
 import json
+import pickle
 import random
 from collections import Counter
 from pathlib import Path
@@ -33,7 +34,9 @@ def opened(path: Path, answering: Answering | None = None, masks: bool = False, 
 
 def test_a_stream_is_what_json_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     value = {"info": {"a": [1, "ü🙂"]}, "images": [{"id": 12345, "x": -1.5e3}, 7, [], "]"], "n": []}
-    expected = [("info", value["info"]), *(("images", v) for v in value["images"])]
+    begin = jsonstream.ARRAY
+    expected = [("images", v) for v in (begin, *value["images"])]
+    expected = [("info", value["info"]), *expected, ("n", begin)]
     for text in (json.dumps(value), json.dumps(value, indent=3, ensure_ascii=False), "\ufeff{}"):
         for chunk in (1, 2, 7, 1 << 20):
             monkeypatch.setattr(jsonstream, "CHUNK", chunk)
@@ -66,7 +69,7 @@ def test_elements_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(jsonstream, "CHUNK", 64)
     monkeypatch.setattr(jsonstream, "MOST", 256)
     path = write_json(tmp_path / "a.json", {"a": ["x" * 100] * 9})
-    assert len(list(jsonstream.stream(path))) == 9
+    assert len(list(jsonstream.stream(path))) == 10
     write_json(path, {"a": ["x" * 1000]})
     with pytest.raises(ValueError, match="at most 256 characters"):
         list(jsonstream.stream(path))
@@ -82,6 +85,7 @@ def test_packed_values():
     assert packed.nbytes < 150
     with pytest.raises(IndexError):
         packed[3]
+    assert list(pickle.loads(pickle.dumps(packed))) == values
     assert len(Packed().freeze()) == 0
     groups = Groups(np.array([2, 0, -1, 2, 0]), 3)
     assert [groups[i] for i in range(3)] == [[1, 4], [], [0, 3]]
@@ -141,7 +145,7 @@ def test_gqa_answers(tmp_path: Path):
     answers = write_json(tmp_path / "types.json", table)
     asked = [("attr3", "attr"), ("obj1", "rel"), ("what", "global")]
     images = [
-        image(i, "what?", answer=answer, question_type=kind)
+        image(i, "what?", answer=answer, question_type=kind, questionId=f"q{i}")
         for i, (answer, kind) in enumerate(asked)
     ]
     value = {"images": [*images, image(9, "no question")], "annotations": []}
@@ -154,6 +158,7 @@ def test_gqa_answers(tmp_path: Path):
         {"type": 3, "global": 0},
         {},
     ]
+    assert source.entry(1).task_id == "q1"
     with pytest.raises(ValueError, match=r"images\[0\]: answer: expected gqa_answer2id_by_type"):
         opened(path, answering)
     assert opened(path).entry(0).answer == {}
@@ -325,7 +330,22 @@ def test_pictures_that_show_nothing(tmp_path: Path):
         (lambda v: v["images"][2].update(id=1), "a.json: id 1: pictures with an id that"),
         (lambda v: v["images"][2].update(id=1 << 70), "id: expected a whole number"),
         (lambda v: v["images"][2].update(tokens_positive_eval=5), "tokens_positive_eval: expected"),
-        (lambda v: v.update(images=[]), "expected images with captions"),
+        (lambda v: v["images"][2].update(caption="\ud800"), "caption: expected text, found"),
+        (
+            lambda v: v["images"][2].update(original_img_id=[1]),
+            "original_img_id: expected a number",
+        ),
+        (lambda v: v["images"][2].update(neg_category_ids=7), r"images\[2\]: 'int' object is not"),
+        (lambda v: v["annotations"][1].update(isfinal="x"), r"annotations\[1\]: could not convert"),
+        (
+            lambda v: v["annotations"][1].update(tokens_positive=[[0, 1 << 70]]),
+            "tokens_positive: ex",
+        ),
+        (lambda v: v["annotations"][1].update(bbox=[0, 0, 10**400, 1]), "bbox: expected numbers"),
+        (
+            lambda v: v.update(images=[]),
+            "expected images with captions, images with annotations and",
+        ),
         (lambda v: v["categories"].append({"id": 1, "name": "y"}), "found 1 again"),
     ],
 )
@@ -364,8 +384,9 @@ def test_unknown_categories_are_refused(tmp_path: Path):
         ("0 0.5 0.5 0.1 x", "expected numbers, found"),
         ("2 0.5 0.5 0.1 0.1", "expected a class from 0 to 1, found 2"),
         ("0.5 0.5 0.5 0.1 0.1", "expected a class from 0 to 1, found 0.5"),
-        ("0 0.5 nan 0.1 0.1", "expected finite numbers"),
-        ("inf 0.5 0.5 0.1 0.1", "expected finite numbers"),
+        ("0 0.5 nan 0.1 0.1", "expected numbers that are shares of the picture"),
+        ("inf 0.5 0.5 0.1 0.1", "expected numbers that are shares of the picture"),
+        ("0 320 240 50 70", "expected numbers that are shares of the picture, found '0 320 240"),
     ],
 )
 def test_broken_labels_are_refused(tmp_path: Path, line: str, message: str):
@@ -408,6 +429,9 @@ def test_other_files_and_folders_are_refused(tmp_path: Path):
         opened(tmp_path)
     with pytest.raises(ValueError, match="questions, found nothing"):
         opened(write_json(tmp_path / "a.json", {}))
+    nothing = {"images": [image(1)], "annotations": [], "categories": [{"id": 1, "name": "dog"}]}
+    source = opened(write_json(tmp_path / "a.json", nothing))
+    assert source.drawn(0, random.Random(0)).kind == "absent"
     with pytest.raises(ValueError, match="split: expected one of train, val, test, found 'x'"):
         opened(yolo(tmp_path / "y"), split="x")
     with pytest.raises(ValueError, match="repeat: expected at least 1, found 0"):

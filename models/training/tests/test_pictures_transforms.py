@@ -52,7 +52,8 @@ def ours(case: dict) -> dict:
             random.Random(case["seed"]),
             torch.Generator().manual_seed(case["seed"]),
         )
-    image = transforms.normalised(picture, InputConfig())
+    image = torch.empty(3, picture.height, picture.width)
+    transforms.normalise(torch.from_numpy(np.array(picture)), InputConfig(), image)
     return {
         "size": list(picture.size),
         "boxes": transforms.relative(truth.boxes, picture.size).tolist(),
@@ -206,6 +207,10 @@ def test_segmentations_of_every_form():
     packed = masks.coco_mask.encode(np.asfortranarray(found[0].numpy().astype(np.uint8)))
     packed = {"size": packed["size"], "counts": packed["counts"].decode()}
     assert (masks.decoded([masks.checked(packed)], (10, 8), "here")[0] == found[0]).all()
+    line = masks.checked([[1, 2, 3, 4]])
+    assert line == []
+    assert masks.checked([[1, 2, 3, 4], *square]) == square
+    assert not masks.decoded([line], (10, 8), "here").any()
     with pytest.raises(ValueError, match="here: segmentation: expected the picture's size, 9 x 8"):
         masks.decoded([runs], (9, 8), "here")
 
@@ -215,9 +220,10 @@ def test_segmentations_of_every_form():
     [
         None,
         [],
-        [[1, 2, 3, 4]],
+        [[]],
         [[1, 2, 3, 4, 5, 6, 7]],
         [[1, 2, 3, 4, 5, float("nan")]],
+        [[1, 2, 3, 4, 5, 1e9]],
         {"counts": [3]},
         {"size": [2, 2], "counts": [1]},
         {"size": [2, 2], "counts": [5, -1]},

@@ -1,7 +1,6 @@
 """Annotation files in COCO's format: MDETR's, whose pictures have captions, and those of plain
 detection; and CLEVR's questions."""
 
-import math
 import os
 import random
 from array import array
@@ -16,20 +15,20 @@ from ..config import SourceConfig
 from . import masks
 from . import names as naming
 from .detection import Detection, Shown
-from .jsonstream import stream
+from .jsonstream import ARRAY, stream
 from .packed import Groups, Packed
-from .problems import Problems
+from .problems import FatalError, Problems
 from .source import Answering, Entry, Source, spread
 
-IDS = ("original_img_id", "original_id", "sentence_id", "task_id")
+IDS = ("original_img_id", "original_id"), ("sentence_id",), ("task_id", "questionId")
+"""What names the picture as it was before it got several captions, the sentence, and the question
+that is asked: the first of these that is there."""
 LOOKED_AT = 20
 """Pictures that are looked for where no folder is given."""
+MOST_PIXELS = 1e12
+"""A length or an area beyond is no number of pixels."""
 MOST_PHRASE = 60
 """Characters of a phrase that is worth asking of other pictures."""
-
-
-class EntryError(ValueError):
-    """An entry that is not as the format has it."""
 
 
 @dataclass
@@ -67,25 +66,39 @@ class Content:
 
 
 def whole(value: Any, name: str) -> int:
-    """A whole number, or EntryError."""
+    """A whole number; otherwise raises ValueError."""
     if type(value) is not int or not -(1 << 63) <= value < 1 << 63:
-        raise EntryError(f"{name}: expected a whole number, found {value!r}")
+        raise ValueError(f"{name}: expected a whole number, found {value!r}")
     return value
 
 
 def text(value: Any, name: str) -> str:
-    if not isinstance(value, str):
-        raise EntryError(f"{name}: expected text, found {value!r}")
+    """Text; otherwise raises ValueError."""
+    if not isinstance(value, str) or _surrogate(value):
+        raise ValueError(f"{name}: expected text, found {value!r}")
+    return value
+
+
+def _surrogate(value: str) -> bool:
+    return not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def identity(value: Any, name: str) -> int | str | None:
+    """A number or a name of something, or nothing; otherwise raises ValueError."""
+    if not isinstance(value, int | str | None):
+        raise ValueError(f"{name}: expected a number or text, found {str(value)[:80]}")
     return value
 
 
 def spans(value: Any, name: str) -> list[list[int]]:
-    """Begin and end of words, or EntryError."""
+    """Begins and ends of words; otherwise raises ValueError."""
     if not isinstance(value, list) or not all(
-        isinstance(s, list | tuple) and len(s) == 2 and all(type(n) is int for n in s)
+        isinstance(s, list | tuple)
+        and len(s) == 2
+        and all(type(n) is int and abs(n) < 1 << 31 for n in s)
         for s in value
     ):
-        raise EntryError(f"{name}: expected pairs of whole numbers, found {str(value)[:80]}")
+        raise ValueError(f"{name}: expected pairs of whole numbers, found {str(value)[:80]}")
     return [list(s) for s in value]
 
 
@@ -107,15 +120,17 @@ class Reader:
         counts = dict.fromkeys(take, 0)
         for member, value in stream(self.path):
             self.content.members.add(member)
-            if member not in take:
+            if member not in take or value is ARRAY:
                 continue
             counts[member] += 1
             place = f"{self.path}: {member}[{counts[member] - 1}]"
             try:
                 if not isinstance(value, dict):
-                    raise EntryError(f"expected a table, found {str(value)[:80]}")
+                    raise ValueError(f"expected a table, found {str(value)[:80]}")
                 take[member](value, place)
-            except EntryError as error:
+            except FatalError:
+                raise
+            except (ValueError, TypeError, OverflowError) as error:
                 self.problems.add("entry", place, str(error))
         self.content.images.freeze()
         self.content.objects.freeze()
@@ -128,7 +143,7 @@ class Reader:
         phrases = value.get("tokens_positive_eval")
         if phrases is not None:
             if not isinstance(phrases, list):
-                raise EntryError(f"tokens_positive_eval: expected a list, found {phrases!r}")
+                raise ValueError(f"tokens_positive_eval: expected a list, found {phrases!r}")
             phrases = [spans(p, "tokens_positive_eval") for p in phrases]
         absent = value.get("neg_category_ids")
         if absent is not None:
@@ -140,7 +155,10 @@ class Reader:
             caption=None if caption is None else text(caption, "caption"),
             phrases=phrases,
             kind=value.get("dataset_name"),
-            ids=tuple(value.get(name) for name in IDS),
+            ids=tuple(
+                next((identity(value[n], n) for n in names if value.get(n) is not None), None)
+                for names in IDS
+            ),
             size=size if all(type(n) is int for n in size) else None,
             answer=self._answer(value, place),
             absent=absent,
@@ -155,7 +173,7 @@ class Reader:
             caption=text(value.get("question"), "question"),
             phrases=[],
             kind="question",
-            ids=(value.get("image_index"), None, None, index),
+            ids=(identity(value.get("image_index"), "image_index"), None, index),
             size=None,
             answer=self._answer(value, place),
             absent=None,
@@ -166,18 +184,7 @@ class Reader:
         self.content.captions += image.caption is not None
         self.content.lengths.append(len((image.caption or "").encode(errors="replace")))
         self.content.image_ids.append(number)
-        fields = (
-            image.file,
-            image.folder,
-            image.caption,
-            image.phrases,
-            image.kind,
-            image.ids,
-            image.size,
-            image.answer,
-            image.absent,
-        )
-        self.content.images.append(fields)
+        self.content.images.append(tuple(vars(image).values()))
 
     def _answer(self, value: dict, place: str) -> dict[str, int]:
         answer, kind = value.get("answer"), value.get("question_type")
@@ -186,6 +193,8 @@ class Reader:
         try:
             if not isinstance(answer, str | int):
                 raise ValueError(f"answer: expected text, found {answer!r}")
+            if not isinstance(kind, str | None):
+                raise ValueError(f"question_type: expected text, found {kind!r}")
             found = self.answering.classes(answer, kind)
         except ValueError as error:
             self.problems.add("answer", place, str(error))
@@ -197,15 +206,15 @@ class Reader:
     def _category(self, value: dict, place: str) -> None:
         number, name = whole(value.get("id"), "id"), text(value.get("name"), "name")
         if number in self.content.categories:
-            raise EntryError(f"id: expected another one for each category, found {number} again")
+            raise ValueError(f"id: expected another one for each category, found {number} again")
         self.content.categories[number] = name
 
     def _object(self, value: dict, place: str) -> None:
         image = whole(value.get("image_id"), "image_id")
         box = value.get("bbox")
         if not isinstance(box, list) or len(box) != 4 or not all(map(_number, box)):
-            raise EntryError(f"bbox: expected x, y, width and height, found {str(box)[:80]}")
-        if not all(map(math.isfinite, box)):
+            raise ValueError(f"bbox: expected x, y, width and height, found {str(box)[:80]}")
+        if not all(map(_bounded, box)):
             self.problems.add("not-finite", place, f"bbox: expected numbers, found {box}")
             return
         tokens = value.get("tokens", value.get("tokens_positive"))
@@ -219,13 +228,15 @@ class Reader:
             except (ValueError, TypeError) as error:
                 self.problems.add("mask", place, str(error))
                 return
+            if not segmentation:
+                self.problems.add("empty-mask", place)
         if box[2] <= 0 or box[3] <= 0:
             self.problems.add("empty", place, f"bbox {box}")
         category = whole(value.get("category_id", -1), "category_id")
         self.content.objects.append(
             (
                 np.array(box, np.float32).tobytes(),
-                float(area) if _number(area) else float(box[2]) * float(box[3]),
+                float(area) if _number(area) and _bounded(area) else float(box[2]) * float(box[3]),
                 None if tokens is None else spans(tokens, "tokens_positive"),
                 None if final is None else float(final),
                 category,
@@ -245,6 +256,10 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _bounded(value: float) -> bool:
+    return -MOST_PIXELS < value < MOST_PIXELS
+
+
 class Annotated(Source):
     """An annotation file's pictures and the objects of each."""
 
@@ -256,13 +271,10 @@ class Annotated(Source):
         self._report_repeated(ids, "duplicate-id", problems)
         numbered = np.array(content.object_ids, np.int64)
         self._report_repeated(numbered[numbered >= 0], "duplicate-annotation", problems)
-        order = np.argsort(ids, kind="stable")
         owners = np.array(content.object_images, np.int64)
-        at = np.searchsorted(ids[order], owners)
-        found = (at < len(ids)) & (ids[order][np.minimum(at, len(ids) - 1)] == owners)
-        for owner in owners[~found]:
+        image = positions(ids, owners)
+        for owner in owners[image < 0]:
             problems.add("orphan", f"{self.path}: annotations with image_id {owner}")
-        image = np.where(found, order[np.minimum(at, len(ids) - 1)], -1)
         self.groups = Groups(image, len(ids))
         self.ids = ids
         self.folders = folders(config, self.images)
@@ -288,6 +300,15 @@ class Annotated(Source):
                 f"{', '.join(self.folders)}; add its folder to `pictures`"
             )
         return os.path.join(self.folders[image.folder], image.file)
+
+
+def positions(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Where each of the wanted [M] is among the ids [N]; -1 where it is not."""
+    if not len(ids):
+        return np.full(len(wanted), -1)
+    order = np.argsort(ids, kind="stable")
+    at = order[np.searchsorted(ids[order], wanted).clip(max=len(ids) - 1)]
+    return np.where(ids[at] == wanted, at, -1)
 
 
 def folders(config: SourceConfig, images: Packed) -> dict[str, str]:
@@ -337,7 +358,7 @@ class Grounding(Annotated):
         place = self.place(index)
         final = [o[3] for o in objects]
         named = any(f is not None for f in final)
-        original, other, sentence, task = image.ids
+        original, sentence, task = image.ids
         return Entry(
             place=place,
             picture=self.picture(image),
@@ -352,7 +373,7 @@ class Grounding(Annotated):
             answer=image.answer,
             size=image.size,
             image_id=int(self.ids[index]),
-            original_id=other if original is None else original,
+            original_id=original,
             sentence_id=sentence,
             task_id=task,
         )

@@ -9,7 +9,7 @@ from ..config import Config, SourceConfig
 from . import sheet
 from .check import Check
 
-UNLIKE = "(without --tokenizer nobody looked for captions with too many tokens)"
+UNCOUNTED = "tokens of captions were not counted: that needs --tokenizer"
 
 
 def add_check(commands: argparse._SubParsersAction) -> None:
@@ -58,7 +58,7 @@ def run_check(args: argparse.Namespace) -> None:
         for line in check.found.lines():
             print(line)
         if tokenizer is None:
-            print(UNLIKE)
+            print(UNCOUNTED)
         if args.sheet:
             draw(check, args)
     except (ValueError, OSError) as error:

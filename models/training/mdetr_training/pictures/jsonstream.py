@@ -10,13 +10,15 @@ CHUNK = 1 << 22
 """Bytes read at a time."""
 MOST = 1 << 28
 """Characters that one element may have."""
+ARRAY = object()
+"""Stands for the begin of an array."""
 BLANK = " \t\r\n"
 
 
 def stream(path: Path) -> Iterator[tuple[str, Any]]:
-    """The members of the object in a JSON file, in their order: of a member that is an array each
-    element with the member's name, any other value at once. Never holds more of the file than an
-    element and a few megabytes.
+    """The members of the object in a JSON file, in their order: of a member that is an array ARRAY
+    and then each element, all with the member's name; any other value at once. Never holds more of
+    the file than an element and a few megabytes.
 
     Raises ValueError with the file and the place where it is not JSON.
     """
@@ -31,6 +33,7 @@ def stream(path: Path) -> Iterator[tuple[str, Any]]:
                 reader.fail(f"expected a member's name, found {name!r}")
             reader.expect(":")
             if reader.peek() == "[":
+                yield name, ARRAY
                 for element in reader.elements():
                     yield name, element
             else:

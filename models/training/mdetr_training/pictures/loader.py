@@ -1,5 +1,6 @@
 """Batches of pictures and captions, read by worker processes as they are needed."""
 
+import math
 import random
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,13 +11,13 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, get_worker_info
 
 from .. import answers
 from ..augment import camera_faults, lightened
 from ..batch import Batch
 from ..captions import Caption, Spans
-from ..config import BundleConfig, Config, SourceConfig
+from ..config import BundleConfig, Config, InputConfig, SourceConfig
 from ..matcher import Targets
 from ..tokenizer import PAD_ID
 from . import masks, transforms
@@ -51,8 +52,8 @@ class PictureCaption(Caption):
 class Sample:
     """A picture and a caption as the network gets them, with M objects."""
 
-    image: Tensor
-    """[3, H, W], normalised."""
+    pixels: Tensor
+    """[H, W, 3] bytes, not normalised yet."""
     caption: PictureCaption
     boxes: Tensor
     """[M, 4], relative cx cy w h."""
@@ -137,7 +138,7 @@ class Samples(Dataset):
         if epoch >= 0:
             picture, caption = self.degrading(picture, caption, self.tokenizer, rng)
         return Sample(
-            image=transforms.normalised(picture, self.config.input),
+            pixels=torch.from_numpy(np.array(picture)),
             caption=caption,
             boxes=torch.from_numpy(transforms.relative(truth.boxes, picture.size)),
             final=final,
@@ -230,11 +231,20 @@ class Fits:
         return short(text) and len(self.tokenizer.encode(text).ids) <= self.most
 
 
+def zeros(*shape: int) -> Tensor:
+    """Zeros of that shape; in a worker process where the batch is handed over without a copy."""
+    if get_worker_info() is None:
+        return torch.zeros(shape)
+    count = math.prod(shape)
+    storage = torch.UntypedStorage._new_shared(4 * count)
+    return torch.empty(0).set_(storage, 0, shape)
+
+
 class Collate:
     """Puts samples together."""
 
-    def __init__(self, heads: Sequence[str]):
-        self.heads = list(heads)
+    def __init__(self, heads: Sequence[str], c: InputConfig):
+        self.heads, self.input = list(heads), c
 
     def __call__(self, samples: list[Sample | Failure]) -> Batch | Failure:
         failure = next((s for s in samples if isinstance(s, Failure)), None)
@@ -244,10 +254,10 @@ class Collate:
         """A batch of B samples, padded to the largest picture, the longest caption and the most
         objects."""
         count = len(samples)
-        height, width = (max(s.image.shape[d] for s in samples) for d in (1, 2))
+        height, width = (max(s.pixels.shape[d] for s in samples) for d in (0, 1))
         length = max(len(s.caption.ids) for s in samples)
         most = max(1, *(len(s.boxes) for s in samples))
-        images = torch.zeros(count, 3, height, width)
+        images = zeros(count, 3, height, width)
         padding = torch.ones(count, height, width, dtype=torch.bool)
         ids = torch.full((count, length), PAD_ID)
         attention = torch.zeros(count, length, dtype=torch.long)
@@ -258,8 +268,8 @@ class Collate:
         has_masks = samples[0].masks is not None
         drawn = torch.zeros(count, most, height, width, dtype=torch.bool) if has_masks else None
         for b, s in enumerate(samples):
-            rows, columns = s.image.shape[1:]
-            images[b, :, :rows, :columns] = s.image
+            rows, columns = s.pixels.shape[:2]
+            transforms.normalise(s.pixels, self.input, images[b, :, :rows, :columns])
             padding[b, :rows, :columns] = False
             ids[b, : len(s.caption.ids)] = torch.tensor(s.caption.ids)
             attention[b, : len(s.caption.ids)] = 1
@@ -319,7 +329,7 @@ class Loader:
         sizes = sizes or transforms.scaled(transforms.GROUNDING, config.input)
         self.samples = Samples(self.sources, tokenizer, config, sizes)
         self.samples.with_masks = with_masks
-        self.collate = Collate(list(heads))
+        self.collate = Collate(list(heads), config.input)
         self.batch, self.workers = batch, workers
         self.rank, self.world = rank, world
         self.seed = config.seed

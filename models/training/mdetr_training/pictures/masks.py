@@ -7,10 +7,13 @@ import torch
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
+MOST_SIDE = 1e5
+"""Pixels that a polygon's points may be from a picture's corner."""
+
 
 def checked(segmentation: Any) -> Any:
-    """A segmentation that `decoded` takes, or ValueError: polygons of x, y, x, y, ... or a table
-    with `size` and `counts`."""
+    """A segmentation that `decoded` takes: polygons of x, y, x, y, ..., without those of fewer than
+    three points, or a table with `size` and `counts`. Otherwise raises ValueError."""
     if isinstance(segmentation, dict):
         size, counts = segmentation.get("size"), segmentation.get("counts")
         sized = isinstance(size, list) and len(size) == 2 and all(type(n) is int for n in size)
@@ -29,9 +32,14 @@ def checked(segmentation: Any) -> Any:
         raise ValueError("segmentation: expected polygons or run lengths")
     for polygon in segmentation:
         points = len(polygon) if isinstance(polygon, list) else 0
-        if points < 6 or points % 2 or not np.isfinite(np.array(polygon, float)).all():
-            raise ValueError("segmentation: expected polygons of at least three points")
-    return segmentation
+        if not points or points % 2 or not _inside(np.array(polygon, float)):
+            raise ValueError("segmentation: expected polygons of x, y, x, y, ...")
+    return [polygon for polygon in segmentation if len(polygon) >= 6]
+
+
+def _inside(polygon: np.ndarray) -> bool:
+    """Whether all coordinates may belong to a picture: drawing takes memory by their size."""
+    return bool((np.abs(polygon) < MOST_SIDE).all())
 
 
 def decoded(segmentations: list[Any], size: tuple[int, int], place: str) -> Tensor:
@@ -50,9 +58,11 @@ def decoded(segmentations: list[Any], size: tuple[int, int], place: str) -> Tens
             else:
                 runs = [segmentation]
         else:
-            runs = coco_mask.frPyObjects(segmentation, height, width)
+            if not all(_inside(np.array(polygon)) for polygon in segmentation):
+                raise ValueError(f"{place}: segmentation: expected a polygon in the picture")
+            runs = coco_mask.frPyObjects(segmentation, height, width) if segmentation else []
         try:
-            pixels = coco_mask.decode(runs)
+            pixels = coco_mask.decode(runs) if runs else np.zeros((height, width, 1), bool)
         except Exception as error:
             raise ValueError(f"{place}: segmentation: broken run lengths: {error}") from error
         mask.copy_(torch.from_numpy(pixels).any(2))

@@ -30,6 +30,7 @@ KINDS = {
     "empty": Kind("empty boxes (they are left out)", False),
     "span-outside": Kind("spans outside the caption", False),
     "span-cuts": Kind("spans that cut a word", False),
+    "empty-mask": Kind("masks of fewer than three points (nothing of the object shows)", False),
     "no-words": Kind("objects without words", False),
     "no-caption": Kind("captions without words", False),
     "size": Kind("pictures of another size than the annotations say", False),
@@ -41,14 +42,18 @@ KINDS = {
 }
 
 
+class FatalError(ValueError):
+    """A problem at which training stops, with its place."""
+
+
 class Problems:
-    """Problems met while a data set is read for training: a fatal one is raised as ValueError, the
+    """Problems met while a data set is read for training: a fatal one is raised as FatalError, the
     others are what training makes the best of."""
 
     def add(self, kind: str, place: str, message: str = "") -> None:
         """Report a problem at a place: a file, and where in it."""
         if KINDS[kind].fatal:
-            raise ValueError(f"{place}: {message or KINDS[kind].title}")
+            raise FatalError(f"{place}: {message or KINDS[kind].title}")
 
 
 @dataclass

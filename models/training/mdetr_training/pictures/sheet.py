@@ -4,13 +4,12 @@ import random
 import textwrap
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from tokenizers import Tokenizer
 
 from ..boxes import cxcywh_to_xyxy
-from ..config import Config, InputConfig
+from ..config import Config
 from . import transforms
 from .detection import Absent
 from .loader import Sample, Samples
@@ -62,17 +61,10 @@ def words(sample: Sample, tokenizer: Tokenizer) -> list[str]:
     return found
 
 
-def picture(sample: Sample, c: InputConfig) -> Image.Image:
-    """The pixels that a sample's image was normalised from."""
-    mean, std = torch.tensor(c.mean)[:, None, None], torch.tensor(c.std)[:, None, None]
-    pixels = ((sample.image * std + mean) * 255).round().clamp(0, 255).byte()
-    return Image.fromarray(np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()))
-
-
-def cell(sample: Sample, tokenizer: Tokenizer, c: InputConfig) -> Image.Image:
+def cell(sample: Sample, tokenizer: Tokenizer) -> Image.Image:
     """One example: the picture, the boxes with their words, the caption."""
     font = ImageFont.load_default(13)
-    image = picture(sample, c)
+    image = Image.fromarray(sample.pixels.numpy())
     scale = min(CELL[0] / image.width, CELL[1] / image.height)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     whole = Image.new("RGB", (CELL[0] + 8, CELL[1] + LINES * LINE + 12), "white")
@@ -84,13 +76,17 @@ def cell(sample: Sample, tokenizer: Tokenizer, c: InputConfig) -> Image.Image:
     for box, word in zip(corners.tolist(), named, strict=True):
         draw.rectangle(box, outline=colour[word], width=2)
     for box, word in zip(corners.tolist(), named, strict=True):
-        word = textwrap.shorten(word, 40, placeholder="...")
-        left, top, right, bottom = draw.textbbox((box[0], max(box[1] - 14, 4)), word, font=font)
-        draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), fill=colour.get(word, "black"))
-        draw.text((box[0], max(box[1] - 14, 4)), word, fill="white", font=font)
-    height, width = sample.image.shape[1:]
-    about = f"{sample.caption.kind}, {width} x {height}, {len(sample.boxes)} objects"
-    lines = [about, *textwrap.wrap(sample.caption.text, WRAP)][:LINES]
+        label = textwrap.shorten(word, 40, placeholder="...")
+        at = (
+            max(min(box[0], whole.width - 4 - draw.textlength(label, font)), 4),
+            max(box[1] - 14, 4),
+        )
+        left, top, right, bottom = draw.textbbox(at, label, font=font)
+        draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), fill=colour[word])
+        draw.text(at, label, fill="white", font=font)
+    about = f"{sample.caption.kind}, {image.width} x {image.height}, {len(sample.boxes)} objects"
+    text = textwrap.wrap(sample.caption.text, WRAP, max_lines=LINES - 1, placeholder=" ...")
+    lines = [about, *text]
     for i, line in enumerate(lines):
         fill = "#606060" if i == 0 else "black"
         draw.text((6, CELL[1] + 8 + i * LINE), line, fill=fill, font=font)
@@ -106,7 +102,7 @@ def sheet(
     examples = chosen(sources, Samples(sources, tokenizer, config, sizes), seed)
     if not examples:
         raise ValueError("sheet: expected examples, found none that can be read")
-    cells = [cell(sample, tokenizer, config.input) for sample in examples]
+    cells = [cell(sample, tokenizer) for sample in examples]
     width, height = cells[0].size
     rows = -(-len(cells) // COLUMNS)
     whole = Image.new("RGB", (COLUMNS * width, rows * height), "white")

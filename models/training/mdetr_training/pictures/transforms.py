@@ -108,10 +108,10 @@ def relative(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return boxes / np.array([*size, *size], np.float32)
 
 
-def normalised(picture: Image.Image, c: InputConfig) -> Tensor:
-    """[3, H, W], as the network takes it."""
-    image = torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous().float().div(255)
-    return image.sub_(torch.tensor(c.mean)[:, None, None]).div_(torch.tensor(c.std)[:, None, None])
+def normalise(pixels: Tensor, c: InputConfig, out: Tensor) -> None:
+    """Put a picture's bytes [H, W, 3] into `out` [3, H, W], as the network takes them."""
+    mean, std = torch.tensor(c.mean)[:, None, None], torch.tensor(c.std)[:, None, None]
+    out.copy_(pixels.permute(2, 0, 1)).div_(255).sub_(mean).div_(std)
 
 
 def resize(

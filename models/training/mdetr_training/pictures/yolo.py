@@ -17,6 +17,8 @@ from .read import SUFFIXES, pictures_in
 
 MOST_BYTES = 1 << 22
 """Of a data.yaml or a label file."""
+MOST_SHARE = 100.0
+"""Widths of a picture, or heights, beyond which a number is none of a box."""
 SPLITS = ("train", "val", "test")
 
 
@@ -69,7 +71,7 @@ def load_table(path: Path) -> dict[str, Any]:
         )
     try:
         table = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: not YAML: {error}") from error
     if not isinstance(table, dict) or "names" not in table:
         raise ValueError(f"{path}: expected a table with `names` and a split, found no `names`")
@@ -125,7 +127,7 @@ def split_pictures(table: dict[str, Any], config: SourceConfig) -> Iterator[Path
 
 def listed(path: Path, root: Path) -> Iterator[Path]:
     """The pictures in a list: a path a line, beside the list or below the data set's folder."""
-    for line in path.read_text().splitlines():
+    for line in path.read_text(errors="replace").splitlines():
         if line.strip():
             name = line.strip()
             yield next(
@@ -165,8 +167,9 @@ def read_labels(
         if len(values) != 4 and (len(values) < 6 or len(values) % 2):
             message = "expected a class with four numbers, or with at least three points"
             problems.add("entry", place, f"{message}, found {len(values)} numbers")
-        elif not np.isfinite([number, *values]).all():
-            problems.add("not-finite", place, f"expected finite numbers, found {line[:80]!r}")
+        elif not np.isfinite(number) or not (np.abs(values) < MOST_SHARE).all():
+            message = f"expected numbers that are shares of the picture, found {line[:80]!r}"
+            problems.add("not-finite", place, message)
         elif not number.is_integer() or not 0 <= number < classes:
             message = f"expected a class from 0 to {classes - 1}, found {number:g}"
             problems.add("category", place, message)
