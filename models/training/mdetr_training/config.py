@@ -239,15 +239,15 @@ class BundleConfig:
     """A detection needs a score above it, unless the user says otherwise."""
     phrase_threshold: float = 0.1
     """A token belongs to a detection's words if its probability is above it."""
-    false_alarms: float = 0.0
-    """Share of the validation's captions of nothing that may get a box: training then sets
-    `score_threshold` to the least at which no more do; 0: it stays as it is."""
     overlap_threshold: float = 1.0
     """Of two boxes that overlap by more than this, as intersection over union, the one with the
     smaller score is dropped if it answers to no other words; 1: none is."""
     case: str = "preserved"
     """In which case the tokenizer gets captions, in training and of users: "preserved", as they are
     typed, or "lower"."""
+    false_alarms: float = 0.0
+    """Share of the validation's captions of nothing that may get a box: training then sets
+    `score_threshold` to the least at which no more do; 0: it stays as it is."""
 
     def normalised(self, caption: str) -> str:
         """A caption as the tokenizer takes it."""

@@ -68,6 +68,8 @@ PARTS = ("backbone", "text")
 
 def check_stages(stages: list[StageConfig], masks: bool, scenes: bool) -> None:
     """Refuse stages that cannot be trained with or without masks, on rendered scenes or not."""
+    if not stages:
+        raise ValueError("stages: expected at least one, found none")
     for i, stage in enumerate(stages):
         place = f"stages[{i}]"
         if stage.mask_objects and not masks:
@@ -159,10 +161,22 @@ class Trainer:
 
     def begin_stage(self) -> None:
         """An optimiser for what the stage trains."""
-        stage = self.config.stages[min(self.stage, len(self.config.stages) - 1)]
+        stage = self._current()
         set_modes(self.network, stage)
         more = [] if self.config.data.sources else self.words.parameters()
         self.optimizer = adamw(self.network, rates(stage), stage.weight_decay, more)
+
+    def _current(self) -> StageConfig:
+        """The stage that trains, or the last one after its end."""
+        return self.config.stages[min(self.stage, len(self.config.stages) - 1)]
+
+    def _epoch(self) -> int:
+        """The last whole epoch of the stage, counted from 0; of scenes, which have none, the
+        stage."""
+        if not self.per_epoch:
+            return self.stage
+        ended = self.stage == len(self.config.stages)
+        return self._current().epochs - 1 if ended else self.step // self.per_epoch - 1
 
     def save(self, name: str = LATEST) -> None:
         """Write a checkpoint in the format of the official code; an interruption, or a full disk,
@@ -180,9 +194,9 @@ class Trainer:
             self.network.state_dict(),
             self.ema.network.state_dict(),
             self.optimizer.state_dict() if name == LATEST else None,
-            epoch=self.step // self.per_epoch - 1 if self.per_epoch else self.stage,
+            epoch=self._epoch(),
             config=self.config,
-            stage=self.config.stages[min(self.stage, len(self.config.stages) - 1)],
+            stage=self._current(),
             place=place,
         )
 
@@ -364,7 +378,8 @@ class Trainer:
                 f"stages[{self.stage}].patience: expected data to evaluate on, found none"
             )
         self.log(row)
-        self.save()
+        if self.step:
+            self.save()
 
     def _take_best(self) -> None:
         """Go on from the best averages of the stage."""

@@ -13,9 +13,17 @@ from .config import Config
 from .network import MDETR
 from .segmentation import DETRsegm, build
 
-HEADS = ("qa_embed.", "answer_", "isfinal_embed.", "bbox_attention.", "mask_head.", "align_scale")
-"""How the entries begin that a network without answers, final objects, masks and aligned logits
-lacks; answers from objects are answers."""
+HEADS = (
+    "qa_embed.",
+    "answer_",
+    "isfinal_embed.",
+    "bbox_attention.",
+    "mask_head.",
+    "align_scale",
+    "contrastive_align_projection_",
+)
+"""How the entries of heads begin that a network may have or not; answers from objects are
+answers."""
 ANSWER_OPTIONS = {"answers", "answer_classes", "answer_attributes"}
 """Options of the answer heads."""
 MASK_OPTIONS = {"masks", "mask_width"}

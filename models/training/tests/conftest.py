@@ -7,7 +7,7 @@ import torch
 
 from mdetr_training import official, structures, templates
 from mdetr_training import tokenizer as tokenizers
-from mdetr_training.config import Config, NetworkConfig, TextConfig
+from mdetr_training.config import Config, NetworkConfig, StageConfig, TextConfig
 from mdetr_training.network import MDETR
 
 CAPTIONS = ["a small red cube left of the large blue sphere", "all objects", "two green cones"]
@@ -32,7 +32,7 @@ def config() -> Config:
         query_grid=[2, 3],
         text=text,
     )
-    config = Config(name="tiny", network=network)
+    config = Config(name="tiny", network=network, stages=[StageConfig()])
     config.input.short_side, config.input.max_long_side = 64, 128
     return config
 
