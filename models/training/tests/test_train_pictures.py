@@ -1,6 +1,8 @@
 """Training on data sets of pictures: recipes, checkpoints, interruption, what goes wrong."""
 
+import dataclasses
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from checkpoints import run
 from pictures_files import detection, grounding, truncate, write_json, write_picture
+from test_import import compare
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -134,7 +138,7 @@ from mdetr_training import config as configs
 from mdetr_training.feed import Pictures
 from mdetr_training.train import Trainer
 torch.set_num_threads(1)
-config = configs.from_dict({json.loads(json.dumps(__import__("dataclasses").asdict(pictures)))!r})
+config = configs.from_dict({json.loads(json.dumps(dataclasses.asdict(pictures)))!r})
 words = Tokenizer.from_file({str(tmp_path / "words.json")!r})
 trainer = Trainer(config, words, Path({str(tmp_path)!r}))
 feed = Pictures(config, words)
@@ -427,3 +431,91 @@ def test_nothing_random_is_left_to_chance(pictures: Config, words: Tokenizer, tm
     states = one.optimizer.state_dict(), two.optimizer.state_dict()
     pairs = zip(tensors(states[0]), tensors(states[1]), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
+
+
+FEW = """
+[data]
+workers = 0
+val_images = 0
+[[data.sources]]
+annotations = "{folder}/d/a.json"
+[[data.val_sources]]
+annotations = "{folder}/d/a.json"
+[[stages]]
+epochs = 3
+images = 4
+accumulate = {parts}
+lr = 1e-4
+frozen_norms = true
+[stages.loss]
+contrastive_align = 0.0
+"""
+
+
+def test_two_processes_are_one(config: Config, words: Tokenizer, tmp_path: Path):
+    """Of equal weights and batches, two processes learn what one does in two parts."""
+    write_json(tmp_path / "d" / "a.json", detection(tmp_path / "d", 8))
+    words.save(str(tmp_path / "words.json"))
+    torch.manual_seed(3)
+    weights.save(tmp_path / "start.safetensors", config, weights.build(config.network))
+    found = []
+    for processes in (1, 2):
+        recipe = tmp_path / f"{processes}.toml"
+        recipe.write_text(FEW.format(folder=tmp_path, parts=2 // processes))
+        out = tmp_path / f"run-{processes}"
+        launch = ["torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                *launch,
+                "mdetr_training",
+                "train",
+                str(recipe),
+                "--tokenizer",
+                str(tmp_path / "words.json"),
+                "--out",
+                str(out),
+                "--every",
+                "0",
+                "--init",
+                str(tmp_path / "start.safetensors"),
+                "--device",
+                "cpu",
+            ],
+            check=True,
+            capture_output=True,
+            timeout=300,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        found.append({k: float(v) for k, v in rows(out).items()})
+    # Each process logs its own losses.
+    assert set(found[0]) == set(found[1]) and found[0][0, 6, "ce"] != found[0][0, 2, "ce"]
+    _, first = restore(tmp_path / "run-1" / LATEST)
+    _, second = restore(tmp_path / "run-2" / LATEST)
+    _, start = weights.load(tmp_path / "start.safetensors")
+    states = (first.state_dict(), second.state_dict(), start.state_dict())
+    one, two, before = (torch.cat([v.flatten() for v in state.values()]) for state in states)
+    # Parts are padded to their own largest picture, and bf16 rounds.
+    assert 0 < (one - two).norm() < 0.3 * (one - before).norm()
+
+
+def test_the_library_takes_a_run(small: Path, roberta: Path, tmp_path: Path):
+    """`mdetr import` makes the same bundle of a run's checkpoint as the exporter."""
+    source = official.from_random("resnet101", roberta, reduced=True)
+    data = DataConfig(sources=[SourceConfig(str(tmp_path / "d/a.json"))], workers=0)
+    write_json(tmp_path / "d" / "a.json", detection(tmp_path / "d"))
+    stage = replace(STAGE, epochs=1, schedule="linear_with_warmup")
+    own = replace(source.config.input)
+    config = replace(source.config, data=data, stages=[stage], input=own)
+    config.input.short_side, config.input.max_long_side = 64, 100
+    trainer = Trainer(config, source.tokenizer, tmp_path)
+    trainer.start_from(source.network)
+    trainer.run(Pictures(config, source.tokenizer), 0)
+    arguments = ("--tokenizer", roberta, "--out", tmp_path / "bundle", "--structures", small)
+    done = run("import", tmp_path / LATEST, *arguments)
+    assert done.returncode == 0, done.stderr
+    _, network = restore(tmp_path / LATEST)
+    again = replace(source, network=network)
+    dict(official.write(again, tmp_path / "exported", "0.1.0", "fp32", None))
+    compare(tmp_path / "bundle", tmp_path / "exported", lambda graph: graph == "vision")
