@@ -60,6 +60,7 @@ export function eventView(main, scope, id, announce) {
   /** @type {Event | null} */
   let event = null;
   let shown = "";
+  let removed = false;
 
   const render = () => {
     if (!event) return;
@@ -78,6 +79,7 @@ export function eventView(main, scope, id, announce) {
   };
 
   const read = async () => {
+    if (removed) return;
     try {
       const { data } = await request("GET", path("events", id));
       event = data;
@@ -118,12 +120,14 @@ export function eventView(main, scope, id, announce) {
   const drop = async () => {
     if (!(await confirmed(t("event.remove.ask"), t("event.remove"), t("common.cancel")))) return;
     try {
+      removed = true;
       await request("DELETE", path("events", id));
       world.open.delete(id);
       tell("removed", id);
       announce(t("event.removed"));
       location.hash = "#/events";
     } catch (error) {
+      removed = false;
       setText(message, wordsOfError(error, ""));
     }
   };
