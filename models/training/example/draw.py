@@ -64,8 +64,8 @@ def ladder(draw: ImageDraw.ImageDraw, at: Place, rng: np.random.Generator) -> No
 THINGS = {
     "forklift": (forklift, (70, 110), 0.85),
     "pallet": (pallet, (60, 100), 0.45),
-    "barrel": (barrel, (26, 44), 1.4),
-    "ladder": (ladder, (24, 36), 3.2),
+    "barrel": (barrel, (40, 62), 1.3),
+    "ladder": (ladder, (36, 52), 2.4),
 }
 """Of each category how to draw it, its width in pixels, and its height as a share of that."""
 

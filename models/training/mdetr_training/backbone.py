@@ -144,3 +144,8 @@ def build(name: str, widths: list[int], blocks: list[int]) -> nn.Module:
         return EfficientNet(widths or standard_widths, blocks or standard_blocks)
     known = ", ".join(["small-resnet", *RESNETS, *EFFICIENTNETS])
     raise ValueError(f"backbone {name!r} is not known; known: {known}")
+
+
+def stride(name: str) -> int:
+    """Pixels per image token and axis of the backbone of that name."""
+    return SmallResNet.stride if name == "small-resnet" else ResNet.stride

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from .batch import Batch
 from .config import Config, StageConfig
 from .data import Data
-from .pictures import CLEVR, GROUNDING, Loader, scaled
+from .pictures import CLEVR, GROUNDING, Loader, for_network
 
 EVALUATED_AT_ONCE = 16
 
@@ -84,7 +84,7 @@ class Pictures:
         self.rank, self.world = rank, world
         self.masks = any(stage.mask_objects for stage in config.stages)
         sizes = {"grounding": GROUNDING, "clevr": CLEVR}[config.data.augmentation]
-        self.sizes = replace(scaled(sizes, config.input), flip=config.data.flip)
+        self.sizes = replace(for_network(sizes, config), flip=config.data.flip)
         self.train = self._loader(config.data.sources)
         self.val = self._loader(config.data.val_sources) if config.data.val_sources else None
 

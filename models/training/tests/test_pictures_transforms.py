@@ -169,12 +169,12 @@ def test_masks_go_with_their_boxes():
 
 
 def test_sizes_for_another_network():
-    assert transforms.scaled(GROUNDING, InputConfig()) == GROUNDING
-    small = transforms.scaled(GROUNDING, InputConfig(short_side=200, max_long_side=400))
+    assert transforms.scaled(GROUNDING, InputConfig(), 32) == GROUNDING
+    small = transforms.scaled(GROUNDING, InputConfig(short_side=200, max_long_side=400), 16)
     assert small.scales == tuple(range(120, 201, 8))
     assert (small.longest, small.before_crop, small.crop) == (333, (100, 125, 150), (96, 333))
-    assert small.evaluation_longest == 400
-    own = transforms.scaled(CLEVR, InputConfig(resize="none"))
+    assert (small.evaluation_longest, small.multiple, small.unchanged) == (400, 16, 0.5)
+    own = transforms.scaled(CLEVR, InputConfig(resize="none"), 32)
     assert own == CLEVR
     picture = Image.new("RGB", (480, 320))
     assert transforms.for_evaluation(picture, truth([]), own)[0] is picture
@@ -183,8 +183,10 @@ def test_sizes_for_another_network():
 def test_every_crop_of_a_scaled_augmentation_is_possible():
     for short_side in (32, 64, 101, 256, 800):
         sizes = transforms.scaled(
-            GROUNDING, InputConfig(short_side=short_side, max_long_side=2 * short_side)
+            GROUNDING, InputConfig(short_side=short_side, max_long_side=2 * short_side), 16
         )
+        whole = transforms.for_evaluation(Image.new("RGB", (90, 70)), truth([]), sizes)[0].size
+        found = set()
         for seed in range(20):
             picture, _ = transforms.augmented(
                 Image.new("RGB", (90, 70)),
@@ -194,7 +196,11 @@ def test_every_crop_of_a_scaled_augmentation_is_possible():
                 random.Random(seed),
                 torch.Generator(),
             )
-            assert max(picture.size) <= sizes.longest + 1
+            ends_with_a_token = not any(side % sizes.multiple for side in picture.size)
+            assert picture.size == whole or ends_with_a_token
+            assert max(picture.size) <= sizes.longest + sizes.multiple
+            found.add(picture.size)
+        assert whole in found and len(found) > 1
 
 
 def test_segmentations_of_every_form():

@@ -3,7 +3,7 @@
 from ..config import SourceConfig
 from .loader import Loader, PictureCaption
 from .open import open_source
-from .transforms import CLEVR, GROUNDING, Sizes, scaled
+from .transforms import CLEVR, GROUNDING, Sizes, for_network
 
 __all__ = [
     "CLEVR",
@@ -12,6 +12,6 @@ __all__ = [
     "PictureCaption",
     "Sizes",
     "SourceConfig",
+    "for_network",
     "open_source",
-    "scaled",
 ]

@@ -326,7 +326,7 @@ class Loader:
             for s in sources
         ]
         share_phrases(self.sources, phrases)
-        sizes = sizes or transforms.scaled(transforms.GROUNDING, config.input)
+        sizes = sizes or transforms.for_network(transforms.GROUNDING, config)
         self.samples = Samples(self.sources, tokenizer, config, sizes)
         self.samples.with_masks = with_masks
         self.collate = Collate(list(heads), config.input)

@@ -97,7 +97,7 @@ def sheet(
     sources: Sequence[Source], tokenizer: Tokenizer, config: Config, seed: int = 0
 ) -> Image.Image:
     """Twelve examples after augmentation. Raises ValueError if not one can be read."""
-    sizes = transforms.scaled(transforms.GROUNDING, config.input)
+    sizes = transforms.for_network(transforms.GROUNDING, config)
     sources = [s for s in sources if not isinstance(s, Absent) or s.known]
     examples = chosen(sources, Samples(sources, tokenizer, config, sizes), seed)
     if not examples:

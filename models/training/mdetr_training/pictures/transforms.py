@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ..config import InputConfig
+from .. import backbone
+from ..config import Config, InputConfig
 from ..data import target_size
 
 CROPS = 100
@@ -44,6 +45,10 @@ class Sizes:
     """Shortest and longest side of a crop."""
     evaluation_longest: int | None = 1333
     """As `longest`, in evaluation; None: the picture's own size."""
+    multiple: int = 1
+    """Sides of training pictures are multiples of it, at the cost of their proportions."""
+    unchanged: float = 0.0
+    """Share of training pictures that are as evaluation sees them."""
     flip: bool = False
     """Mirror half of the pictures whose captions allow it. The official recipes do not."""
 
@@ -59,14 +64,20 @@ CLEVR = Sizes(
 )
 
 
-def scaled(sizes: Sizes, c: InputConfig) -> Sizes:
-    """The same augmentation for a network whose pictures have another short side."""
+def scaled(sizes: Sizes, c: InputConfig, stride: int) -> Sizes:
+    """The same augmentation for a network whose pictures have another short side.
+
+    The position encoding counts whole tokens, of `stride` pixels, also where the last of them is
+    not full. On a grid of few tokens that moves boxes by as much as objects are wide, so training
+    pictures of smaller networks end with a token, or are as evaluation sees them.
+    """
     if c.resize == "none":
         return replace(sizes, evaluation_longest=None)
 
     def to(size: int) -> int:
         return max(1, round(size * c.short_side / sizes.short_side))
 
+    smaller = c.short_side < sizes.short_side
     return replace(
         sizes,
         short_side=c.short_side,
@@ -75,7 +86,14 @@ def scaled(sizes: Sizes, c: InputConfig) -> Sizes:
         before_crop=tuple(map(to, sizes.before_crop)),
         crop=(to(sizes.crop[0]), to(sizes.crop[1])),
         evaluation_longest=c.max_long_side,
+        multiple=stride if smaller else 1,
+        unchanged=0.5 if smaller else 0.0,
     )
+
+
+def for_network(sizes: Sizes, c: Config) -> Sizes:
+    """`scaled` to the network and the input of a configuration."""
+    return scaled(sizes, c.input, backbone.stride(c.network.backbone))
 
 
 @dataclass
@@ -115,11 +133,14 @@ def normalise(pixels: Tensor, c: InputConfig, out: Tensor) -> None:
 
 
 def resize(
-    picture: Image.Image, truth: Truth, short_side: int, longest: int | None
+    picture: Image.Image, truth: Truth, short_side: int, longest: int | None, multiple: int = 1
 ) -> tuple[Image.Image, Truth]:
-    """To a short side, unless the long one got longer than `longest`."""
+    """To a short side, unless the long one got longer than `longest`; then both to the nearest
+    multiple."""
     rule = InputConfig(short_side=short_side, max_long_side=longest or sys.maxsize)
     size = target_size(*picture.size, rule)
+    if multiple > 1:
+        size = tuple(max(1, round(side / multiple)) * multiple for side in size)
     resized = picture.resize(size, Image.Resampling.BILINEAR)
     x, y = (new / old for new, old in zip(size, picture.size, strict=True))
     masks = truth.masks
@@ -194,10 +215,12 @@ def augmented(
     """The picture as training sees it once."""
     if sizes.flip and rng.random() < 0.5 and not SIDED.search(caption):
         picture, truth = flip(picture, truth)
+    if sizes.unchanged and rng.random() < sizes.unchanged:
+        return for_evaluation(picture, truth, sizes)
     if rng.random() >= 0.5:
         picture, truth = resize(picture, truth, rng.choice(sizes.before_crop), None)
         picture, truth = size_crop(picture, truth, sizes.crop, rng, generator)
-    return resize(picture, truth, rng.choice(sizes.scales), sizes.longest)
+    return resize(picture, truth, rng.choice(sizes.scales), sizes.longest, sizes.multiple)
 
 
 def for_evaluation(picture: Image.Image, truth: Truth, sizes: Sizes) -> tuple[Image.Image, Truth]:
