@@ -54,6 +54,8 @@ def train(args: argparse.Namespace) -> None:
     elif args.init:
         found = initial(args.init)
     config = configs.load(args.config, found and found[0])
+    for stage in config.stages:
+        stage.freeze += [part for part in args.freeze if part not in stage.freeze]
     tokenizer = tokenizers.roberta(args.tokenizer)
     trainer = Trainer(config, tokenizer, args.out, device)
     begin(trainer, args, found and found[1])
@@ -224,6 +226,13 @@ def main(arguments: list[str] | None = None) -> None:
         action="store_true",
         help="with --init: heads that FILE lacks start anew, those that the network lacks are left "
         "out; both are listed",
+    )
+    p.add_argument(
+        "--freeze",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="PARTS",
+        help="what stays as it is, in every stage: backbone,text",
     )
     p.add_argument(
         "--first-stage",

@@ -247,7 +247,7 @@ class BundleConfig:
     typed, or "lower"."""
     false_alarms: float = 0.0
     """Share of the validation's captions of nothing that may get a box: training then sets
-    `score_threshold` to the least at which no more do; 0: it stays as it is."""
+    `score_threshold` to the best at which no more do; 0: it stays as it is."""
 
     def normalised(self, caption: str) -> str:
         """A caption as the tokenizer takes it."""

@@ -1,7 +1,7 @@
 """What a network says of a data set's captions, and how often it is right."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -210,15 +210,20 @@ def metrics(found: Iterable[Outcome], threshold: float = SCORE_THRESHOLD) -> dic
     return dict(sorted(result.items()))
 
 
-def quiet_threshold(found: Iterable[Outcome], share: float) -> float | None:
-    """The least score, in thousandths, that at most this share of the captions of nothing have a
-    box above; None if no caption names nothing."""
+def quiet_threshold(found: Sequence[Outcome], share: float) -> float | None:
+    """The score threshold, in thousandths, that finds things best, by F1, among those that at most
+    this share of the captions of nothing have a box above; None if no caption names nothing."""
     highest = sorted((o.highest for o in found if not o.caption.phrases), reverse=True)
     if not highest:
         return None
     allowed = int(share * len(highest))
     above = highest[allowed] if allowed < len(highest) else 0.0
-    return min(0.999, -(-int(above * 1e6) // 1000) / 1000)
+    least = min(999, -(-int(above * 1e6) // 1000))
+    # Of equally good ones the middle is farthest from what is worse on either side.
+    tried = sorted({least, *(t for t in range(20, 1000, 20) if t > least)})
+    scores = [metrics(found, t / 1000).get("f1", 0.0) for t in tried]
+    best = [t for t, score in zip(tried, scores, strict=True) if score == max(scores)]
+    return best[len(best) // 2] / 1000
 
 
 def answered(logits: dict[str, Tensor], targets: dict[str, Tensor]) -> Tensor:

@@ -9,11 +9,11 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from .batch import Batch
-from .config import Config, StageConfig
+from .config import Config, SourceConfig, StageConfig
 from .data import Data
 from .pictures import CLEVR, GROUNDING, Loader, for_network
 
-EVALUATED_AT_ONCE = 16
+EVALUATED_AT_ONCE = 8
 
 
 class Feed(Protocol):
@@ -81,14 +81,16 @@ class Pictures:
 
     def __init__(self, config: Config, tokenizer: Tokenizer, rank: int = 0, world: int = 1):
         self.config, self.tokenizer = config, tokenizer
-        self.rank, self.world = rank, world
+        self.world = world
         self.masks = any(stage.mask_objects for stage in config.stages)
         sizes = {"grounding": GROUNDING, "clevr": CLEVR}[config.data.augmentation]
         self.sizes = replace(for_network(sizes, config), flip=config.data.flip)
-        self.train = self._loader(config.data.sources)
-        self.val = self._loader(config.data.val_sources) if config.data.val_sources else None
+        self.train = self._loader(config.data.sources, rank, world)
+        # One process evaluates, on everything.
+        given = config.data.val_sources
+        self.val = self._loader(given, 0, 1) if given else None
 
-    def _loader(self, sources: list) -> Loader:
+    def _loader(self, sources: list[SourceConfig], rank: int, world: int) -> Loader:
         return Loader(
             sources,
             self.tokenizer,
@@ -96,8 +98,8 @@ class Pictures:
             batch=1,
             sizes=self.sizes,
             workers=self.config.data.workers,
-            rank=self.rank,
-            world=self.world,
+            rank=rank,
+            world=world,
             with_masks=self.masks,
         )
 

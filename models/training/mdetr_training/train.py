@@ -383,7 +383,8 @@ class Trainer:
 
     def _take_best(self) -> None:
         """Go on from the best averages of the stage."""
-        dist.barrier() if self.world > 1 else None
+        if self.world > 1:
+            dist.barrier()
         saved, _ = checkpoint.of_run(self.out / BEST)
         self.network.load_state_dict(saved["model_ema"])
         self.ema.network.load_state_dict(saved["model_ema"])

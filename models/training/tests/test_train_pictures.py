@@ -279,7 +279,9 @@ lr_text_encoder = 5e-5
         return
     with pytest.raises(SystemExit, match="Other answer or mask heads need --new-heads"):
         __main__.main(command)
-    __main__.main([*command, "--new-heads"])
+    with pytest.raises(SystemExit, match=r"freeze: expected backbone or text, found \['head'\]"):
+        __main__.main([*command, "--new-heads", "--freeze", "text,head"])
+    __main__.main([*command, "--new-heads", "--freeze", "backbone,text"])
     printed = capsys.readouterr().out
     assert "  new: qa_embed.weight" in printed
     unused = "mask_head.lay1.weight" if "phrasecut" in name else "contrastive_align_projection"
@@ -288,11 +290,13 @@ lr_text_encoder = 5e-5
     _, network = restore(tmp_path / "run" / LATEST)
     before = source.network.state_dict()
     prefix = "detr." if "phrasecut" in name else ""
-    assert any(
-        not torch.equal(value, before[prefix + key])
+    same = {
+        key: torch.equal(value, before[prefix + key])
         for key, value in network.state_dict().items()
-        if key == "class_embed.weight"
-    )
+        if prefix + key in before
+    }
+    assert not same["class_embed.weight"] and not same["transformer.resizer.fc.weight"]
+    assert all(v for key, v in same.items() if "backbone" in key or "text_encoder" in key)
 
 
 def nothing_trained(path: Path) -> None:
