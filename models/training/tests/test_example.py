@@ -40,7 +40,7 @@ def test_four_words_are_learnt_from_forty_pictures(tmp_path: Path):
     python(
         tmp_path, "-m", "mdetr_training", "train", TRAINING / "example/warehouse.toml",
         "--init", TRAINING / "weights/tabletop.safetensors", "--out", "out/warehouse",
-        "--tokenizer", ROOT / "models/tabletop/tokenizer.json", "--every", "60",
+        "--tokenizer", ROOT / "models/tabletop/tokenizer.json", "--every", "60", "--new-heads",
     )  # fmt: skip
     lines = (tmp_path / "out/warehouse/curves.csv").read_text().splitlines()[1:]
     rows = [line.split(",") for line in lines]

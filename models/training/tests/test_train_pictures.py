@@ -3,8 +3,10 @@
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -370,6 +372,37 @@ except OSError as error:
     assert (tmp_path / LATEST).read_bytes() == before
     assert not list(tmp_path.glob("*.partial"))
     trainer.resume(tmp_path / LATEST)
+
+
+def test_killed_while_saving(pictures: Config, words: Tokenizer, tmp_path: Path):
+    """Whatever the moment, the checkpoint is one that can be read."""
+    trainer = Trainer(pictures, words, tmp_path)
+    trainer.save()
+    code = f"""
+from pathlib import Path
+import torch
+from mdetr_training import checkpoint
+from mdetr_training.config import Config, StageConfig
+print("ready", flush=True)
+for epoch in range(1, 1000000):
+    state = {{"a": torch.full((500000,), float(epoch))}}
+    path = Path({str(tmp_path / LATEST)!r})
+    place = {{"epoch": epoch}}
+    checkpoint.save(path, state, state, None, epoch, Config(), StageConfig(), place)
+"""
+    rng = np.random.default_rng(1)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        for _ in range(8):
+            time.sleep(rng.uniform(0.05, 0.4))
+            process.send_signal(signal.SIGSTOP)
+            saved, place = checkpoint.of_run(tmp_path / LATEST)
+            if "epoch" in place:
+                assert (saved["model"]["a"] == place["epoch"]).all()
+            process.send_signal(signal.SIGCONT)
+        process.kill()
+    saved, place = checkpoint.of_run(tmp_path / LATEST)
+    assert (saved["model"]["a"] == place["epoch"]).all()
 
 
 def test_another_network_is_not_resumed(pictures: Config, words: Tokenizer, tmp_path: Path):

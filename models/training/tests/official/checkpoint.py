@@ -16,7 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from training import build_official, cases, largest, load_official, official_batch
+from training import (
+    build_official,
+    cases,
+    largest,
+    load_official,
+    official_batch,
+    official_optimizer,
+)
 
 from mdetr_training.config import Config, DataConfig, SourceConfig, StageConfig
 from mdetr_training.train import LATEST, Trainer
@@ -62,13 +69,7 @@ def check(code, name: str, folder: Path) -> float:
     network.load_state_dict(saved["model"])
     average = copy.deepcopy(network)
     average.load_state_dict(saved["model_ema"])
-    trained = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
-    groups = [
-        [p for n, p in trained if "backbone" not in n and "text_encoder" not in n],
-        [p for n, p in trained if "backbone" in n],
-        [p for n, p in trained if "text_encoder" in n],
-    ]
-    optimizer = torch.optim.AdamW([{"params": g} for g in groups], weight_decay=1e-4)
+    optimizer = official_optimizer(network, args)
     optimizer.load_state_dict(saved["optimizer"])
     ours.train_step([cases.batch(case, STEPS)], stage, 100)
     with redirect_stdout(io.StringIO()):

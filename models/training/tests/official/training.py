@@ -280,6 +280,23 @@ def official_losses(
     return {ours(k): v for k, v in losses.items()}
 
 
+def official_optimizer(network: nn.Module, args: argparse.Namespace) -> torch.optim.AdamW:
+    """An optimiser with the groups of main.py."""
+    trained = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    backbone = [p for name, p in trained if "backbone" in name]
+    text = [p for name, p in trained if "text_encoder" in name]
+    apart = [*backbone, *text]
+    return torch.optim.AdamW(
+        [
+            {"params": [p for _, p in trained if not any(p is other for other in apart)]},
+            {"params": backbone, "lr": args.lr_backbone},
+            {"params": text, "lr": args.text_encoder_lr},
+        ],
+        lr=args.lr,
+        weight_decay=args.weight_decay,
+    )
+
+
 def theirs(code: SimpleNamespace, case: Case) -> Result:
     """The official side: gradients by its network and criteria, steps by its training loop."""
     network, *criteria, weights, args = build_official(code, case)
@@ -290,20 +307,7 @@ def theirs(code: SimpleNamespace, case: Case) -> Result:
     network.zero_grad(set_to_none=True)
     average = copy.deepcopy(network)
 
-    def part(*inside: str) -> list[nn.Parameter]:
-        return [p for name, p in trained if any(word in name for word in inside)]
-
-    apart = part("backbone", "text_encoder")
-    rest = [p for _, p in trained if not any(p is other for other in apart)]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": rest},
-            {"params": part("backbone"), "lr": args.lr_backbone},
-            {"params": part("text_encoder"), "lr": args.text_encoder_lr},
-        ],
-        lr=args.lr,
-        weight_decay=args.weight_decay,
-    )
+    optimizer = official_optimizer(network, args)
     for begin in range(0, cases.STEPS, cases.SCHEDULE.steps_per_epoch):
         with redirect_stdout(io.StringIO()):
             code.engine.train_one_epoch(
