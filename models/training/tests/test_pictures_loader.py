@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import importlib.util
+import os
 import random
 import sys
 from collections.abc import Iterator
@@ -23,7 +24,8 @@ from mdetr_training.config import Config
 from mdetr_training.pictures import Loader, SourceConfig
 from mdetr_training.pictures.loader import PictureCaption
 
-OFFICIAL = Path("/tmp/official")
+# A folder with the official code, to compare with.
+OFFICIAL = os.environ.get("MDETR_OFFICIAL_CODE")
 WORDS = ["a red car", "two dogs left of a small cat", "all objects", "forklift. pallet.", "again"]
 
 
@@ -336,7 +338,7 @@ def official_coco() -> ModuleType:
     spec.loader.exec_module(module)
     before = set(sys.modules), list(sys.path)
     try:
-        return module.official(OFFICIAL)[1]
+        return module.official(Path(OFFICIAL))[1]
     finally:
         for name in set(sys.modules) - before[0]:
             if name.split(".")[0] in ("datasets", "util"):
@@ -365,7 +367,7 @@ def positive_map(encoding, of_objects: list[list[list[int]]]) -> list[list[int]]
 def test_words_are_the_tokens_that_the_official_code_finds(words):
     from mdetr_training.captions import Spans
 
-    coco = official_coco() if OFFICIAL.is_dir() else None
+    coco = official_coco() if OFFICIAL else None
     rng = random.Random(5)
     alphabet = "abcde rtüñ日🙂 ,.'-  "
     named = 0

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import random
 import sys
 from pathlib import Path
@@ -16,7 +17,8 @@ from mdetr_training.pictures import masks, transforms
 from mdetr_training.pictures.transforms import CLEVR, GROUNDING, Sizes, Truth
 
 HERE = Path(__file__).parent
-OFFICIAL = Path("/tmp/official")
+# A folder with the official code, to compare with.
+OFFICIAL = os.environ.get("MDETR_OFFICIAL_CODE")
 PRESETS = {"grounding": GROUNDING, "clevr": CLEVR}
 
 
@@ -75,11 +77,11 @@ def test_as_the_official_transforms(case: dict):
     compare(case, case["output"])
 
 
-@pytest.mark.skipif(not OFFICIAL.is_dir(), reason="needs the official code")
+@pytest.mark.skipif(not OFFICIAL, reason="needs the official code in MDETR_OFFICIAL_CODE")
 def test_as_the_official_transforms_run_now():
     before = set(sys.modules), list(sys.path)
     try:
-        modules = reference.official(OFFICIAL)
+        modules = reference.official(Path(OFFICIAL))
         for seed in range(1000, 1060):
             case = dict(CASES[seed % len(CASES)], seed=seed)
             case["boxes"] = reference.boxes(tuple(case["size"]), seed % 4, seed)
