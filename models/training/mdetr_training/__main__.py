@@ -18,7 +18,7 @@ from .export import TOLERANCES, export
 from .feed import Pictures, Scenes
 from .pictures import command as pictures
 from .segmentation import build
-from .train import LATEST, Trainer, restore
+from .train import LATEST, Trainer, config_of, restore, restored
 
 
 def run_tokenizer(args: argparse.Namespace) -> None:
@@ -50,10 +50,12 @@ def train(args: argparse.Namespace) -> None:
     latest = args.out / LATEST
     found = None
     if latest.exists():
-        found = restore(latest)
+        found = config_of(checkpoint.of_run(latest)[1]), None
     elif args.init:
         found = initial(args.init)
     config = configs.load(args.config, found and found[0])
+    if config.data.sources and (config.data.train or config.data.val):
+        raise ValueError("data: expected train and val, or sources and val_sources, found both")
     for stage in config.stages:
         stage.freeze += [part for part in args.freeze if part not in stage.freeze]
     tokenizer = tokenizers.roberta(args.tokenizer)
@@ -117,8 +119,8 @@ def initial(path: Path) -> tuple[Config, torch.nn.Module]:
         return weights.load(path)
     content = checkpoint.load(path)
     if isinstance(content, dict) and checkpoint.RUN in content:
-        return restore(path)
-    state = checkpoint.read(path)
+        return restored(content, content[checkpoint.RUN])
+    state = checkpoint.entries(path, content)
     reduced = any(len(checkpoint.compare(state, name, True)) == 0 for name in structures.NETWORKS)
     config = structures.config(checkpoint.recognise(path, state, reduced), reduced)
     network = build(config.network)

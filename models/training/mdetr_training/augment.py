@@ -6,6 +6,13 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 
+def degraded(
+    picture: np.ndarray, rng: np.random.Generator, brightness: float, faults: float
+) -> np.ndarray:
+    """A picture [H, W, 3] of bytes as a stage of training takes it, see `StageConfig`."""
+    return lightened(camera_faults(picture, rng, faults), rng, brightness)
+
+
 def camera_faults(picture: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
     """A picture [H, W, 3] of bytes as a worse camera gives it, as bytes.
 

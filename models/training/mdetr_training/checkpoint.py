@@ -36,7 +36,11 @@ def read(path: pathlib.Path, weights: str | None = None) -> dict[str, Tensor]:
 
     Raises `CheckpointError`; nothing that the file contains is executed.
     """
-    content = load(path)
+    return entries(path, load(path), weights)
+
+
+def entries(path: pathlib.Path, content: object, weights: str | None = None) -> dict[str, Tensor]:
+    """The same of what the file contains."""
     if not isinstance(content, Mapping):
         raise CheckpointError(
             f"{path}: expected a checkpoint with `model`, found {type(content).__name__}"

@@ -198,9 +198,6 @@ class SourceConfig:
     """For GQA's answers: gqa_answer2id_by_type.json."""
 
 
-AUGMENTATIONS = ("grounding", "clevr")
-
-
 @dataclass
 class DataConfig:
     """What a run learns from: folders in the format of `mdetr scenes dataset`, of which it uses

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from . import answers
-from .augment import camera_faults
+from .augment import degraded
 from .batch import Batch, Scene
 from .captions import Caption, Spans
 from .config import BundleConfig, Config, InputConfig, NetworkConfig
@@ -238,15 +238,9 @@ class Folder:
     ) -> Batch:
         """A batch of these images with these captions."""
         pictures = self.pictures[indices]
-        if rng is not None and faults > 0:
-            pictures = np.stack([camera_faults(p, rng, faults) for p in pictures])
+        if rng is not None:
+            pictures = np.stack([degraded(p, rng, brightness, faults) for p in pictures])
         images = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-        if rng is not None and brightness > 0:
-            gain = torch.from_numpy(
-                rng.uniform(1 - brightness, 1 + brightness, (2, len(indices), 1, 1, 1))
-            ).float()
-            mean = images.mean((1, 2, 3), keepdim=True)
-            images = (((images - mean) * gain[0] + mean) * gain[1]).clamp(0, 1)
         mean = torch.tensor(c.mean)[:, None, None]
         std = torch.tensor(c.std)[:, None, None]
         flat = [caption for of_image in captions for caption in of_image]

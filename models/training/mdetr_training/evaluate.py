@@ -177,7 +177,7 @@ def metrics(found: Iterable[Outcome], threshold: float = SCORE_THRESHOLD) -> dic
     the share whose box is right ("final"); of masks the mean IoU over the matched objects at the
     pictures' prepared size ("miou"); and "score", the mean of what there is."""
     hits: dict[str, list[float]] = defaultdict(list)
-    right, boxes, objects = 0, 0, 0
+    found = list(found)
     for outcome in found:
         caption = outcome.caption
         if caption.answer:
@@ -196,18 +196,27 @@ def metrics(found: Iterable[Outcome], threshold: float = SCORE_THRESHOLD) -> dic
             hits[f"r1/{caption.kind}"].append(hit)
             if p == 0 and "relation" in caption.kind:
                 hits[f"acc/{caption.kind}"].append(hit)
-            counts = outcome.counts(p, threshold)
-            right, boxes, objects = (
-                a + b for a, b in zip((right, boxes, objects), counts, strict=True)
-            )
     result = {name: sum(values) / len(values) for name, values in hits.items() if values}
-    if objects:
-        result["f1"] = 2 * right / (boxes + objects)
+    if "r1" in result:
+        result["f1"] = f1(found, threshold)
     parts = [result[name] for name in SCORES if name in result]
     parts += [1 - result["false"]] if "false" in result else []
     if parts:
         result["score"] = sum(parts) / len(parts)
     return dict(sorted(result.items()))
+
+
+def totals(found: Sequence[Outcome], threshold: float) -> tuple[int, int, int]:
+    """`Outcome.counts` of all phrases together."""
+    counts = [o.counts(p, threshold) for o in found for p in range(len(o.caption.phrases))]
+    right, boxes, objects = (sum(c[i] for c in counts) for i in range(3))
+    return right, boxes, objects
+
+
+def f1(found: Sequence[Outcome], threshold: float) -> float:
+    """How well the boxes above a threshold are the phrases' objects; 0 where there are none."""
+    right, boxes, objects = totals(found, threshold)
+    return 2 * right / (boxes + objects) if objects else 0.0
 
 
 def quiet_threshold(found: Sequence[Outcome], share: float) -> float | None:
@@ -221,7 +230,7 @@ def quiet_threshold(found: Sequence[Outcome], share: float) -> float | None:
     least = min(999, -(-int(above * 1e6) // 1000))
     # Of equally good ones the middle is farthest from what is worse on either side.
     tried = sorted({least, *(t for t in range(20, 1000, 20) if t > least)})
-    scores = [metrics(found, t / 1000).get("f1", 0.0) for t in tried]
+    scores = [f1(found, t / 1000) for t in tried]
     best = [t for t, score in zip(tried, scores, strict=True) if score == max(scores)]
     return best[len(best) // 2] / 1000
 

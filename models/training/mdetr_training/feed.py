@@ -14,6 +14,7 @@ from .data import Data
 from .pictures import CLEVR, GROUNDING, Loader, for_network
 
 EVALUATED_AT_ONCE = 8
+AUGMENTATIONS = {"grounding": GROUNDING, "clevr": CLEVR}
 
 
 class Feed(Protocol):
@@ -83,8 +84,12 @@ class Pictures:
         self.config, self.tokenizer = config, tokenizer
         self.world = world
         self.masks = any(stage.mask_objects for stage in config.stages)
-        sizes = {"grounding": GROUNDING, "clevr": CLEVR}[config.data.augmentation]
-        self.sizes = replace(for_network(sizes, config), flip=config.data.flip)
+        named = config.data.augmentation
+        if named not in AUGMENTATIONS:
+            known = " or ".join(AUGMENTATIONS)
+            raise ValueError(f"data.augmentation: expected {known}, found {named!r}")
+        sizes = for_network(AUGMENTATIONS[named], config)
+        self.sizes = replace(sizes, flip=config.data.flip)
         self.train = self._loader(config.data.sources, rank, world)
         # One process evaluates, on everything.
         given = config.data.val_sources

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from . import plot
 from .config import Config
-from .evaluate import MIN_IOU, Outcome, metrics
+from .evaluate import MIN_IOU, Outcome, metrics, totals
 from .pictures.read import read_picture
 
 WORST = 24
@@ -54,7 +54,6 @@ table { border-collapse: collapse } td, th { padding: .2rem .8rem; text-align: r
 td:first-child, th:first-child { text-align: left } tr:nth-child(even) { background: #f4f4f4 }
 .pictures { display: grid; grid-template-columns: repeat(3, 1fr); gap: 1rem }
 figure { margin: 0 } figure img { width: 100% } figcaption { font-size: 13px }
-.chosen { font-weight: bold }
 </style>
 """
 
@@ -127,15 +126,11 @@ def thresholds(found: Sequence[Outcome], chosen: float) -> str:
     highest = sorted((o.highest for o in found if not o.caption.phrases), reverse=True)
     if not highest:
         return "<p>No caption of the validation data names nothing.</p>"
-    wanted = {min(0.999, highest[int(s * len(highest))]) if s else highest[0] for s in SHARES}
+    wanted = {min(0.999, highest[int(s * len(highest))]) for s in SHARES}
     rows = []
     for threshold in sorted(wanted | {chosen}, reverse=True):
         alarms = sum(score > threshold for score in highest)
-        right = boxes = objects = 0
-        for outcome in found:
-            for p in range(len(outcome.caption.phrases)):
-                a, b, c = outcome.counts(p, threshold)
-                right, boxes, objects = right + a, boxes + b, objects + c
+        right, boxes, objects = totals(found, threshold)
         mark = " (the bundle's)" if threshold == chosen else ""
         rows.append(
             (
@@ -153,11 +148,8 @@ def badness(outcome: Outcome, threshold: float) -> float:
     """How much a caption went wrong: objects that were missed and boxes that are wrong."""
     if not outcome.caption.phrases:
         return outcome.highest if outcome.highest > threshold else 0.0
-    wrong = 0
-    for p in range(len(outcome.caption.phrases)):
-        right, boxes, objects = outcome.counts(p, threshold)
-        wrong += boxes - right + objects - right
-    return float(wrong)
+    right, boxes, objects = totals([outcome], threshold)
+    return float(boxes - right + objects - right)
 
 
 def worst(found: Sequence[Outcome], threshold: float) -> str:

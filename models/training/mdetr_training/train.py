@@ -6,7 +6,7 @@ import dataclasses
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -176,7 +176,12 @@ class Trainer:
         if not self.per_epoch:
             return self.stage
         ended = self.stage == len(self.config.stages)
-        return self._current().epochs - 1 if ended else self.step // self.per_epoch - 1
+        made = self._steps(self._current()) if ended else self.step
+        return made // self.per_epoch - 1
+
+    def _steps(self, stage: StageConfig) -> int:
+        """How many a stage has."""
+        return stage.epochs * self.per_epoch or stage.steps
 
     def save(self, name: str = LATEST) -> None:
         """Write a checkpoint in the format of the official code; an interruption, or a full disk,
@@ -203,7 +208,7 @@ class Trainer:
     def resume(self, path: Path) -> None:
         """Continue from a checkpoint of the same network."""
         saved, place = checkpoint.of_run(path)
-        found = configs.from_dict(place["config"])
+        found = config_of(place)
         if found.network != self.config.network:
             mine, theirs = map(dataclasses.asdict, (self.config.network, found.network))
             other = [k for k in mine if mine[k] != theirs[k]]
@@ -326,7 +331,7 @@ class Trainer:
         self, feed: Feed, stage: StageConfig, every: int, deadline: float, asked: list[int]
     ) -> bool:
         """Whether the stage is at its end; else it is to go on later."""
-        steps = stage.epochs * self.per_epoch or stage.steps
+        steps = self._steps(stage)
         bar = tqdm(
             total=steps,
             initial=self.step,
@@ -447,10 +452,19 @@ def interrupted() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+def config_of(place: Mapping) -> Config:
+    """The configuration of a run, from its own entry in a checkpoint."""
+    return configs.from_dict(place["config"])
+
+
 def restore(path: Path) -> tuple[Config, MDETR | DETRsegm]:
     """The configuration and the averaged network of a run's checkpoint."""
-    saved, place = checkpoint.of_run(path)
-    config = configs.from_dict(place["config"])
+    return restored(*checkpoint.of_run(path))
+
+
+def restored(saved: Mapping, place: Mapping) -> tuple[Config, MDETR | DETRsegm]:
+    """The same of what the file contains."""
+    config = config_of(place)
     network = build(config.network)
     network.load_state_dict(saved["model_ema"])
     return config, network.eval()

@@ -20,13 +20,14 @@ from test_import import compare
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from mdetr_training import __main__, checkpoint, official, structures, weights
+from mdetr_training import __main__, checkpoint, official, weights
 from mdetr_training import config as configs
 from mdetr_training import tokenizer as tokenizers
 from mdetr_training.config import Config, DataConfig, LossConfig, SourceConfig, StageConfig
 from mdetr_training.evaluate import evaluate, outcomes
 from mdetr_training.feed import Pictures, share
 from mdetr_training.recipe import Schedule
+from mdetr_training.segmentation import build
 from mdetr_training.train import LATEST, REPORT, Trainer, factors, restore, set_modes
 
 WORDS = [
@@ -164,17 +165,16 @@ print("stopped at", trainer.step)
 
 
 def test_parts_of_a_batch_are_the_batch(pictures: Config, words: Tokenizer, tmp_path: Path):
-    """Whatever is normalised by the number of objects is as if the parts were one batch."""
+    """Whatever is normalised by the number of objects is as if the parts were one batch, but that
+    each is padded to its own largest picture."""
     pictures.network.dropout = 0.0
     loss = LossConfig(contrastive_align=0.0)
     found = []
     for parts in (1, 2):
-        stage = replace(STAGE, images=4, accumulate=parts, loss=loss)
+        stage = replace(STAGE, images=4, accumulate=parts, loss=loss, frozen_norms=True)
         trainer = Trainer(replace(pictures, stages=[stage]), words, tmp_path)
-        trainer.network.eval()
         feed = Pictures(trainer.config, words)
         trainer.per_epoch = feed.steps_per_epoch(stage)
-        # Pictures of one size, so that parts are padded alike.
         batches = next(feed.parts(0, stage, 0))
         assert len(batches) == parts and sum(len(b.captions) for b in batches) == 4
         sums = trainer.train_step(batches, stage, 10)
@@ -202,7 +202,7 @@ def test_patience_takes_the_best(pictures: Config, words: Tokenizer, tmp_path: P
 
 
 def test_freezing(config: Config, pictures: Config):
-    network = weights.build(pictures.network)
+    network = build(pictures.network)
     set_modes(network, StageConfig(freeze=["backbone", "text"]))
     trained = {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad}
     assert "backbone" not in trained and {"input_proj", "transformer", "class_embed"} <= trained
@@ -325,6 +325,9 @@ def test_stages_that_pictures_cannot_train(pictures: Config, words: Tokenizer, t
         wrong = replace(pictures, stages=[replace(STAGE, **change)])
         with pytest.raises(ValueError, match=message):
             Trainer(wrong, words, tmp_path)
+    odd = replace(pictures, data=replace(pictures.data, augmentation="lvis"))
+    with pytest.raises(ValueError, match="augmentation: expected grounding or clevr, found 'lvis'"):
+        Pictures(odd, words)
     many = replace(pictures, stages=[replace(STAGE, images=64)])
     with pytest.raises(ValueError, match="images: expected at most 11, as many as the data has"):
         trained(many, words, tmp_path)
@@ -410,7 +413,7 @@ def test_another_network_is_not_resumed(pictures: Config, words: Tokenizer, tmp_
     other = replace(pictures, network=replace(pictures.network, decoder_layers=1))
     with pytest.raises(ValueError, match=r"another network \(decoder_layers\)"):
         Trainer(other, words, tmp_path).resume(tmp_path / LATEST)
-    state = {"model": structures.build(pictures.network).state_dict()}
+    state = {"model": build(pictures.network).state_dict()}
     torch.save(state, tmp_path / "released.pth")
     with pytest.raises(ValueError, match="a run of this trainer"):
         Trainer(pictures, words, tmp_path).resume(tmp_path / "released.pth")
@@ -494,7 +497,7 @@ def test_two_processes_are_one(config: Config, words: Tokenizer, tmp_path: Path)
     write_json(tmp_path / "d" / "a.json", detection(tmp_path / "d", 8))
     words.save(str(tmp_path / "words.json"))
     torch.manual_seed(3)
-    weights.save(tmp_path / "start.safetensors", config, weights.build(config.network))
+    weights.save(tmp_path / "start.safetensors", config, build(config.network))
     found = []
     for processes in (1, 2):
         recipe = tmp_path / f"{processes}.toml"

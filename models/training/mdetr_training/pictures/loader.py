@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, get_worker_info
 
 from .. import answers
-from ..augment import camera_faults, lightened
+from ..augment import degraded
 from ..batch import Batch
 from ..captions import Caption, Spans
 from ..config import BundleConfig, Config, InputConfig, SourceConfig
@@ -87,8 +87,8 @@ class Degrading:
         """Nothing is drawn from the random numbers for what is zero."""
         if self.faults or self.brightness:
             numbers = np.random.default_rng(rng.getrandbits(62))
-            pixels = camera_faults(np.asarray(picture), numbers, self.faults)
-            picture = Image.fromarray(lightened(pixels, numbers, self.brightness))
+            pixels = degraded(np.asarray(picture), numbers, self.brightness, self.faults)
+            picture = Image.fromarray(pixels)
         if self.typos and rng.random() < self.typos:
             caption = caption.with_typo(np.random.default_rng(rng.getrandbits(62)), tokenizer)
         return picture, caption

@@ -9,9 +9,7 @@ side's own loop all parameters are compared.
 
 import argparse
 import copy
-import io
 import tempfile
-from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from training import (
     largest,
     load_official,
     official_batch,
+    official_epoch,
     official_optimizer,
 )
 
@@ -72,21 +71,8 @@ def check(code, name: str, folder: Path) -> float:
     optimizer = official_optimizer(network, args)
     optimizer.load_state_dict(saved["optimizer"])
     ours.train_step([cases.batch(case, STEPS)], stage, 100)
-    with redirect_stdout(io.StringIO()):
-        code.engine.train_one_epoch(
-            model=network,
-            criterion=criteria[0],
-            contrastive_criterion=None,
-            qa_criterion=criteria[1],
-            weight_dict=weights,
-            data_loader=[official_batch(code, case, STEPS)],
-            optimizer=optimizer,
-            device=torch.device("cpu"),
-            epoch=0,
-            args=args,
-            max_norm=stage.clip_norm,
-            model_ema=average,
-        )
+    batches = [official_batch(code, case, STEPS)]
+    official_epoch(code, network, criteria, weights, batches, optimizer, average, args, 0)
     mine = ours.network.state_dict()
     pairs = [(n, v - mine[n]) for n, v in network.state_dict().items()]
     return max(largest(cases.without_key_bias(n, d)) for n, d in pairs if d.is_floating_point())

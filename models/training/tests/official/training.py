@@ -297,6 +297,35 @@ def official_optimizer(network: nn.Module, args: argparse.Namespace) -> torch.op
     )
 
 
+def official_epoch(
+    code: SimpleNamespace,
+    network: nn.Module,
+    criteria: list,
+    weights: dict,
+    batches: object,
+    optimizer: torch.optim.AdamW,
+    average: nn.Module,
+    args: argparse.Namespace,
+    epoch: int,
+) -> None:
+    """An epoch of the official training loop, which says nothing."""
+    with redirect_stdout(io.StringIO()):
+        code.engine.train_one_epoch(
+            model=network,
+            criterion=criteria[0],
+            contrastive_criterion=None,
+            qa_criterion=criteria[1],
+            weight_dict=weights,
+            data_loader=batches,
+            optimizer=optimizer,
+            device=torch.device("cpu"),
+            epoch=epoch,
+            args=args,
+            max_norm=args.clip_max_norm,
+            model_ema=average,
+        )
+
+
 def theirs(code: SimpleNamespace, case: Case) -> Result:
     """The official side: gradients by its network and criteria, steps by its training loop."""
     network, *criteria, weights, args = build_official(code, case)
@@ -309,21 +338,18 @@ def theirs(code: SimpleNamespace, case: Case) -> Result:
 
     optimizer = official_optimizer(network, args)
     for begin in range(0, cases.STEPS, cases.SCHEDULE.steps_per_epoch):
-        with redirect_stdout(io.StringIO()):
-            code.engine.train_one_epoch(
-                model=network,
-                criterion=criteria[0],
-                contrastive_criterion=None,
-                qa_criterion=criteria[1],
-                weight_dict=weights,
-                data_loader=Loader(code, case, begin),
-                optimizer=optimizer,
-                device=torch.device("cpu"),
-                epoch=begin // cases.SCHEDULE.steps_per_epoch,
-                args=args,
-                max_norm=args.clip_max_norm,
-                model_ema=average,
-            )
+        epoch = begin // cases.SCHEDULE.steps_per_epoch
+        official_epoch(
+            code,
+            network,
+            criteria,
+            weights,
+            Loader(code, case, begin),
+            optimizer,
+            average,
+            args,
+            epoch,
+        )
     return cases.result(losses, gradients, network, average, optimizer)
 
 
