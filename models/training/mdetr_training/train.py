@@ -89,9 +89,9 @@ def check_stages(stages: list[StageConfig], masks: bool, scenes: bool) -> None:
         if stage.schedule != "trapezoid" and not stage.epochs:
             raise ValueError(f"{place}.epochs: expected at least 1 for schedule {stage.schedule!r}")
         needed = [stage.words_only, stage.loss.words, stage.loss.tokens, stage.loss.attributes]
-        if not scenes and (any(needed) or stage.foreign):
+        if not scenes and (any(needed) or stage.foreign or stage.captions != 1):
             raise ValueError(
-                f"{place}: expected no words_only, foreign, loss.words, loss.tokens or "
+                f"{place}: expected no captions, words_only, foreign, loss.words, loss.tokens or "
                 "loss.attributes, which are for rendered scenes only"
             )
 

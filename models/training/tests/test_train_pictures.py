@@ -316,8 +316,9 @@ def test_what_is_wrong_with_the_data_is_named(pictures: Config, words: Tokenizer
 
 def test_stages_that_pictures_cannot_train(pictures: Config, words: Tokenizer, tmp_path: Path):
     for change, message in [
-        ({"words_only": True}, r"stages\[0\]: expected no words_only"),
-        ({"loss": LossConfig(tokens=1.0)}, r"stages\[0\]: expected no words_only"),
+        ({"words_only": True}, r"stages\[0\]: expected no captions, words_only"),
+        ({"loss": LossConfig(tokens=1.0)}, r"stages\[0\]: expected no captions, words_only"),
+        ({"captions": 2}, r"stages\[0\]: expected no captions, words_only"),
         ({"freeze": ["head"]}, r"stages\[0\]\.freeze: expected backbone or text, found \['head'\]"),
         ({"schedule": "cosine"}, r"stages\[0\]\.schedule: expected trapezoid, step"),
         ({"epochs": 0, "schedule": "step"}, r"stages\[0\]\.epochs: expected at least 1"),
@@ -536,7 +537,8 @@ def test_two_processes_are_one(config: Config, words: Tokenizer, tmp_path: Path)
     _, start = weights.load(tmp_path / "start.safetensors")
     states = (first.state_dict(), second.state_dict(), start.state_dict())
     one, two, before = (torch.cat([v.flatten() for v in state.values()]) for state in states)
-    # Parts are padded to their own largest picture, and bf16 rounds.
+    # Parts are padded to their own largest picture, and bf16 rounds: 0.17. Without averaged
+    # gradients it is 0.43.
     assert 0 < (one - two).norm() < 0.3 * (one - before).norm()
 
 
