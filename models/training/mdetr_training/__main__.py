@@ -94,10 +94,17 @@ def begin(trainer: Trainer, args: argparse.Namespace, network: torch.nn.Module |
         trainer.resume(latest)
         print(f"resuming {latest} at stage {trainer.stage}, step {trainer.step}")
         return
+    given = {"backbone": args.backbone, "text": args.text_encoder}
+    given = {name: path for name, path in given.items() if path}
     if network is None:
         if args.new_heads or args.first_stage:
             raise ValueError("--new-heads, --first-stage: expected --init FILE with them")
+        trainer.start_anew(given)
+        for name, path in given.items():
+            print(f"{name} of {path}")
         return
+    if given:
+        raise ValueError("--backbone, --text-encoder: expected no --init, which has both")
     trainer.begin_at(args.first_stage)
     try:
         new = trainer.start_from(network, args.new_heads)
@@ -228,6 +235,20 @@ def main(arguments: list[str] | None = None) -> None:
         action="store_true",
         help="with --init: heads that FILE lacks start anew, those that the network lacks are left "
         "out; both are listed",
+    )
+    p.add_argument(
+        "--backbone",
+        type=Path,
+        metavar="FILE",
+        help="without --init: the backbone's weights, as torchvision or timm has ImageNet's, or of "
+        "another network",
+    )
+    p.add_argument(
+        "--text-encoder",
+        type=Path,
+        metavar="FILE",
+        help="without --init: the text encoder's weights, as Hugging Face has roberta-base's, or "
+        "of another network",
     )
     p.add_argument(
         "--freeze",

@@ -1,5 +1,7 @@
 """Image backbones: a picture to feature maps."""
 
+import torch
+from timm.layers import FrozenBatchNormAct2d
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops import FrozenBatchNorm2d
@@ -144,6 +146,31 @@ def build(name: str, widths: list[int], blocks: list[int]) -> nn.Module:
         return EfficientNet(widths or standard_widths, blocks or standard_blocks)
     known = ", ".join(["small-resnet", *RESNETS, *EFFICIENTNETS])
     raise ValueError(f"backbone {name!r} is not known; known: {known}")
+
+
+@torch.no_grad()
+def calibrate(network: nn.Module, image: Tensor) -> None:
+    """Give frozen batch norms the statistics of what reaches them of pictures [B, 3, H, W].
+
+    A backbone that starts anew needs it: its frozen norms would pass on everything as it is, and
+    what leaves a block would be larger than what enters it.
+    """
+
+    def measure(norm: nn.Module, inputs: tuple[Tensor]) -> None:
+        variance, mean = torch.var_mean(inputs[0].float(), (0, 2, 3))
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+
+    norms = (FrozenBatchNorm2d, FrozenBatchNormAct2d)
+    found = [module for module in network.modules() if isinstance(module, norms)]
+    if not found:
+        return
+    hooks = [module.register_forward_pre_hook(measure) for module in found]
+    try:
+        network(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def stride(name: str) -> int:

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from . import checkpoint, report, weights
+from . import backbone, checkpoint, pretrained, report, weights
 from . import config as configs
 from .answers import attribute_groups
 from .batch import Batch
@@ -157,6 +157,8 @@ class Trainer:
         self.ema = Ema(self.network)
         self.stage, self.step, self.per_epoch = 0, 0, 0
         self.best, self.worse = -math.inf, 0
+        self.uncalibrated = False
+        """Whether the backbone's frozen norms have no statistics yet."""
         self.begin_stage()
 
     def begin_stage(self) -> None:
@@ -232,6 +234,13 @@ class Trainer:
         self.stage = stage
         self.begin_stage()
 
+    def start_anew(self, given: Mapping[str, Path]) -> None:
+        """Take over the weights of parts of the network, as `pretrained.take`."""
+        for name, path in given.items():
+            pretrained.take(self.network, name, path)
+        self.ema = Ema(self.network)
+        self.uncalibrated = "backbone" not in given
+
     def start_from(self, network: MDETR | DETRsegm, new_heads: bool = False) -> list[str]:
         """Take over the weights of a network, as `weights.transfer`."""
         new = weights.transfer(network, self.network, new_heads)
@@ -247,6 +256,8 @@ class Trainer:
         torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
         self.optimizer.zero_grad(set_to_none=True)
         parts = [part.to(self.device) for part in parts]
+        if self.uncalibrated:
+            self._calibrate(parts[0])
         count = self._objects(parts)
         sums: dict[str, float] = {}
         for part in parts:
@@ -270,6 +281,16 @@ class Trainer:
             decay = min(decay, (1 + self.step) / (10 + self.step))
         self.ema.update(self.network, decay)
         return sums
+
+    def _calibrate(self, part: Batch) -> None:
+        """Statistics for the backbone's frozen norms, of the first process's first pictures."""
+        body = grounding(self.network).backbone
+        backbone.calibrate(body, part.images)
+        if self.world > 1:
+            for buffer in body.buffers():
+                dist.broadcast(buffer, 0)
+        self.ema = Ema(self.network)
+        self.uncalibrated = False
 
     def _objects(self, parts: list[Batch]) -> float:
         """How many objects losses are divided by: the mean over all parts of all processes."""
