@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use crate::config::{self, ConfigFile, Document, Fault, ReadError};
+use crate::fleet::{FleetDocument, FleetState, Refusal, Taken};
 use crate::hub::{Current, Hub};
 use crate::store::{ConfigEntry, Store, StoreError};
 
@@ -42,8 +43,24 @@ pub enum ApplyError {
 pub struct Control {
     hub: Arc<Hub>,
     store: Store,
+    base: Mutex<Base>,
+}
+
+/// What the configuration in force rests on.
+#[derive(Debug)]
+struct Base {
     /// SHA-256 of the file that was read last.
-    file: Mutex<String>,
+    file: String,
+    /// What was taken of the fleet.
+    fleet: Option<FleetState>,
+}
+
+impl Base {
+    /// What the fleet says to a configuration, if the configuration is of that fleet.
+    fn fleet_of(&self, document: &Document) -> Option<&FleetState> {
+        let fleet = self.fleet.as_ref();
+        fleet.filter(|state| state.is_of(document.fleet.as_ref()))
+    }
 }
 
 /// What is in force at the start: the newest configuration that was kept, if the file is still the one that was read
@@ -65,16 +82,30 @@ pub async fn first(file: &ConfigFile, store: &Store) -> Result<Current, ApplyErr
             ),
         }
     }
-    let current = Current {
+    let mut current = Current {
         revision: revision + 1,
         document: file.document.clone(),
     };
+    if let Some(state) = fleet(store, &current.document).await {
+        state.release().apply(&mut current.document);
+    }
     let faults = config::check(&current.document);
     if !faults.is_empty() {
         return Err(ApplyError::Refused(faults));
     }
     keep(store, &current, FILE, &file.sha256).await?;
     Ok(current)
+}
+
+/// What was taken of the fleet that a configuration names.
+async fn fleet(store: &Store, document: &Document) -> Option<FleetState> {
+    match store.fleet().await {
+        Ok(state) => state.filter(|state| state.is_of(document.fleet.as_ref())),
+        Err(error) => {
+            tracing::warn!(%error, "what was taken of the fleet cannot be read: it is taken anew from the broker");
+            None
+        }
+    }
 }
 
 async fn keep(
@@ -95,11 +126,15 @@ async fn keep(
 
 impl Control {
     /// Of what [`first`] found.
-    pub fn new(hub: Arc<Hub>, store: Store, file: &ConfigFile) -> Control {
+    pub async fn new(hub: Arc<Hub>, store: Store, file: &ConfigFile) -> Control {
+        let base = Base {
+            file: file.sha256.clone(),
+            fleet: fleet(&store, &hub.config().document).await,
+        };
         Control {
             hub,
             store,
-            file: Mutex::new(file.sha256.clone()),
+            base: Mutex::new(base),
         }
     }
 
@@ -117,7 +152,7 @@ impl Control {
         expected: Option<u64>,
         origin: &str,
     ) -> Result<u64, ApplyError> {
-        let file = self.file.lock().await;
+        let base = self.base.lock().await;
         let current = self.hub.config();
         if let Some(expected) = expected.filter(|&expected| expected != current.revision) {
             return Err(ApplyError::Conflict {
@@ -126,11 +161,8 @@ impl Control {
             });
         }
         let document = config::restored(document, &current.document);
-        let faults = of_the_file(&document, &current.document);
-        if !faults.is_empty() {
-            return Err(ApplyError::Refused(faults));
-        }
-        self.take(document, origin, &file).await
+        self.change(document, &current.document, origin, &base)
+            .await
     }
 
     /// Changes the document in force.
@@ -142,7 +174,7 @@ impl Control {
         origin: &str,
         change: impl FnOnce(&mut Document) -> Result<(), String>,
     ) -> Result<u64, ApplyError> {
-        let file = self.file.lock().await;
+        let base = self.base.lock().await;
         let current = self.hub.config();
         let mut document = current.document.clone();
         change(&mut document).map_err(|message| {
@@ -150,11 +182,78 @@ impl Control {
             ApplyError::Refused(vec![Fault { place, message }])
         })?;
         let document = config::restored(&document, &current.document);
-        let faults = of_the_file(&document, &current.document);
+        self.change(document, &current.document, origin, &base)
+            .await
+    }
+
+    /// Puts somebody's change of `current` in force.
+    async fn change(
+        &self,
+        mut document: Document,
+        current: &Document,
+        origin: &str,
+        base: &Base,
+    ) -> Result<u64, ApplyError> {
+        let mut faults = of_the_file(&document, current);
+        if let Some(state) = base.fleet_of(current) {
+            faults.extend(of_the_fleet(&mut document, current, state));
+        }
         if !faults.is_empty() {
             return Err(ApplyError::Refused(faults));
         }
-        self.take(document, origin, &file).await
+        self.take(document, origin, &base.file).await
+    }
+
+    /// Puts in force what the newest document of the fleet's group says to this program, and keeps it.
+    ///
+    /// # Errors
+    /// The document cannot be read, is older than what was taken, cannot be put in force, or cannot be kept.
+    pub async fn take_fleet(&self, json: &[u8]) -> Result<Taken, Refusal> {
+        let refused = |document, error: String| Refusal { document, error };
+        let document = FleetDocument::parse(json).map_err(|error| refused(None, error))?;
+        let revision = document.revision;
+        let refused = |error: String| refused(Some(revision), error);
+        let mut base = self.base.lock().await;
+        let current = self.hub.config();
+        let fleet = current.document.fleet.as_ref();
+        let Some((fleet, group)) = fleet.and_then(|fleet| Some((fleet, fleet.group.clone()?)))
+        else {
+            return Err(refused("this program is of no group any more".to_owned()));
+        };
+        if let Some(known) = base.fleet_of(&current.document) {
+            let newest = known.document.revision;
+            if revision < newest || (revision == newest && document != known.document) {
+                return Err(refused(format!(
+                    "expected a revision above {newest}, which was taken, found {revision}: \
+                     to go back publish the old content under a new revision"
+                )));
+            }
+        }
+        let state = FleetState {
+            group,
+            device: fleet.device.clone(),
+            document,
+        };
+        let mut changed = current.document.clone();
+        state.release().apply(&mut changed);
+        let origin = format!("fleet: {} {revision}", state.group);
+        let taken = self.take(changed, &origin, &base.file).await;
+        let configuration = taken.map_err(|error| refused(error.to_string()))?;
+        if base.fleet.as_ref() != Some(&state) {
+            let kept = self.store.keep_fleet(&state).await;
+            kept.map_err(|error| refused(format!("in force, but it cannot be kept: {error}")))?;
+        }
+        let taken = state.taken(configuration);
+        base.fleet = Some(state);
+        Ok(taken)
+    }
+
+    /// What was taken of the fleet, if anything.
+    pub async fn fleet(&self) -> Option<Taken> {
+        let base = self.base.lock().await;
+        let current = self.hub.config();
+        let state = base.fleet_of(&current.document)?;
+        Some(state.taken(current.revision))
     }
 
     /// Puts in force what the file says. It replaces what was changed elsewhere, which the history keeps.
@@ -162,16 +261,19 @@ impl Control {
     /// # Errors
     /// The file cannot be read, its document is refused, or it cannot be kept.
     pub async fn reload(&self, path: &Path) -> Result<u64, ApplyError> {
-        let mut known = self.file.lock().await;
-        let file = config::read(path)?;
+        let mut base = self.base.lock().await;
+        let mut file = config::read(path)?;
         let current = self.hub.config();
         if file.document.data != current.document.data {
             let message = "cannot change while the program runs: start it anew".to_owned();
             let place = "data".to_owned();
             return Err(ApplyError::Refused(vec![Fault { place, message }]));
         }
+        if let Some(state) = base.fleet_of(&file.document) {
+            state.release().apply(&mut file.document);
+        }
         let revision = self.take(file.document, FILE, &file.sha256).await?;
-        *known = file.sha256;
+        base.file = file.sha256;
         Ok(revision)
     }
 
@@ -232,6 +334,32 @@ fn of_the_file(document: &Document, current: &Document) -> Vec<Fault> {
         });
         if !known {
             faults.push(fault(format!("camera {:?}, password", camera.name)));
+        }
+    }
+    faults
+}
+
+/// What only the fleet may change, and a document changes. New cameras are given what the fleet watches for.
+fn of_the_fleet(document: &mut Document, current: &Document, state: &FleetState) -> Vec<Fault> {
+    let release = state.release();
+    let mut expected = document.clone();
+    release.apply(&mut expected);
+    let mut faults = Vec::new();
+    for (camera, expected) in document.cameras.iter_mut().zip(expected.cameras) {
+        if !current
+            .cameras
+            .iter()
+            .any(|known| known.name == camera.name)
+        {
+            *camera = expected;
+        } else if *camera != expected {
+            faults.push(Fault {
+                place: format!("camera {:?}", camera.name),
+                message: format!(
+                    "its queries, zones, lines and rules are those of the fleet's group {}, revision {}: change them there",
+                    state.group, release.revision
+                ),
+            });
         }
     }
     faults

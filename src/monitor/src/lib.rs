@@ -5,6 +5,7 @@ pub mod config;
 pub mod control;
 #[cfg(test)]
 mod example;
+pub mod fleet;
 pub mod http;
 pub mod hub;
 pub mod metrics;

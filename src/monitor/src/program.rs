@@ -92,7 +92,7 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
         writable: true,
         ..StoreStatus::default()
     });
-    let control = Arc::new(Control::new(hub.clone(), store.clone(), &file));
+    let control = Arc::new(Control::new(hub.clone(), store.clone(), &file).await);
     let metrics = Arc::new(Metrics::default());
     let (stop_cameras, cameras_stop) = watch::channel(false);
     let (stop_store, store_stop) = watch::channel(false);

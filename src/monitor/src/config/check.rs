@@ -77,11 +77,12 @@ pub fn check(document: &Document) -> Vec<Fault> {
     check_http(&mut faults, document);
     check_store(&mut faults, document);
     check_receivers(&mut faults, document);
+    check_fleet(&mut faults, document);
     faults.0
 }
 
-/// Names become parts of paths and topics.
-fn is_name(name: &str) -> bool {
+/// Whether a text can be a name, which becomes part of paths and topics.
+pub fn is_name(name: &str) -> bool {
     let known = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(known)
 }
@@ -241,6 +242,36 @@ fn check_http(faults: &mut Faults, document: &Document) {
     }
 }
 
+fn check_prefix(faults: &mut Faults, place: &str, prefix: &str) {
+    if prefix.is_empty() || prefix.len() > 256 || prefix.contains(['+', '#', '\0', '$']) {
+        let message = format!("expected a topic without + # and $, found {prefix:?}");
+        faults.add(place, message);
+    }
+}
+
+fn check_fleet(faults: &mut Faults, document: &Document) {
+    let Some(fleet) = &document.fleet else {
+        return;
+    };
+    if document.mqtt.is_none() {
+        faults.add(
+            "fleet",
+            "it is reached by a broker: add [mqtt] with its url",
+        );
+    }
+    let names = [
+        ("fleet.device", Some(&fleet.device)),
+        ("fleet.group", fleet.group.as_ref()),
+    ];
+    for (place, name) in names {
+        if let Some(name) = name.filter(|name| !is_name(name)) {
+            let rule = format!("expected 1 to {MAX_NAME} letters, digits, - and _, found {name:?}");
+            faults.add(place, rule);
+        }
+    }
+    check_prefix(faults, "fleet.topic_prefix", &fleet.topic_prefix);
+}
+
 fn check_receivers(faults: &mut Faults, document: &Document) {
     if let Some(broker) = &document.mqtt {
         if !matches!(scheme(&broker.url), Some("mqtt" | "mqtts"))
@@ -271,12 +302,7 @@ fn check_receivers(faults: &mut Faults, document: &Document) {
                 .map(|onvif| ("mqtt.onvif.topic_prefix", &onvif.topic_prefix)),
         );
         for (place, prefix) in prefixes {
-            if prefix.is_empty() || prefix.len() > 256 || prefix.contains(['+', '#', '\0', '$']) {
-                faults.add(
-                    place,
-                    format!("expected a topic without + # and $, found {prefix:?}"),
-                );
-            }
+            check_prefix(faults, place, prefix);
         }
     }
     let rules: BTreeSet<&str> = document

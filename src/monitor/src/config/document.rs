@@ -32,6 +32,9 @@ pub struct Document {
     /// A broker that is told of everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mqtt: Option<Broker>,
+    /// The fleet that this program is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<Fleet>,
     /// Addresses that are told of events.
     #[serde(default, rename = "webhook", skip_serializing_if = "Vec::is_empty")]
     pub webhooks: Vec<Webhook>,
@@ -286,6 +289,29 @@ fn default_prefix() -> String {
 pub struct Onvif {
     /// What its topics begin with.
     pub topic_prefix: String,
+}
+
+/// A fleet: programs that take what they watch for from one document at their broker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fleet {
+    /// Name of this program in the fleet, unique: letters, digits, `-` and `_`.
+    #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$")]
+    pub device: String,
+    /// The group whose document it takes; it takes none without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$")]
+    pub group: Option<String>,
+    /// What topics of the fleet begin with.
+    #[serde(default = "default_fleet")]
+    pub topic_prefix: String,
+    /// Whether hubs take the events: each stays here until one of them has it, whatever becomes of the broker.
+    #[serde(default)]
+    pub hub: bool,
+}
+
+fn default_fleet() -> String {
+    "mdetr-fleet".to_owned()
 }
 
 /// An address that is told of events.

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::board::Board;
 use super::topics::{Target, Topics};
 use crate::control::Control;
+use crate::fleet::{Refusal, Taken};
 
 /// Most bytes of a command.
 const MAX_BYTES: usize = 4096;
@@ -40,6 +41,12 @@ pub trait Commands: Send + Sync + 'static {
         rule: &str,
         on: bool,
     ) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Takes the document of the fleet's group.
+    fn take_fleet(&self, json: &[u8]) -> impl Future<Output = Result<Taken, Refusal>> + Send;
+
+    /// What was taken of the fleet.
+    fn fleet(&self) -> impl Future<Output = Option<Taken>> + Send;
 }
 
 impl Commands for Control {
@@ -74,6 +81,14 @@ impl Commands for Control {
         };
         let taken = self.edit(ORIGIN, change).await;
         taken.map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    async fn take_fleet(&self, json: &[u8]) -> Result<Taken, Refusal> {
+        Control::take_fleet(self, json).await
+    }
+
+    async fn fleet(&self) -> Option<Taken> {
+        Control::fleet(self).await
     }
 }
 

@@ -16,8 +16,8 @@ use tokio::time::timeout;
 
 /// Largest message to the broker in bytes: pictures go through.
 pub const MAX_PACKET: u32 = 16 << 20;
-/// Largest message from the broker in bytes: commands and descriptions of devices are small.
-const MAX_INCOMING: u32 = 1 << 20;
+/// Largest message from the broker in bytes, usually: commands and descriptions of devices are small.
+pub const MAX_INCOMING: u32 = 1 << 20;
 /// How often the broker must be heard of.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Bytes that the system keeps for us until they are sent. A ping waits behind them: on a slow network more of them
@@ -31,6 +31,8 @@ const QUEUE: usize = 8;
 const HAPPENINGS: usize = 64;
 /// Most messages that the broker may leave unacknowledged.
 const UNACKNOWLEDGED: u16 = 100;
+/// Name of the property that says to which event a message belongs.
+const EVENT: &str = "event";
 /// Bytes of a message beside its topic and payload, at most.
 const OVERHEAD: usize = 256;
 
@@ -49,10 +51,12 @@ pub struct Options {
     pub user: Option<(String, String)>,
     /// Topic on which the broker says `offline`, retained, when we are gone.
     pub will: String,
+    /// Largest message from the broker in bytes; it leaves out larger ones.
+    pub max_incoming: u32,
 }
 
 /// A message to the broker.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Message {
     /// Its topic.
     pub topic: String,
@@ -66,6 +70,10 @@ pub struct Message {
     pub content_type: Option<&'static str>,
     /// What [`Happening::Acknowledged`] says of it; nothing is said without.
     pub ticket: Option<i64>,
+    /// Topic of an answer, and what the answer names to say which message it is to.
+    pub answer: Option<(String, String)>,
+    /// The event that it belongs to, as a property `event` of the message.
+    pub event: Option<String>,
 }
 
 /// What comes from the broker.
@@ -83,6 +91,10 @@ pub enum Happening {
         payload: Vec<u8>,
         /// Whether it is an old one that the broker kept.
         retained: bool,
+        /// Topic of the answer that is expected, and what it is to name.
+        answer: Option<(String, String)>,
+        /// The event that it belongs to.
+        event: Option<String>,
     },
 }
 
@@ -205,8 +217,16 @@ impl Link for Rumqttc {
         } else {
             QoS::AtMostOnce
         };
+        let (response_topic, correlation) = message.answer.unzip();
         let properties = PublishProperties {
             content_type: message.content_type.map(str::to_owned),
+            response_topic,
+            correlation_data: correlation.map(Into::into),
+            user_properties: message
+                .event
+                .map(|event| (EVENT.to_owned(), event))
+                .into_iter()
+                .collect(),
             ..PublishProperties::default()
         };
         self.tickets
@@ -222,16 +242,16 @@ impl Link for Rumqttc {
 
     async fn subscribe(&self, subscriptions: Vec<Subscription>) -> Result<(), LinkError> {
         let filters = subscriptions.into_iter().map(|subscription| Filter {
-            path: subscription.filter,
             qos: QoS::AtLeastOnce,
-            // Our own messages need not come back.
-            nolocal: true,
+            // Our own messages need not come back; MQTT does not allow to say so where others share.
+            nolocal: !subscription.filter.starts_with("$share/"),
             preserve_retain: false,
             retain_forward_rule: if subscription.retained {
                 RetainForwardRule::OnEverySubscribe
             } else {
                 RetainForwardRule::Never
             },
+            path: subscription.filter,
         });
         self.client
             .subscribe_many(filters)
@@ -261,7 +281,7 @@ fn settings(options: &Options) -> MqttOptions {
         .set_connection_timeout(CONNECT_SECONDS)
         // What is not acknowledged comes from the store again.
         .set_clean_start(true)
-        .set_max_packet_size(Some(MAX_INCOMING))
+        .set_max_packet_size(Some(options.max_incoming))
         .set_outgoing_inflight_upper_limit(UNACKNOWLEDGED)
         .set_last_will(LastWill::new(
             &options.will,
@@ -368,11 +388,21 @@ impl Pump {
                     reason => Happening::Refused(ticket, format!("{reason:?}")),
                 })
             }
-            Event::Incoming(Packet::Publish(packet)) => Some(Happening::Message {
-                topic: String::from_utf8(packet.topic.to_vec()).ok()?,
-                payload: packet.payload.to_vec(),
-                retained: packet.retain,
-            }),
+            Event::Incoming(Packet::Publish(packet)) => {
+                let properties = packet.properties.unwrap_or_default();
+                let correlation = properties.correlation_data.map(|bytes| bytes.to_vec());
+                let correlation = correlation.and_then(|bytes| String::from_utf8(bytes).ok());
+                let mut named = properties.user_properties.into_iter();
+                Some(Happening::Message {
+                    topic: String::from_utf8(packet.topic.to_vec()).ok()?,
+                    payload: packet.payload.to_vec(),
+                    retained: packet.retain,
+                    answer: properties.response_topic.zip(correlation),
+                    event: named
+                        .find(|(name, _)| name == EVENT)
+                        .map(|(_, event)| event),
+                })
+            }
             _ => None,
         }
     }

@@ -16,6 +16,7 @@ mod session;
 mod states;
 mod topics;
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +32,8 @@ use self::outbox::Outbox;
 use self::session::{Conditions, Session};
 use self::states::States;
 use self::topics::Topics;
-use crate::config::Broker;
+use crate::config::{Broker, Fleet};
+use crate::fleet::{FleetTopics, Receipt};
 use crate::hub::{BrokerStatus, Current, Hub, Notice};
 use crate::retry::Backoff;
 use crate::store::{EventFilter, Store};
@@ -63,8 +65,8 @@ pub async fn run<C: Commands>(
 ) {
     let mut config = hub.watch_config();
     loop {
-        let broker = config.borrow_and_update().document.mqtt.clone();
-        let Some(broker) = broker else {
+        let document = config.borrow_and_update().document.clone();
+        let Some(broker) = document.mqtt else {
             hub.set_broker(None);
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
@@ -76,7 +78,7 @@ pub async fn run<C: Commands>(
                 }
             }
         };
-        let teller = Teller::new(&hub, &store, commands.clone(), broker);
+        let teller = Teller::new(&hub, &store, commands.clone(), broker, document.fleet);
         if teller.run::<Rumqttc>(stop.clone()).await == Ended::Stopped {
             return;
         }
@@ -93,23 +95,28 @@ enum Ended {
 }
 
 /// All that is needed to tell one broker.
-struct Teller<'a> {
+struct Teller<'a, C> {
     hub: &'a Arc<Hub>,
     store: &'a Store,
     broker: Broker,
+    fleet: Option<Fleet>,
     topics: Topics,
     board: Arc<Board>,
     outbox: Outbox,
     desk: Desk,
+    commands: Arc<C>,
+    /// The newest document of the fleet's group.
+    released: watch::Sender<Option<Vec<u8>>>,
 }
 
-impl<'a> Teller<'a> {
-    fn new<C: Commands>(
+impl<'a, C: Commands> Teller<'a, C> {
+    fn new(
         hub: &'a Arc<Hub>,
         store: &'a Store,
         commands: Arc<C>,
         broker: Broker,
-    ) -> Teller<'a> {
+        fleet: Option<Fleet>,
+    ) -> Teller<'a, C> {
         let topics = Topics::new(&broker.topic_prefix);
         let board = Arc::new(Board::default());
         Teller {
@@ -117,10 +124,17 @@ impl<'a> Teller<'a> {
             store,
             topics: topics.clone(),
             board: board.clone(),
-            outbox: Outbox::new(store.clone()),
-            desk: Desk::open(topics, board, commands),
+            outbox: Outbox::new(store.clone(), fleet.as_ref().is_some_and(|fleet| fleet.hub)),
+            desk: Desk::open(topics, board, commands.clone()),
+            commands,
+            released: watch::Sender::new(None),
             broker,
+            fleet,
         }
+    }
+
+    fn group(&self) -> Option<FleetTopics> {
+        FleetTopics::of(self.fleet.as_ref()?)
     }
 
     fn discovery(&self) -> Option<Discovery> {
@@ -151,6 +165,7 @@ impl<'a> Teller<'a> {
         tokio::select! {
             (ended, ()) = async { tokio::join!(ended, connections) } => ended,
             () = self.follow(devices) => Ended::Stopped,
+            () = self.take_releases() => Ended::Stopped,
             never = self.outbox.fill() => match never {},
             never = self.outbox.file() => match never {},
         }
@@ -164,10 +179,13 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// Waits until the configuration has another broker.
+    /// Waits until the configuration has another broker, or is of another fleet.
     async fn changed(&self) {
         let mut config = self.hub.watch_config();
-        let same = |current: &Arc<Current>| current.document.mqtt.as_ref() == Some(&self.broker);
+        let same = |current: &Arc<Current>| {
+            let document = &current.document;
+            document.mqtt.as_ref() == Some(&self.broker) && document.fleet == self.fleet
+        };
         // The hub is there as long as we are.
         let _ = config.wait_for(|current| !same(current)).await;
     }
@@ -201,6 +219,8 @@ impl<'a> Teller<'a> {
                         discovery: self.discovery(),
                         conditions: &conditions,
                         found: found.clone(),
+                        fleet: self.group(),
+                        released: &self.released,
                     };
                     match session.run(incoming, &mut stop).await {
                         Ok(incoming) => {
@@ -233,6 +253,40 @@ impl<'a> Teller<'a> {
         let options = options::options(&self.broker)?;
         let connected = L::connect(&options).await;
         connected.map_err(|error| error.to_string())
+    }
+
+    /// Takes documents of the fleet's group, and says of each what became of it. Goes on for ever.
+    async fn take_releases(&self) {
+        let Some((fleet, topics)) = self.fleet.as_ref().zip(self.group()) else {
+            return pending().await;
+        };
+        let mut released = self.released.subscribe();
+        let mut refused = None;
+        loop {
+            let taken = self.commands.fleet().await;
+            let receipt = Receipt::new(&fleet.device, taken, refused.take());
+            let json = serde_json::to_string(&receipt).expect("a receipt always serialises");
+            self.board.set(topics.receipt(&fleet.device), json);
+            // The sender is there as long as we are.
+            let _ = released.changed().await;
+            let document = released.borrow_and_update().clone();
+            let document = document.unwrap_or_default();
+            if document.is_empty() {
+                tracing::warn!(
+                    "the fleet's document is gone from the broker: what was taken of it stays"
+                );
+                continue;
+            }
+            if let Err(refusal) = self.commands.take_fleet(&document).await {
+                let (revision, error) = (refusal.document, &refusal.error);
+                tracing::warn!(
+                    revision,
+                    error,
+                    "the fleet's document was refused: what was taken before stays"
+                );
+                refused = Some(refusal);
+            }
+        }
     }
 
     /// Tells how the broker does.

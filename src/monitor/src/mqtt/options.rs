@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::link::Options;
+use super::link::{MAX_INCOMING, Options};
 use super::topics::{Topics, decoded};
 use crate::config::Broker;
 use crate::tls;
@@ -44,5 +44,6 @@ pub fn options(broker: &Broker) -> Result<Options, String> {
         client_id: broker.client_id.clone(),
         user: (!name.is_empty()).then_some((name, password)),
         will: Topics::new(&broker.topic_prefix).own("available"),
+        max_incoming: MAX_INCOMING,
     })
 }

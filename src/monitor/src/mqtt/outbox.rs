@@ -1,5 +1,5 @@
 //! Steps of events on their way from the store to the broker: in order, and gone from the store only once the broker
-//! has acknowledged them.
+//! (or, where hubs take them, a hub) has acknowledged them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mdetr_rules::{Event, EventKind};
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::store::{Letter, Store};
 
@@ -20,6 +20,8 @@ const IN_FLIGHT: usize = 100;
 const BATCH: u32 = 2 * IN_FLIGHT as u32;
 /// How often the store is asked although nobody said that there is something new.
 const LOOK: Duration = Duration::from_secs(2);
+/// How long a hub has to say that it has a step, before it is sent again.
+const HUB: Duration = Duration::from_secs(20);
 /// How long to wait before the store is asked again after it failed.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Most events of which something is remembered.
@@ -41,8 +43,8 @@ struct State {
     ready: VecDeque<Letter>,
     /// The last that was read from the store.
     last: i64,
-    /// Sent and not acknowledged.
-    sent: Vec<i64>,
+    /// Sent and not acknowledged, with the time of that and what was sent.
+    sent: BTreeMap<i64, (Instant, Change)>,
     /// How many were acknowledged.
     count: u64,
     /// Acknowledged, and not yet gone from the store.
@@ -55,6 +57,8 @@ struct State {
 #[derive(Debug)]
 pub struct Outbox {
     store: Store,
+    /// Whether a hub must have a step, and not the broker alone.
+    is_for_hub: bool,
     state: Mutex<State>,
     /// The store may have more.
     news: Notify,
@@ -65,10 +69,11 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Of a store.
-    pub fn new(store: Store) -> Outbox {
+    /// Of a store. `is_for_hub`: a hub must have a step, and not the broker alone.
+    pub fn new(store: Store, is_for_hub: bool) -> Outbox {
         Outbox {
             store,
+            is_for_hub,
             state: Mutex::default(),
             news: Notify::new(),
             sendable: Notify::new(),
@@ -78,6 +83,11 @@ impl Outbox {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no code panics with the lock")
+    }
+
+    /// Whether a hub acknowledges steps.
+    pub fn is_for_hub(&self) -> bool {
+        self.is_for_hub
     }
 
     /// The store has new letters.
@@ -113,13 +123,16 @@ impl Outbox {
             }
             // Ending of the wait without a word is the rule where nothing happens.
             let _ = timeout(LOOK, self.news.notified()).await;
+            if self.is_for_hub && self.state().is_overdue() {
+                self.sendable.notify_one();
+            }
         }
     }
 
     /// Waits for the next step to send. Nothing is lost when the wait is given up.
     pub async fn next(&self) -> Change {
         loop {
-            let next = self.state().next();
+            let next = self.state().next(self.is_for_hub);
             if let Some((change, few)) = next {
                 if few {
                     self.news.notify_one();
@@ -130,10 +143,13 @@ impl Outbox {
         }
     }
 
-    /// The broker has acknowledged a step.
+    /// The broker, or a hub, has acknowledged a step. Of one that was not sent, or was acknowledged before, nothing is
+    /// said.
     pub fn acknowledge(&self, sequence: i64) {
         let mut state = self.state();
-        state.sent.retain(|&sent| sent != sequence);
+        if state.sent.remove(&sequence).is_none() {
+            return;
+        }
         state.acknowledged.push_back(sequence);
         state.count += 1;
         state.remember(sequence);
@@ -201,8 +217,23 @@ impl State {
         !self.ready.is_empty()
     }
 
-    /// The next step to send, if there is one and the broker has room for it, and whether more should be read.
-    fn next(&mut self) -> Option<(Change, bool)> {
+    fn is_overdue(&self) -> bool {
+        let oldest = self.sent.values().map(|(time, _)| *time).min();
+        oldest.is_some_and(|time| time.elapsed() > HUB)
+    }
+
+    /// The next step to send, if there is one and the broker has room for it, and whether more should be read. With
+    /// `again` those of which no hub has said that it has them come first.
+    fn next(&mut self, again: bool) -> Option<(Change, bool)> {
+        if again
+            && let Some((time, change)) = self
+                .sent
+                .values_mut()
+                .find(|(time, _)| time.elapsed() > HUB)
+        {
+            *time = Instant::now();
+            return Some((change.clone(), false));
+        }
         if self.sent.len() + self.acknowledged.len() >= IN_FLIGHT {
             return None;
         }
@@ -215,7 +246,6 @@ impl State {
         let Letter {
             sequence, event, ..
         } = letter;
-        self.sent.push(sequence);
         let after = Arc::new(event);
         if self.steps.len() >= REMEMBERED && !self.steps.contains_key(&after.id) {
             // The oldest: ids begin with the time.
@@ -225,11 +255,14 @@ impl State {
         steps.retain(|(known, _)| *known < sequence);
         let before = steps.last().map(|(_, event)| event.clone());
         steps.push((sequence, after.clone()));
-        Change {
+        let change = Change {
             sequence,
             before,
             after,
-        }
+        };
+        let sent = (Instant::now(), change.clone());
+        self.sent.insert(sequence, sent);
+        change
     }
 
     /// Forgets steps before one that is acknowledged, and the event if it was its last.

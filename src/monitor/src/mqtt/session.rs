@@ -17,6 +17,7 @@ use super::outbox::{Change, Outbox, REMEMBERED};
 use super::topics::Topics;
 use super::{envelope, onvif};
 use crate::config::Broker;
+use crate::fleet::FleetTopics;
 use crate::hub::Hub;
 use crate::store::Store;
 
@@ -37,7 +38,14 @@ pub struct Session<'a, L: Link> {
     pub conditions: &'a Conditions,
     /// Takes devices of Home Assistant that the broker has kept.
     pub found: mpsc::Sender<(String, Vec<u8>)>,
+    /// Topics of the fleet's group, if the program is of one.
+    pub fleet: Option<FleetTopics>,
+    /// Takes the group's document.
+    pub released: &'a watch::Sender<Option<Vec<u8>>>,
 }
+
+/// Last part of the topic on which a hub says which steps it has: a list of their numbers.
+pub const STORED: &str = "stored";
 
 /// Conditions of the rules of the newest events: when a rule is gone or another one, its events end, and their ends must
 /// be told as their beginnings were.
@@ -103,8 +111,7 @@ impl<L: Link> Session<'_, L> {
             payload: word.into(),
             retain: true,
             acknowledge: true,
-            content_type: None,
-            ticket: None,
+            ..Message::default()
         };
         self.link.publish(message).await
     }
@@ -116,6 +123,12 @@ impl<L: Link> Session<'_, L> {
         if let Some(discovery) = &self.discovery {
             all.push(wanted(discovery.birth(), false));
             all.push(wanted(discovery.filter(), true));
+        }
+        if let Some(fleet) = &self.fleet {
+            all.push(wanted(fleet.document(), true));
+        }
+        if self.outbox.is_for_hub() {
+            all.push(wanted(self.topics.own(STORED), false));
         }
         all
     }
@@ -141,11 +154,15 @@ impl<L: Link> Session<'_, L> {
     }
 
     async fn post(&self, posting: Posting) -> Result<(), LinkError> {
+        let mut event = None;
         let payload = match posting.payload {
             Payload::Bytes(bytes) => bytes.to_vec(),
             Payload::Gone => Vec::new(),
-            Payload::Picture(event) => match self.picture(&event).await {
-                Some(picture) => picture,
+            Payload::Picture(of) => match self.picture(&of).await {
+                Some(picture) => {
+                    event = Some(of.to_string());
+                    picture
+                }
                 None => return Ok(()),
             },
         };
@@ -153,9 +170,8 @@ impl<L: Link> Session<'_, L> {
             topic: posting.topic,
             payload,
             retain: posting.retain,
-            acknowledge: false,
-            content_type: None,
-            ticket: None,
+            event,
+            ..Message::default()
         };
         if !self.link.fits(&message) {
             let bytes = message.payload.len();
@@ -194,20 +210,21 @@ impl<L: Link> Session<'_, L> {
                 payload: message.payload,
                 retain: message.retain,
                 acknowledge: true,
-                content_type: None,
-                ticket: None,
+                ..Message::default()
             };
             self.link.publish(message).await?;
         }
         let cloudevents = self.broker.cloudevents;
         let (payload, content_type) = envelope::message(before.as_deref(), &after, cloudevents);
+        let stored = self.outbox.is_for_hub();
         let message = Message {
             topic: self.topics.own("events"),
             payload,
-            retain: false,
             acknowledge: true,
             content_type: Some(content_type),
             ticket: Some(sequence),
+            answer: stored.then(|| (self.topics.own(STORED), sequence.to_string())),
+            ..Message::default()
         };
         if self.link.fits(&message) {
             return self.link.publish(message).await;
@@ -238,6 +255,8 @@ impl<L: Link> Session<'_, L> {
     async fn read(&self, incoming: &mut L::Incoming) -> LinkError {
         loop {
             match incoming.next().await {
+                // That the broker has it is not enough where a hub must have it.
+                Ok(Happening::Acknowledged(_)) if self.outbox.is_for_hub() => {}
                 Ok(Happening::Acknowledged(sequence)) => self.outbox.acknowledge(sequence),
                 Ok(Happening::Refused(sequence, reason)) => {
                     self.outbox.failed(sequence).await;
@@ -250,6 +269,7 @@ impl<L: Link> Session<'_, L> {
                     topic,
                     payload,
                     retained,
+                    ..
                 }) => self.hear(topic, payload, retained),
                 Err(error) => return error,
             }
@@ -272,6 +292,20 @@ impl<L: Link> Session<'_, L> {
                 }
                 return;
             }
+        }
+        if let Some(fleet) = &self.fleet
+            && topic == fleet.document()
+        {
+            // The newest is looked at, whenever that is.
+            self.released.send_replace(Some(payload));
+            return;
+        }
+        if topic == self.topics.own(STORED) {
+            // What is no such list says nothing.
+            for sequence in serde_json::from_slice::<Vec<i64>>(&payload).unwrap_or_default() {
+                self.outbox.acknowledge(sequence);
+            }
+            return;
         }
         if retained {
             tracing::debug!(topic, "a command that the broker has kept is none");

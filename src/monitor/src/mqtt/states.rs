@@ -11,6 +11,7 @@ use super::board::{Board, Payload};
 use super::discovery::Discovery;
 use super::topics::Topics;
 use crate::config::Document;
+use crate::fleet::FleetTopics;
 use crate::hub::{CameraState, CameraStatus, Current, Report};
 
 /// New results in a row that must agree before the state of a query changes.
@@ -64,6 +65,11 @@ impl States {
     pub fn configure(&mut self, current: &Current, cameras: &[Arc<CameraStatus>]) {
         let document = &current.document;
         let mut topics = BTreeSet::from([self.topics.own("available")]);
+        if let Some(fleet) = &document.fleet
+            && let Some(group) = FleetTopics::of(fleet)
+        {
+            topics.insert(group.receipt(&fleet.device));
+        }
         for camera in &document.cameras {
             self.set(
                 &mut topics,

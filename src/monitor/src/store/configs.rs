@@ -1,4 +1,4 @@
-//! History of the configuration.
+//! History of the configuration, and what was taken of the fleet.
 
 use jiff::Timestamp;
 use sqlx::Row;
@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use super::base::Store;
 use super::error::StoreError;
 use super::types::ConfigEntry;
+use crate::fleet::FleetState;
 
 impl Store {
     /// Keeps a configuration.
@@ -40,6 +41,40 @@ impl Store {
         .fetch_all(self.inner.database.read())
         .await?;
         rows.iter().map(entry).collect()
+    }
+}
+
+impl Store {
+    /// Keeps what was taken of the fleet, in the place of what was taken before.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn keep_fleet(&self, state: &FleetState) -> Result<(), StoreError> {
+        let json = serde_json::to_string(state).expect("a document always serialises");
+        let mut transaction = self.inner.database.begin().await?;
+        sqlx::query(
+            "INSERT INTO fleet (one, state) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET state = excluded.state",
+        )
+        .bind(json)
+        .execute(transaction.connection())
+        .await?;
+        transaction.commit().await
+    }
+
+    /// What was taken of the fleet last.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn fleet(&self) -> Result<Option<FleetState>, StoreError> {
+        let json: Option<String> = sqlx::query_scalar("SELECT state FROM fleet")
+            .fetch_optional(self.inner.database.read())
+            .await?;
+        let Some(json) = json else {
+            return Ok(None);
+        };
+        let state =
+            serde_json::from_str(&json).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        Ok(Some(state))
     }
 }
 

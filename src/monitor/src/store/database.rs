@@ -17,11 +17,14 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::error::StoreError;
 
 /// Schemas by version, oldest first.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(
-    1,
-    "events",
-    include_str!("../../migrations/0001_events.sql"),
-)];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (
+        1,
+        "events",
+        include_str!("../../migrations/0001_events.sql"),
+    ),
+    (2, "fleet", include_str!("../../migrations/0002_fleet.sql")),
+];
 /// Connections that read at once.
 const READERS: u32 = 4;
 /// How long a connection waits for another program that writes.

@@ -2,6 +2,7 @@
 
 mod events;
 mod failures;
+mod fleet;
 #[path = "../peers/mod.rs"]
 mod peers;
 mod states;

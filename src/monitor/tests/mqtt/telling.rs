@@ -29,7 +29,7 @@ impl Telling {
     pub async fn of(program: Program) -> Telling {
         let file = config::read(&program.file).unwrap();
         first(&file, &program.store).await.unwrap();
-        let control = Control::new(program.hub.clone(), program.store.clone(), &file);
+        let control = Control::new(program.hub.clone(), program.store.clone(), &file).await;
         let control = Arc::new(control);
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(mqtt::run(

@@ -118,7 +118,7 @@ impl Bench {
             ..StoreStatus::default()
         });
         hub.set_camera(status("gate"));
-        let control = Arc::new(Control::new(hub.clone(), store.clone(), file));
+        let control = Arc::new(Control::new(hub.clone(), store.clone(), file).await);
         let state = HttpState {
             hub: hub.clone(),
             control,

@@ -149,7 +149,7 @@ async fn it_speaks_tls_from_the_start_and_later() {
 #[tokio::test]
 async fn faults_of_places_name_them() {
     let bench = Bench::new().await;
-    let state = |http: Http| {
+    let state = async |http: Http| {
         let mut document = bench.hub.config().document.clone();
         document.http = http;
         let (hub, _) = Hub::new(Current {
@@ -161,7 +161,7 @@ async fn faults_of_places_name_them() {
             sha256: String::new(),
         };
         HttpState {
-            control: Arc::new(Control::new(hub.clone(), bench.store.clone(), &file)),
+            control: Arc::new(Control::new(hub.clone(), bench.store.clone(), &file).await),
             hub,
             store: bench.store.clone(),
             metrics: Arc::new(Metrics::default()),
@@ -173,12 +173,15 @@ async fn faults_of_places_name_them() {
             limits: Limits::default(),
         }
     };
-    let fault = |http: Http| format!("{:#}", Server::bind(state(http)).unwrap_err());
+    let fault = async |http: Http| {
+        let bound = Server::bind(state(http).await);
+        format!("{:#}", bound.unwrap_err())
+    };
     let taken = Http {
         listen: bench.address,
         ..Http::default()
     };
-    let found = fault(taken);
+    let found = fault(taken).await;
     assert!(
         found.contains(&bench.address.to_string()) && found.contains("http.listen"),
         "{found}"
@@ -203,7 +206,7 @@ async fn faults_of_places_name_them() {
         (http(&files.certificate, &files.certificate), "one.pem"),
         (http(&files.certificate, &others.key), "two.key"),
     ] {
-        let found = fault(http);
+        let found = fault(http).await;
         assert!(found.contains(word), "{found}");
     }
 }
