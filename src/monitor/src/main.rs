@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use mdetr_monitor::config::Role;
+use mdetr_monitor::fleet::{Change, FleetTopics, read_watch};
 use mdetr_monitor::{config, http, program};
 use tracing_subscriber::EnvFilter;
 
@@ -26,6 +27,30 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     watch: Option<Watch>,
+}
+
+/// What is done with a group's document.
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Say what the document is, and which programs have taken it or refused it
+    Status,
+    /// Let the group watch for what a file says: all of it, or first a share that tries it
+    Publish {
+        /// A TOML file with tables `[[watch]]`, such as configs/fleet.toml
+        file: PathBuf,
+        /// Share of the group that tries it, 0 to 1; all of it without
+        #[arg(long)]
+        share: Option<f64>,
+    },
+    /// Let another share of the group try the candidate
+    Share {
+        /// 0 to 1
+        share: f64,
+    },
+    /// Let all of the group watch for what the candidate says
+    Promote,
+    /// Give the candidate up, or, if there is none, go back to what was watched for before
+    Rollback,
 }
 
 #[derive(Debug, Args)]
@@ -49,6 +74,17 @@ enum Command {
         #[arg(long, default_value = "viewer", value_parser = role)]
         role: Role,
     },
+    /// Change what a group of programs watches for, by a document at their broker
+    Fleet {
+        /// A configuration: `[mqtt]` says where the broker is, `[fleet]` the topics
+        #[arg(long)]
+        config: PathBuf,
+        /// The group; that of the configuration without
+        #[arg(long)]
+        group: Option<String>,
+        #[command(subcommand)]
+        action: Action,
+    },
 }
 
 fn role(text: &str) -> Result<Role, String> {
@@ -64,6 +100,14 @@ fn main() -> ExitCode {
     match (cli.command, cli.watch) {
         (Some(Command::Check { config }), _) => check(&config),
         (Some(Command::Token { name, role }), _) => token(&name, role),
+        (
+            Some(Command::Fleet {
+                config,
+                group,
+                action,
+            }),
+            _,
+        ) => fleet(&config, group.as_deref(), action),
         (None, Some(watch)) => run(&watch.config),
         // clap prints the help instead.
         (None, None) => ExitCode::from(2),
@@ -95,6 +139,56 @@ fn check(path: &std::path::Path) -> ExitCode {
         count(|camera| camera.rules.len()),
     );
     ExitCode::SUCCESS
+}
+
+fn fleet(path: &std::path::Path, group: Option<&str>, action: Action) -> ExitCode {
+    let change = match action {
+        Action::Status => Ok(None),
+        Action::Publish { file, share } => {
+            read_watch(&file).map(|watch| Some(Change::Publish { watch, share }))
+        }
+        Action::Share { share } => Ok(Some(Change::Share(share))),
+        Action::Promote => Ok(Some(Change::Promote)),
+        Action::Rollback => Ok(Some(Change::RollBack)),
+    };
+    let document = config::read(path).map_err(|error| error.to_string());
+    let asked = document.and_then(|file| {
+        let document = file.document;
+        let group = group.map(str::to_owned);
+        let fleet = document.fleet;
+        let own = fleet.as_ref().and_then(|fleet| fleet.group.clone());
+        let group = group
+            .or(own)
+            .ok_or("--group: expected the name of a group")?;
+        if !config::is_name(&group) {
+            return Err(format!(
+                "--group: expected letters, digits, - and _, found {group:?}"
+            ));
+        }
+        let place = path.display();
+        let broker = document
+            .mqtt
+            .ok_or(format!("{place}: there is no [mqtt]"))?;
+        let prefix = fleet.map_or_else(config::default_fleet, |fleet| fleet.topic_prefix);
+        Ok((broker, FleetTopics::new(&prefix, &group), change?))
+    });
+    let (broker, topics, change) = match asked {
+        Ok(asked) => asked,
+        Err(error) => {
+            eprintln!("mdetr-monitor: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match program::operate(&broker, topics, change) {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("mdetr-monitor: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn token(name: &str, role: Role) -> ExitCode {

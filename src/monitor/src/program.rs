@@ -14,8 +14,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{self, Instant};
 
 use crate::camera::{Cameras, Context};
-use crate::config::{ConfigFile, Document};
+use crate::config::{Broker, ConfigFile, Document};
 use crate::control::{self, ApplyError, Control};
+use crate::fleet::operate::Operator;
+use crate::fleet::{Change, FleetTopics};
 use crate::hub::{Hub, StoreStatus};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
@@ -60,9 +62,7 @@ pub enum RunError {
 pub fn run(path: &Path, file: ConfigFile) -> Result<(), RunError> {
     gst::init()?;
     gstmdetr::plugin_register_static()?;
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .unwrap_or_else(|_| tracing::debug!("another provider of cryptography is installed"));
+    install_cryptography();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -71,6 +71,40 @@ pub fn run(path: &Path, file: ConfigFile) -> Result<(), RunError> {
     // A pipeline or a host that hangs must not hold the end up.
     runtime.shutdown_timeout(Duration::from_millis(100));
     outcome
+}
+
+/// Changes a group's document, or says what is known of the group if nothing is to be changed.
+///
+/// # Errors
+/// In words.
+pub fn operate(
+    broker: &Broker,
+    topics: FleetTopics,
+    change: Option<Change>,
+) -> Result<String, String> {
+    install_cryptography();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let mut operator = Operator::connect(broker, topics).await?;
+        let said = match change {
+            None => operator.read().await.map(|group| group.to_string()),
+            Some(change) => {
+                let changed = operator.change(change).await;
+                changed.map(|document| format!("document {} is published\n", document.revision))
+            }
+        };
+        operator.close().await;
+        said
+    })
+}
+
+fn install_cryptography() {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .unwrap_or_else(|_| tracing::debug!("another provider of cryptography is installed"));
 }
 
 async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {

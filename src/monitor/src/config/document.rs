@@ -310,7 +310,8 @@ pub struct Fleet {
     pub hub: bool,
 }
 
-fn default_fleet() -> String {
+/// What topics of a fleet begin with, if nothing else is said.
+pub fn default_fleet() -> String {
     "mdetr-fleet".to_owned()
 }
 

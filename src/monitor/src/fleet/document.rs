@@ -27,6 +27,10 @@ pub struct FleetDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     pub candidate: Option<Candidate>,
+    /// What was stable before, to go back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub previous: Option<Stable>,
 }
 
 /// What is watched for.
@@ -118,6 +122,9 @@ impl FleetDocument {
             }
             parts.push(("candidate", candidate.revision, &candidate.watch));
         }
+        if let Some(previous) = &self.previous {
+            parts.push(("previous", previous.revision, &previous.watch));
+        }
         for (place, revision, watch) in parts {
             if revision > self.revision {
                 return Err(format!(
@@ -208,6 +215,7 @@ mod tests {
                 share: 0.25,
                 watch: vec![watch("*", "a dog")],
             }),
+            previous: None,
         }
     }
 
@@ -265,14 +273,15 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
+        type Change = fn(&mut serde_json::Value);
         let good = serde_json::to_value(document()).unwrap();
-        let parse = |change: fn(&mut serde_json::Value)| {
+        let parse = |change: Change| {
             let mut value = good.clone();
             change(&mut value);
             FleetDocument::parse(value.to_string().as_bytes())
         };
         assert_eq!(parse(|_| ()).unwrap(), document());
-        let wrong: [(fn(&mut serde_json::Value), &str); 6] = [
+        let wrong: [(Change, &str); 6] = [
             (
                 |v| v["schema"] = "x".into(),
                 "schema: expected \"mdetr-fleet/1\"",

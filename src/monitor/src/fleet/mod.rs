@@ -4,10 +4,13 @@
 //! share of the group, the candidate. Each program takes its part of it atomically, as one revision of its
 //! configuration, and says on a topic of its own what it has taken or why not.
 
+mod change;
 mod document;
 mod member;
+pub mod operate;
 mod topics;
 
+pub use change::{Change, read_watch};
 pub use document::{Candidate, FleetDocument, MAX_BYTES, Release, SCHEMA, Stable, Watch};
 pub use member::{FleetState, Receipt, Refusal, Taken};
 pub use topics::FleetTopics;

@@ -49,8 +49,8 @@ pub struct Options {
     pub client_id: String,
     /// Name and password of the user.
     pub user: Option<(String, String)>,
-    /// Topic on which the broker says `offline`, retained, when we are gone.
-    pub will: String,
+    /// Topic on which the broker says `offline`, retained, when we are gone; nothing is said without.
+    pub will: Option<String>,
     /// Largest message from the broker in bytes; it leaves out larger ones.
     pub max_incoming: u32,
 }
@@ -282,14 +282,11 @@ fn settings(options: &Options) -> MqttOptions {
         // What is not acknowledged comes from the store again.
         .set_clean_start(true)
         .set_max_packet_size(Some(options.max_incoming))
-        .set_outgoing_inflight_upper_limit(UNACKNOWLEDGED)
-        .set_last_will(LastWill::new(
-            &options.will,
-            "offline",
-            QoS::AtLeastOnce,
-            true,
-            None,
-        ));
+        .set_outgoing_inflight_upper_limit(UNACKNOWLEDGED);
+    if let Some(will) = &options.will {
+        let will = LastWill::new(will, "offline", QoS::AtLeastOnce, true, None);
+        settings.set_last_will(will);
+    }
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
     network.set_tcp_send_buffer_size(SEND_BUFFER);

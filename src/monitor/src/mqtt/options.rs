@@ -43,7 +43,7 @@ pub fn options(broker: &Broker) -> Result<Options, String> {
             .map(Arc::new),
         client_id: broker.client_id.clone(),
         user: (!name.is_empty()).then_some((name, password)),
-        will: Topics::new(&broker.topic_prefix).own("available"),
+        will: Some(Topics::new(&broker.topic_prefix).own("available")),
         max_incoming: MAX_INCOMING,
     })
 }

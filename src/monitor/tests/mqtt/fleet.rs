@@ -2,6 +2,8 @@
 
 use mdetr_monitor::config;
 use mdetr_monitor::control::first;
+use mdetr_monitor::fleet::operate::Operator;
+use mdetr_monitor::fleet::{Change, FleetTopics, Watch};
 use mdetr_rules::EventKind;
 use serde_json::{Value, json};
 
@@ -207,5 +209,48 @@ async fn events_stay_until_a_hub_has_them() {
     assert_eq!(steps[1].payload, steps[2].payload);
     listener.say("mdetr/stored", "[2]", false).await;
     until("nothing waits", async || waiting().await == 0).await;
+    telling.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mosquitto"]
+async fn an_operator_rolls_out_and_back() {
+    let broker = Mosquitto::start();
+    let telling = Telling::start(&fleet(&broker)).await;
+    telling.connected().await;
+    let config = telling.program.hub.config();
+    let settings = config.document.mqtt.as_ref().unwrap();
+    let watch: fn(&str) -> Vec<Watch> = |text| serde_json::from_value(watch(text)).unwrap();
+    let publish = |text, share| Change::Publish {
+        watch: watch(text),
+        share,
+    };
+    for (change, revision, text) in [
+        (publish("a person", None), 1, "a person"),
+        (publish("a dog", Some(0.0)), 2, "a person"),
+        (Change::Share(1.0), 3, "a dog"),
+        (Change::RollBack, 4, "a person"),
+        (publish("a cat", None), 5, "a cat"),
+        (Change::RollBack, 6, "a person"),
+    ] {
+        let topics = FleetTopics::new("mdetr-fleet", "gates");
+        let mut operator = Operator::connect(settings, topics.clone()).await.unwrap();
+        let document = operator.change(change).await.unwrap();
+        assert_eq!(document.revision, revision);
+        operator.close().await;
+        until("it is taken", async || {
+            let taken = telling.control.fleet().await;
+            taken.is_some_and(|taken| taken.document == revision)
+        })
+        .await;
+        assert_eq!(texts(&telling), [text, text]);
+        until("it is said", async || {
+            let mut operator = Operator::connect(settings, topics.clone()).await.unwrap();
+            let group = operator.read().await.unwrap().to_string();
+            group.contains(&format!("document {revision}\n"))
+                && group.contains("1 programs: 1 have taken it")
+        })
+        .await;
+    }
     telling.stop().await;
 }
