@@ -54,8 +54,8 @@ def wait_for(what, seconds=30, every=0.05):
 class Monitor:
     """A running mdetr-monitor."""
 
-    def __init__(self, directory, config, env=None, wrap=()):
-        self.wrap = wrap
+    def __init__(self, directory, config, env=None, wrap=(), arguments=()):
+        self.wrap, self.arguments = wrap, arguments
         self.directory = Path(directory)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -76,7 +76,7 @@ class Monitor:
     def start(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [*self.wrap, BUILD / "mdetr-monitor", self.config],
+                [*self.wrap, BUILD / "mdetr-monitor", *self.arguments, self.config],
                 stdout=log,
                 stderr=log,
                 env=self.env,
@@ -155,8 +155,8 @@ def monitor(tmp_path):
     """Makes monitors from configurations, and ends them."""
     running = []
 
-    def make(config, env=None, directory=None, wrap=()):
-        found = Monitor(directory or tmp_path, config, env, wrap)
+    def make(config, env=None, directory=None, wrap=(), arguments=()):
+        found = Monitor(directory or tmp_path, config, env, wrap, arguments)
         running.append(found)
         return found.start()
 

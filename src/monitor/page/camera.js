@@ -151,7 +151,7 @@ function header(name, scope, screen) {
     const camera = world.camera(name);
     toggle.checked = camera?.enabled !== false;
     toggle.disabled = world.viewer;
-    /** @type {HTMLElement} */ (toggle.parentElement).title = world.viewer ? t("role.viewer") : "";
+    /** @type {HTMLElement} */ (toggle.parentElement).title = world.viewer ? world.why() : "";
     const now = JSON.stringify(known);
     if (now === shape) return;
     shape = now;
@@ -231,7 +231,7 @@ function sentenceList(name, scope, screen, makeRule) {
       const sentence = new Sentence(query, index, point);
       shown.push(sentence);
       sentence.show(screen.report);
-      const actions = { edit: () => edit(query), remove: () => remove(query), rule: () => makeRule(query.id), locked: world.viewer };
+      const actions = { edit: () => edit(query), remove: () => remove(query), rule: () => makeRule(query.id), locked: world.viewer ? world.why() : "" };
       return h("li", { class: "card" }, sentence.element, sentenceActions(query, actions));
     });
     fill(list, items.length > 0 ? items : h("li", { class: "empty" }, t("query.none")));

@@ -73,8 +73,8 @@ export function eventView(main, scope, id, announce) {
     keep.setAttribute("aria-pressed", String(Boolean(event.kept)));
     keep.lastChild?.replaceWith(t(event.kept ? "event.kept" : "event.keep"));
     for (const button of [keep, remove]) {
-      button.disabled = world.viewer;
-      if (world.viewer) button.title = t("role.viewer");
+      button.disabled = world.reader;
+      if (world.reader) button.title = t("role.viewer");
     }
   };
 

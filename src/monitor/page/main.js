@@ -152,7 +152,7 @@ function renderBanners() {
   if (linked && status?.broker && !status.broker.connected) {
     parts.push(["mild", "broker", t("broker.bad", { message: status.broker.message ?? "", waiting: status.broker.waiting }), ""]);
   }
-  if (viewer && !locked) parts.push(["mild", "viewer", t("role.viewer"), ""]);
+  if (viewer && !locked) parts.push(["mild", "viewer", world.why(), ""]);
   const shape = JSON.stringify(parts.map(([kind, name, words]) => [kind, name, words]));
   if (banners.dataset.shape !== shape) {
     banners.dataset.shape = shape;

@@ -112,7 +112,7 @@ export function promptBox(camera, announce) {
     }
   });
   const guard = () => {
-    const reason = world.viewer ? t("role.viewer") : "";
+    const reason = world.viewer ? world.why() : "";
     input.disabled = world.viewer;
     go.disabled = world.viewer;
     form.title = reason;

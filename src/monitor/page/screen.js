@@ -121,7 +121,7 @@ export class Screen {
   }
 
   #run() {
-    const wanted = this.#seen && !document.hidden && !this.scope.closed && this.#watched() && !world.locked;
+    const wanted = this.#seen && !document.hidden && !this.scope.closed && this.#watched() && !world.locked && !world.hub;
     if (wanted) {
       this.#live.start();
       this.#live.look();
@@ -161,6 +161,7 @@ export class Screen {
     const stale = Date.now() - this.#lastPicture > STALE_MS;
     let words = "";
     if (!this.#watched()) words = t("screen.off");
+    else if (world.hub && state !== "offline") words = t("screen.hub");
     else if (this.#state === "pictures" && !stale) words = t("screen.pictures");
     else if (stale && state === "offline") words = t("screen.offline");
     else if (stale && state === "stalled") words = t("screen.stalled");

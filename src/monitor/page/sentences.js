@@ -177,13 +177,13 @@ export class Sentence {
 /**
  * What may be done with a sentence.
  * @param {Query} query
- * @param {{edit: () => void, remove: () => void, rule: () => void, locked: boolean}} actions
+ * @param {{edit: () => void, remove: () => void, rule: () => void, locked: string}} actions
+ *   `locked`: why nothing may be done; empty if it may
  */
 export function sentenceActions(query, { edit, remove, rule, locked }) {
-  const reason = locked ? t("role.viewer") : undefined;
   const props = (/** @type {string} */ key) => ({
-    disabled: locked,
-    ...(reason ? { title: reason } : { title: t(key, { text: query.text }) }),
+    disabled: locked !== "",
+    title: locked || t(key, { text: query.text }),
   });
   return h(
     "div",

@@ -36,6 +36,7 @@ export const STRINGS = {
   "store.bad.unknown": "the store is not writable",
   "broker.bad": "The MQTT broker is not reached: {message} {waiting} events wait for it.",
 
+  "role.hub": "This is a hub: its cameras are those of many sites, and are changed there.",
   "role.viewer": "You may look, not change: your token has the role viewer.",
 
   "login.title": "Log in",
@@ -61,6 +62,7 @@ export const STRINGS = {
   "cameras.no-queries": "No sentence yet: open the camera and type one.",
   "cameras.more": "{n} more",
 
+  "screen.hub": "A hub has no live pictures.",
   "screen.wait": "Waiting for pictures…",
   "screen.connecting": "Connecting…",
   "screen.pictures": "Single pictures: the live connection fails, so there are no boxes",

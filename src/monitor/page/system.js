@@ -93,7 +93,7 @@ export function systemView(main, scope) {
   const render = () => {
     const { status, config, viewer } = world;
     add.disabled = viewer;
-    add.title = viewer ? t("role.viewer") : "";
+    add.title = viewer ? world.why() : "";
     const now = JSON.stringify([status, config?.camera?.map((/** @type {any} */ c) => [c.name, c.enabled]), viewer]);
     if (!status || now === shape) return;
     shape = now;

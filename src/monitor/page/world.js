@@ -1,6 +1,7 @@
 /** What the page knows of the monitor, and who wants to hear of changes. */
 
 import { ApiError, onRefused, path, request, search } from "./api.js";
+import { t } from "./strings.js";
 
 /**
  * @typedef {{id: string, text: string, score_threshold?: number, phrase_threshold?: number}} Query
@@ -66,7 +67,18 @@ export const world = {
     return !this.locked && this.status !== null && (this.status.name ?? "loopback") !== "loopback";
   },
   /** Whether we may look only. */
-  viewer: false,
+  reader: false,
+  /** Whether cameras are those of many sites, and are changed there. */
+  hub: false,
+  /** Whether the configuration cannot be changed here: see `why`. */
+  get viewer() {
+    return this.reader || this.hub;
+  },
+
+  /** Why the configuration cannot be changed here. */
+  why() {
+    return t(this.hub ? "role.hub" : "role.viewer");
+  },
 
   /**
    * @param {string} name
@@ -104,8 +116,8 @@ onRefused((error) => {
     world.locked = true;
     close();
     tell("session");
-  } else if (error.status === 403 && !world.viewer) {
-    world.viewer = true;
+  } else if (error.status === 403 && !world.reader) {
+    world.reader = true;
     tell("session");
   }
 });
@@ -113,9 +125,9 @@ onRefused((error) => {
 async function loadStatus() {
   const { data } = await request("GET", path("status"));
   world.status = data;
-  const viewer = data.role === "viewer";
-  if (viewer !== world.viewer) {
-    world.viewer = viewer;
+  const [reader, hub] = [data.role === "viewer", data.hub === true];
+  if (reader !== world.reader || hub !== world.hub) {
+    [world.reader, world.hub] = [reader, hub];
     tell("session");
   }
   tell("status");
@@ -252,7 +264,7 @@ function hearFrom(source) {
 export async function logIn(token) {
   const { data } = await request("POST", path("login"), { body: { token } });
   world.locked = false;
-  world.viewer = data?.role === "viewer";
+  world.reader = data?.role === "viewer";
   tries = 0;
   await connect();
   tell("session");

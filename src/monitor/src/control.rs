@@ -194,6 +194,13 @@ impl Control {
         origin: &str,
         base: &Base,
     ) -> Result<u64, ApplyError> {
+        if current.hub.is_some() {
+            return Err(ApplyError::Refused(vec![Fault {
+                place: "hub".to_owned(),
+                message: "its cameras are those of its sites: change them there, or what the fleet watches for"
+                    .to_owned(),
+            }]));
+        }
         let mut faults = of_the_file(&document, current);
         if let Some(state) = base.fleet_of(current) {
             faults.extend(of_the_fleet(&mut document, current, state));
@@ -264,9 +271,13 @@ impl Control {
         let mut base = self.base.lock().await;
         let mut file = config::read(path)?;
         let current = self.hub.config();
-        if file.document.data != current.document.data {
+        let fixed = [
+            ("data", file.document.data != current.document.data),
+            ("hub", file.document.hub != current.document.hub),
+        ];
+        if let Some((place, _)) = fixed.into_iter().find(|(_, changed)| *changed) {
             let message = "cannot change while the program runs: start it anew".to_owned();
-            let place = "data".to_owned();
+            let place = place.to_owned();
             return Err(ApplyError::Refused(vec![Fault { place, message }]));
         }
         if let Some(state) = base.fleet_of(&file.document) {

@@ -254,6 +254,11 @@ impl Hub {
         self.states.lock().expect("no code panics with the lock")
     }
 
+    /// How many listen to what happens.
+    pub fn listeners(&self) -> usize {
+        self.notices.receiver_count()
+    }
+
     /// States of all cameras by name.
     pub fn cameras(&self) -> Vec<Arc<CameraStatus>> {
         self.states().cameras.values().cloned().collect()

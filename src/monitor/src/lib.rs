@@ -1,6 +1,8 @@
 //! Watches cameras for what sentences describe.
 
+pub mod archive;
 pub mod camera;
+pub mod central;
 pub mod config;
 pub mod control;
 #[cfg(test)]
@@ -13,6 +15,7 @@ pub mod mqtt;
 pub mod notify;
 pub mod program;
 mod retry;
+pub mod sites;
 pub mod store;
 mod tls;
 pub mod video;

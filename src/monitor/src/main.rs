@@ -57,6 +57,9 @@ enum Action {
 struct Watch {
     /// The configuration, a TOML file such as configs/monitor.toml
     config: PathBuf,
+    /// Watch no cameras: keep and show what many sites find, as [hub] in the configuration says
+    #[arg(long)]
+    hub: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -108,7 +111,7 @@ fn main() -> ExitCode {
             }),
             _,
         ) => fleet(&config, group.as_deref(), action),
-        (None, Some(watch)) => run(&watch.config),
+        (None, Some(watch)) => run(&watch.config, watch.hub),
         // clap prints the help instead.
         (None, None) => ExitCode::from(2),
     }
@@ -204,7 +207,7 @@ fn token(name: &str, role: Role) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn run(path: &std::path::Path) -> ExitCode {
+fn run(path: &std::path::Path, hub: bool) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -224,6 +227,14 @@ fn run(path: &std::path::Path) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if hub != file.document.hub.is_some() {
+        let remedy = match hub {
+            true => "there is no [hub]: add it, as configs/hub.toml has it",
+            false => "it has [hub]: start it with --hub",
+        };
+        eprintln!("mdetr-monitor: {}: {remedy}", path.display());
+        return ExitCode::from(2);
+    }
     match program::run(path, file) {
         Ok(()) => ExitCode::SUCCESS,
         Err(program::RunError::Refused(error)) => {

@@ -14,6 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::hub::{BrokerStatus, CameraState, CameraStatus, StoreStatus};
+use crate::sites::{Counts, Outcome};
 
 /// What a metric is of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -37,6 +38,11 @@ struct OfRule {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfReceiver {
     receiver: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfOutcome {
+    outcome: &'static str,
 }
 
 /// What is counted while the program runs.
@@ -66,6 +72,7 @@ struct States {
     free: Gauge,
     queue: Gauge,
     outbox: Family<OfReceiver, Gauge>,
+    steps: Family<OfOutcome, Counter>,
     failures: Counter,
     lost: Counter,
 }
@@ -87,6 +94,8 @@ pub struct Scrape {
     pub lost: u64,
     /// Receivers, and how many steps of events wait for each.
     pub outbox: Vec<(String, u64)>,
+    /// What a hub counts.
+    pub counts: Option<Arc<Counts>>,
 }
 
 /// Seconds: from a fast GPU to a slow processor that many cameras share.
@@ -199,6 +208,11 @@ impl Metrics {
             "Steps of events that wait for a receiver",
             states.outbox.clone(),
         );
+        registry.register(
+            "hub_steps",
+            "Steps of events that came to this hub, by what became of them",
+            states.steps.clone(),
+        );
         self.registry.register_collector(Box::new(Process));
     }
 
@@ -299,6 +313,17 @@ impl States {
             let gauge = self.outbox.get_or_create_owned(&OfReceiver { receiver });
             gauge.set(number(*waiting));
         }
+        if let Some(counts) = &scrape.counts {
+            for outcome in Outcome::ALL {
+                let label = OfOutcome {
+                    outcome: outcome.name(),
+                };
+                let counter = self.steps.get_or_create_owned(&label);
+                counter
+                    .inner()
+                    .store(counts.get(outcome), Ordering::Relaxed);
+            }
+        }
     }
 }
 
@@ -392,6 +417,8 @@ mod tests {
             reconnects: 1,
             revision: 1,
         };
+        let counts = Counts::default();
+        counts.add(Outcome::Known, 5);
         Scrape {
             revision: 7,
             cameras: vec![Arc::new(camera)],
@@ -404,6 +431,7 @@ mod tests {
             failures: 1,
             lost: 0,
             outbox: vec![("webhook:phone".to_owned(), 3)],
+            counts: Some(counts.into()),
         }
     }
 
@@ -434,6 +462,7 @@ mod tests {
             "mdetr_store_failed_writes_total 1",
             "mdetr_store_lost_steps_total 0",
             "mdetr_outbox_waiting{receiver=\"webhook:phone\"} 3",
+            "mdetr_hub_steps_total{outcome=\"known\"} 5",
             "mdetr_config_revision 7",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");

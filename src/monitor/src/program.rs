@@ -1,5 +1,7 @@
 //! The program from its start to its end.
 
+mod hub;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{self, Instant};
 
+use crate::archive::Archive;
 use crate::camera::{Cameras, Context};
 use crate::config::{Broker, ConfigFile, Document};
 use crate::control::{self, ApplyError, Control};
@@ -67,7 +70,10 @@ pub fn run(path: &Path, file: ConfigFile) -> Result<(), RunError> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let outcome = runtime.block_on(watch_cameras(path, file));
+    let outcome = match file.document.hub.clone() {
+        Some(central) => runtime.block_on(hub::run(path, file, &central)),
+        None => runtime.block_on(watch_cameras(path, file)),
+    };
     // A pipeline or a host that hangs must not hold the end up.
     runtime.shutdown_timeout(Duration::from_millis(100));
     outcome
@@ -137,8 +143,10 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
     let state = http::HttpState {
         hub: hub.clone(),
         control: control.clone(),
+        archive: Archive::Own(store.clone()),
         store: store.clone(),
         metrics: metrics.clone(),
+        counts: None,
         about: about(&hub.config().document, &models)?,
         limits: http::Limits::default(),
     };

@@ -11,6 +11,7 @@ use url::Url;
 use utoipa::ToSchema;
 
 use super::{Camera, Document, Webhook};
+use crate::sites::SiteTopics;
 
 /// Most cameras.
 const MAX_CAMERAS: usize = 256;
@@ -78,6 +79,7 @@ pub fn check(document: &Document) -> Vec<Fault> {
     check_store(&mut faults, document);
     check_receivers(&mut faults, document);
     check_fleet(&mut faults, document);
+    check_hub(&mut faults, document);
     faults.0
 }
 
@@ -270,6 +272,42 @@ fn check_fleet(faults: &mut Faults, document: &Document) {
         }
     }
     check_prefix(faults, "fleet.topic_prefix", &fleet.topic_prefix);
+}
+
+fn check_hub(faults: &mut Faults, document: &Document) {
+    let Some(hub) = &document.hub else {
+        return;
+    };
+    if document.mqtt.is_none() {
+        faults.add(
+            "hub",
+            "sites are heard by a broker: add [mqtt] with its url",
+        );
+    }
+    if !document.cameras.is_empty() {
+        let message = "a hub has no cameras of its own: run another mdetr-monitor for them";
+        faults.add("camera", message);
+    }
+    if !document.webhooks.is_empty() || document.email.is_some() {
+        let message = "a hub tells nobody: add them to the sites";
+        faults.add("webhook, email", message);
+    }
+    let scheme = scheme(&hub.database);
+    if !matches!(scheme, Some("postgres" | "postgresql")) || Url::parse(&hub.database).is_err() {
+        faults.add("hub.database", "expected postgres://user@host/database");
+    }
+    if SiteTopics::new(&hub.sites).is_none() {
+        let found = &hub.sites;
+        let message = format!(
+            "expected topics with one level + for the site, such as mdetr/+, found {found:?}"
+        );
+        faults.add("hub.sites", message);
+    }
+    if !is_name(&hub.share) {
+        let found = &hub.share;
+        let rule = format!("expected 1 to {MAX_NAME} letters, digits, - and _, found {found:?}");
+        faults.add("hub.share", rule);
+    }
 }
 
 fn check_receivers(faults: &mut Faults, document: &Document) {

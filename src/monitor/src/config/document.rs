@@ -35,6 +35,9 @@ pub struct Document {
     /// The fleet that this program is a part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fleet: Option<Fleet>,
+    /// Where a hub keeps events of many sites; it has no cameras of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hub: Option<Central>,
     /// Addresses that are told of events.
     #[serde(default, rename = "webhook", skip_serializing_if = "Vec::is_empty")]
     pub webhooks: Vec<Webhook>,
@@ -313,6 +316,32 @@ pub struct Fleet {
 /// What topics of a fleet begin with, if nothing else is said.
 pub fn default_fleet() -> String {
     "mdetr-fleet".to_owned()
+}
+
+/// Where a hub has events of many sites from, and where it keeps them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Central {
+    /// `postgres://user@host/database`. Hubs may share one.
+    pub database: String,
+    /// Password of that user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Secret>)]
+    pub password: Option<Secret>,
+    /// Prefixes of the sites' topics, with `+` in the place of their names.
+    #[serde(default = "default_sites")]
+    pub sites: String,
+    /// What hubs that share the work are called at the broker.
+    #[serde(default = "default_share")]
+    pub share: String,
+}
+
+fn default_sites() -> String {
+    "mdetr/+".to_owned()
+}
+
+fn default_share() -> String {
+    "mdetr-hubs".to_owned()
 }
 
 /// An address that is told of events.

@@ -102,6 +102,8 @@ fn urls(document: &mut Document) -> Vec<(String, &mut String)> {
         urls.extend(camera.record_url.as_mut().map(|url| (owner.clone(), url)));
         urls.push((owner, &mut camera.url));
     }
+    let hub = document.hub.as_mut();
+    urls.extend(hub.map(|hub| ("hub".to_owned(), &mut hub.database)));
     let broker = document.mqtt.as_mut();
     urls.extend(broker.map(|broker| ("mqtt".to_owned(), &mut broker.url)));
     for webhook in &mut document.webhooks {

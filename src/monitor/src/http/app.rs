@@ -8,9 +8,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::error::ApiError;
 use super::limit::Limiter;
 use super::sessions::Sessions;
+use crate::archive::Archive;
 use crate::control::Control;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::sites::Counts;
 use crate::store::Store;
 
 /// What is served.
@@ -21,9 +23,13 @@ pub struct HttpState {
     /// What takes changes of the configuration.
     pub control: Arc<Control>,
     /// Events, pictures and clips.
+    pub archive: Archive,
+    /// The history of the configuration, and what waits to be sent.
     pub store: Store,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What a hub counts; this is a hub if it is there.
+    pub counts: Option<Arc<Counts>>,
     /// What is told of the program.
     pub about: About,
     /// How much clients may ask for.

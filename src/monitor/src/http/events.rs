@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use axum::body::Body as Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
@@ -14,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::app::App;
 use super::error::{ApiError, Body, ErrorBody, Name, Params, Search};
 use super::schema;
+use crate::archive::StoredPicture;
 use crate::store::{EventFilter, StoredEvent};
 
 /// Most events of an answer.
@@ -63,7 +64,7 @@ pub(super) async fn list(
         return Err(ApiError::bad(message));
     }
     filter.limit = Some(limit);
-    let events = app.state.store.events(&filter).await?;
+    let events = app.state.archive.events(&filter).await?;
     let last = events.last().filter(|_| events.len() == limit as usize);
     let next = last.map(|last| last.event.id.clone());
     Ok(axum::Json(Events { events, next }))
@@ -84,7 +85,7 @@ pub(super) async fn get(
     State(app): State<App>,
     Params(Name(id)): Params<Name>,
 ) -> Result<axum::Json<StoredEvent>, ApiError> {
-    let event = app.state.store.event(&id).await?;
+    let event = app.state.archive.event(&id).await?;
     Ok(axum::Json(event.ok_or_else(|| unknown(&id))?))
 }
 
@@ -103,7 +104,7 @@ pub(super) async fn remove(
     State(app): State<App>,
     Params(Name(id)): Params<Name>,
 ) -> Result<StatusCode, ApiError> {
-    if app.state.store.remove(&id).await? {
+    if app.state.archive.remove(&id).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(unknown(&id))
@@ -135,7 +136,7 @@ pub(super) async fn keep(
     Params(Name(id)): Params<Name>,
     Body(Kept { kept }): Body<Kept>,
 ) -> Result<StatusCode, ApiError> {
-    if app.state.store.set_kept(&id, kept).await? {
+    if app.state.archive.set_kept(&id, kept).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(unknown(&id))
@@ -175,10 +176,17 @@ pub(super) async fn picture(
     Search(Drawn { drawn }): Search<Drawn>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let path = app.state.store.picture(&id, drawn).await?;
-    let path = path
-        .ok_or_else(|| ApiError::missing(format!("the event {id:?} has no picture, or is gone")))?;
-    file(&id, path, request).await
+    match app.state.archive.picture(&id, drawn).await? {
+        Some(StoredPicture::File(path)) => file(&id, path, request).await,
+        Some(StoredPicture::Bytes(jpeg)) => {
+            let kind = [(header::CONTENT_TYPE, "image/jpeg")];
+            Ok((kind, jpeg).into_response())
+        }
+        None => {
+            let message = format!("the event {id:?} has no picture, or is gone");
+            Err(ApiError::missing(message))
+        }
+    }
 }
 
 /// The clip of an event
@@ -205,7 +213,7 @@ pub(super) async fn clip(
     Params(Name(id)): Params<Name>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let path = app.state.store.clip(&id).await?;
+    let path = app.state.archive.clip(&id).await?;
     let path =
         path.ok_or_else(|| ApiError::missing(format!("the event {id:?} has no clip, or is gone")))?;
     file(&id, path, request).await

@@ -36,6 +36,8 @@ pub(super) struct Status {
     name: String,
     /// What it allows.
     role: Role,
+    /// Whether it is a hub: its cameras are those of many sites, and are changed there.
+    hub: bool,
     /// Cameras.
     cameras: Vec<CameraStatus>,
     /// The broker, if there is one.
@@ -67,6 +69,7 @@ pub(super) async fn status(
         engine: about.engine.clone(),
         name: caller.name.to_string(),
         role: caller.role,
+        hub: app.state.counts.is_some(),
         cameras: hub
             .cameras()
             .into_iter()
@@ -141,6 +144,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<Response, ApiError
         failures: counters.failures.load(Ordering::Relaxed),
         lost: counters.steps_lost.load(Ordering::Relaxed),
         outbox,
+        counts: app.state.counts.clone(),
     });
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())

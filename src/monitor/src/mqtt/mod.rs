@@ -36,17 +36,19 @@ use crate::config::{Broker, Fleet};
 use crate::fleet::{FleetTopics, Receipt};
 use crate::hub::{BrokerStatus, Current, Hub, Notice};
 use crate::retry::Backoff;
+use crate::sites::SiteWatch;
 use crate::store::{EventFilter, Store};
 
 pub use self::envelope::step_id;
 pub use self::outbox::RECEIVER;
+pub(crate) use self::session::STORED;
 
 /// First wait before the next try to connect.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
+pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// Longest wait.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// A connection that lasted that long was a good one, as is one that an event went through.
-const GOOD: Duration = Duration::from_secs(10);
+pub(crate) const GOOD: Duration = Duration::from_secs(10);
 /// How often what queries found is published, if it changed.
 const PUBLISH: Duration = Duration::from_millis(500);
 /// How often numbers of the program are published.
@@ -375,13 +377,18 @@ impl<'a, C: Commands> Teller<'a, C> {
     fn stats(&self) -> String {
         let cameras = self.hub.cameras();
         let cameras: Vec<_> = cameras.iter().map(|status| &**status).collect();
-        let stats = serde_json::json!({
+        let mut stats = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
             "revision": self.hub.config().revision,
             "cameras": cameras,
             "store": &*self.hub.store(),
             "waiting": self.hub.broker().map(|broker| broker.waiting),
         });
+        if self.outbox.is_for_hub() {
+            let current = self.hub.config();
+            let watch = current.document.cameras.iter().map(SiteWatch::of);
+            stats["watch"] = watch.map(|watch| serde_json::json!(watch)).collect();
+        }
         stats.to_string()
     }
 }

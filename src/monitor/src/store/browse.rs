@@ -1,10 +1,11 @@
 //! Questions about events.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use mdetr_rules::document::Severity;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite};
+use sqlx::{ColumnIndex, Database, Decode, Encode, QueryBuilder, Row, Sqlite, Type};
 
 use super::base::Store;
 use super::error::StoreError;
@@ -26,49 +27,16 @@ impl Store {
     /// # Errors
     /// The limit, the words or the event behind which they are cannot be, or the database cannot be read.
     pub async fn events(&self, filter: &EventFilter) -> Result<Vec<StoredEvent>, StoreError> {
-        let limit = filter.limit.unwrap_or(USUAL_LIMIT);
-        if !(1..=MAX_LIMIT).contains(&limit) {
-            return Err(StoreError::Refused {
-                place: "limit",
-                expected: "1 to 1000",
-                found: limit.to_string(),
-            });
-        }
         let mut query = QueryBuilder::<Sqlite>::new(
             "SELECT event, picture_bytes, clip_bytes, kept FROM events WHERE removed = 0",
         );
-        if let Some(from) = filter.from {
-            query.push(" AND (end_us IS NULL OR end_us >= ");
-            query.push_bind(from.as_microsecond()).push(")");
-        }
-        if let Some(to) = filter.to {
-            query
-                .push(" AND start_us < ")
-                .push_bind(to.as_microsecond());
-        }
-        if let Some(camera) = &filter.camera {
-            query.push(" AND camera = ").push_bind(camera);
-        }
-        if let Some(rule) = &filter.rule {
-            query.push(" AND rule = ").push_bind(rule);
-        }
-        if let Some(severity) = filter.severity {
-            query.push(" AND severity = ").push_bind(name(severity));
-        }
-        match filter.open {
-            Some(true) => drop(query.push(" AND end_us IS NULL")),
-            Some(false) => drop(query.push(" AND end_us IS NOT NULL")),
-            None => {}
-        }
+        push_conditions(&mut query, filter)?;
         self.push_words(&mut query, filter).await?;
-        if let Some(after) = &filter.after {
-            let start = self.start_of(after).await?;
-            query.push(" AND (start_us < ").push_bind(start);
-            query.push(" OR (start_us = ").push_bind(start);
-            query.push(" AND id < ").push_bind(after).push("))");
-        }
-        query.push(" ORDER BY start_us DESC, id DESC LIMIT ");
-        query.push_bind(limit);
+        let start = match &filter.after {
+            Some(after) => Some(self.start_of(after).await?),
+            None => None,
+        };
+        push_order(&mut query, filter, start);
         let rows = query.build().fetch_all(self.inner.database.read()).await?;
         rows.iter().map(stored).collect()
     }
@@ -78,15 +46,7 @@ impl Store {
         query: &mut QueryBuilder<Sqlite>,
         filter: &EventFilter,
     ) -> Result<(), StoreError> {
-        let text = filter.words.as_deref().unwrap_or_default();
-        let words = words(text);
-        if words.len() > MAX_WORDS {
-            return Err(StoreError::Refused {
-                place: "words",
-                expected: "at most 32 words",
-                found: text.chars().take(100).collect(),
-            });
-        }
+        let words = words_of_filter(filter)?;
         // Events with a rare word are fetched, those with a common one are come across.
         let mut rarest = (RARE + 1, None);
         for word in &words {
@@ -124,11 +84,7 @@ impl Store {
             .bind(id)
             .fetch_optional(self.inner.database.read())
             .await?;
-        start.ok_or_else(|| StoreError::Refused {
-            place: "after",
-            expected: "the id of an event that is there",
-            found: id.chars().take(100).collect(),
-        })
+        start.ok_or_else(|| StoreError::unknown_after(id))
     }
 
     /// One event.
@@ -198,15 +154,108 @@ impl Store {
     }
 }
 
+/// Adds all conditions of a filter but its words and `after`.
+///
+/// # Errors
+/// The limit cannot be.
+pub(crate) fn push_conditions<DB: Database>(
+    query: &mut QueryBuilder<DB>,
+    filter: &EventFilter,
+) -> Result<(), StoreError>
+where
+    for<'q> i64: Encode<'q, DB> + Type<DB>,
+    for<'q> String: Encode<'q, DB> + Type<DB>,
+    for<'q> &'q str: Encode<'q, DB> + Type<DB>,
+{
+    limit(filter)?;
+    if let Some(from) = filter.from {
+        query.push(" AND (end_us IS NULL OR end_us >= ");
+        query.push_bind(from.as_microsecond()).push(")");
+    }
+    if let Some(to) = filter.to {
+        query
+            .push(" AND start_us < ")
+            .push_bind(to.as_microsecond());
+    }
+    if let Some(camera) = &filter.camera {
+        query.push(" AND camera = ").push_bind(camera.clone());
+    }
+    if let Some(rule) = &filter.rule {
+        query.push(" AND rule = ").push_bind(rule.clone());
+    }
+    if let Some(severity) = filter.severity {
+        query.push(" AND severity = ").push_bind(name(severity));
+    }
+    match filter.open {
+        Some(true) => drop(query.push(" AND end_us IS NULL")),
+        Some(false) => drop(query.push(" AND end_us IS NOT NULL")),
+        None => {}
+    }
+    Ok(())
+}
+
+/// Adds the order of a list, its limit, and, if the list is behind an event, that: `start` is when that began.
+pub(crate) fn push_order<DB: Database>(
+    query: &mut QueryBuilder<DB>,
+    filter: &EventFilter,
+    start: Option<i64>,
+) where
+    for<'q> i64: Encode<'q, DB> + Type<DB>,
+    for<'q> String: Encode<'q, DB> + Type<DB>,
+{
+    if let Some((start, after)) = start.zip(filter.after.as_ref()) {
+        query.push(" AND (start_us < ").push_bind(start);
+        query.push(" OR (start_us = ").push_bind(start);
+        query.push(" AND id < ").push_bind(after.clone()).push("))");
+    }
+    query.push(" ORDER BY start_us DESC, id DESC LIMIT ");
+    query.push_bind(i64::from(filter.limit.unwrap_or(USUAL_LIMIT)));
+}
+
+fn limit(filter: &EventFilter) -> Result<(), StoreError> {
+    let limit = filter.limit.unwrap_or(USUAL_LIMIT);
+    if (1..=MAX_LIMIT).contains(&limit) {
+        return Ok(());
+    }
+    Err(StoreError::Refused {
+        place: "limit",
+        expected: "1 to 1000",
+        found: limit.to_string(),
+    })
+}
+
+/// The words that a filter looks for.
+///
+/// # Errors
+/// There are too many.
+pub(crate) fn words_of_filter(filter: &EventFilter) -> Result<BTreeSet<String>, StoreError> {
+    let text = filter.words.as_deref().unwrap_or_default();
+    let words = words(text);
+    if words.len() <= MAX_WORDS {
+        return Ok(words);
+    }
+    Err(StoreError::Refused {
+        place: "words",
+        expected: "at most 32 words",
+        found: text.chars().take(100).collect(),
+    })
+}
+
 /// As the column has it.
-pub(super) fn name(severity: Severity) -> &'static str {
+pub(crate) fn name(severity: Severity) -> &'static str {
     match severity {
         Severity::Alert => "alert",
         Severity::Detection => "detection",
     }
 }
 
-fn stored(row: &SqliteRow) -> Result<StoredEvent, StoreError> {
+/// An event from the columns `event`, `picture_bytes`, `clip_bytes` and `kept`.
+pub(crate) fn stored<R: Row>(row: &R) -> Result<StoredEvent, StoreError>
+where
+    for<'r> &'r str: Decode<'r, R::Database> + Type<R::Database>,
+    for<'r> i64: Decode<'r, R::Database> + Type<R::Database>,
+    for<'i> &'i str: ColumnIndex<R>,
+{
     let event: &str = row.try_get("event")?;
     Ok(StoredEvent {
         // A step is read back before it is kept.

@@ -75,6 +75,15 @@ impl StoreError {
         |source| StoreError::File { path, source }
     }
 
+    /// That there is no event behind which a list could begin.
+    pub(crate) fn unknown_after(id: &str) -> StoreError {
+        StoreError::Refused {
+            place: "after",
+            expected: "the id of an event that is there",
+            found: id.chars().take(100).collect(),
+        }
+    }
+
     /// Whether the question is wrong, not the store.
     pub fn is_refusal(&self) -> bool {
         matches!(self, StoreError::Refused { .. })

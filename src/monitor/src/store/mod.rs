@@ -28,5 +28,11 @@ pub use room::Usage;
 pub use sweep::Swept;
 pub use types::{ConfigEntry, EventFilter, Letter, StoredEvent};
 
+pub(crate) use browse::{
+    name as severity_name, push_conditions, push_order, stored, words_of_filter,
+};
+pub(crate) use record::kind as kind_name;
+pub(crate) use words::words_of;
+
 #[cfg(test)]
 mod tests;

@@ -312,7 +312,7 @@ async fn keep_words(
 }
 
 /// As the column has it.
-fn kind(kind: EventKind) -> &'static str {
+pub(crate) fn kind(kind: EventKind) -> &'static str {
     match kind {
         EventKind::New => "new",
         EventKind::Update => "update",

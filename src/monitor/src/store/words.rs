@@ -14,7 +14,7 @@ pub(super) fn words(text: &str) -> BTreeSet<String> {
 }
 
 /// Words of an event's query and phrases.
-pub(super) fn words_of(event: &Event) -> BTreeSet<String> {
+pub(crate) fn words_of(event: &Event) -> BTreeSet<String> {
     let phrases = event.phrases.iter().map(|phrase| phrase.text.as_str());
     let texts = phrases.chain([event.text.as_str()]);
     texts.flat_map(words).collect()

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{About, HttpState, Limits, Server, token};
+use crate::archive::Archive;
 use crate::config::{self, ConfigFile};
 use crate::control::{self, Control};
 use crate::example::begun;
@@ -122,8 +123,10 @@ impl Bench {
         let state = HttpState {
             hub: hub.clone(),
             control,
+            archive: Archive::Own(store.clone()),
             store: store.clone(),
             metrics: Arc::new(Metrics::default()),
+            counts: None,
             about: About {
                 started: Timestamp::now(),
                 model: "tabletop".to_owned(),

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::time::Instant;
 
 use super::*;
+use crate::archive::Archive;
 use crate::config::{Http, Tls};
 use crate::hub::Current;
 
@@ -163,8 +164,10 @@ async fn faults_of_places_name_them() {
         HttpState {
             control: Arc::new(Control::new(hub.clone(), bench.store.clone(), &file).await),
             hub,
+            archive: Archive::Own(bench.store.clone()),
             store: bench.store.clone(),
             metrics: Arc::new(Metrics::default()),
+            counts: None,
             about: About {
                 started: Timestamp::now(),
                 model: String::new(),
