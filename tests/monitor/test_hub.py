@@ -15,7 +15,7 @@ from conftest import BUILD, free_port, http_error, wait_for
 from selenium.webdriver.common.by import By
 
 sys.path.insert(0, str(Path(__file__).parent / "page"))
-from browser import WIDE, chromium  # noqa: E402
+from browser import WIDE, chromium
 
 SITE = """
 [mqtt]

@@ -16,13 +16,14 @@ mod session;
 mod states;
 mod topics;
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use self::board::Board;
 use self::commands::{Commands, Desk};
@@ -53,6 +54,8 @@ pub(crate) const GOOD: Duration = Duration::from_secs(10);
 const PUBLISH: Duration = Duration::from_millis(500);
 /// How often numbers of the program are published.
 const STATS: Duration = Duration::from_secs(60);
+/// How soon, if they changed and hubs show them.
+const SOON: Duration = Duration::from_secs(2);
 /// How often waiting events are counted.
 const COUNT: Duration = Duration::from_secs(2);
 /// Devices of Home Assistant, kept by the broker, that wait to be looked at.
@@ -310,11 +313,26 @@ impl<'a, C: Commands> Teller<'a, C> {
         let mut publish = interval(PUBLISH);
         publish.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stats = interval(STATS);
+        let (mut soon, mut shown) = (None, BTreeMap::new());
         let mut count = interval(COUNT);
         loop {
             tokio::select! {
                 notice = notices.recv() => match notice {
-                    Ok(notice) => self.hear(&mut states, notice),
+                    Ok(notice) => {
+                        // Hubs show what is watched for and how cameras do.
+                        let is_shown = match &notice {
+                            Notice::Config(_) => true,
+                            Notice::Camera(status) => {
+                                let before = shown.insert(status.name.clone(), status.state);
+                                before != Some(status.state)
+                            }
+                            _ => false,
+                        };
+                        if is_shown && self.outbox.is_for_hub() {
+                            soon.get_or_insert_with(|| Instant::now() + SOON);
+                        }
+                        self.hear(&mut states, notice);
+                    }
                     Err(RecvError::Lagged(missed)) => {
                         tracing::debug!(missed, "MQTT has missed notices");
                         states.configure(&self.hub.config(), &self.hub.cameras());
@@ -327,6 +345,10 @@ impl<'a, C: Commands> Teller<'a, C> {
                 }
                 _ = publish.tick() => states.publish(),
                 _ = stats.tick() => self.board.say(self.topics.own("stats"), self.stats()),
+                () = sleep_until(soon.unwrap_or_else(Instant::now)), if soon.is_some() => {
+                    soon = None;
+                    self.board.say(self.topics.own("stats"), self.stats());
+                }
                 _ = count.tick() => self.count().await,
             }
         }
