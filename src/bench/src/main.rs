@@ -3,6 +3,7 @@
 //! Each command prints JSON, raw numbers for tools/bench to sum up. Times are in milliseconds.
 
 mod element;
+mod fleet;
 mod frames;
 mod model;
 mod pipeline;
@@ -26,6 +27,8 @@ enum Command {
     Element(element::ElementArgs),
     /// Live streams in one process.
     Streams(streams::StreamsArgs),
+    /// Devices that tell hubs of events, while hub and broker die.
+    Fleet(fleet::FleetArgs),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => args.run(),
         Command::Element(args) => args.run(),
         Command::Streams(args) => args.run(),
+        Command::Fleet(args) => args.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

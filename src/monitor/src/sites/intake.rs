@@ -1,10 +1,11 @@
 //! The connection to the sites' broker.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::counts::Outcome;
@@ -14,17 +15,26 @@ use super::{Sites, overview};
 use crate::central::{Arrival, SiteName, of_site};
 use crate::config::{Broker, Central};
 use crate::hub::BrokerStatus;
-use crate::mqtt::link::{
-    Happening, Incoming, Link, LinkError, MAX_PACKET, Message, Rumqttc, Subscription,
-};
+use crate::mqtt::link::{Happening, Incoming, Link, LinkError, Message, Rumqttc, Subscription};
 use crate::mqtt::options::options;
 use crate::mqtt::{FIRST_WAIT, GOOD, LONGEST_WAIT, STORED};
 use crate::retry::Backoff;
 
+/// Largest message from the broker in bytes: pictures go through.
+const LARGEST: u32 = 4 << 20;
+/// Kilobytes of messages that wait to be kept; what comes when so many wait is not acknowledged.
+const ROOM: usize = 96 << 10;
 /// How long what was kept waits for more, so that one message tells of many.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// Something that came.
+/// Something that came, and the memory that it may take until it is kept.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub came: Came,
+    pub _room: OwnedSemaphorePermit,
+}
+
+/// What came.
 #[derive(Debug)]
 pub(super) enum Came {
     /// A step of an event, and the number under which the site wants to hear that it is kept.
@@ -49,7 +59,9 @@ pub(super) struct Kept {
 struct Intake<'a> {
     sites: &'a Sites,
     topics: SiteTopics,
-    arrivals: mpsc::Sender<Came>,
+    arrivals: mpsc::UnboundedSender<Arrived>,
+    /// Kilobytes that may wait.
+    room: Arc<Semaphore>,
 }
 
 /// Connects again and again.
@@ -57,7 +69,7 @@ pub(super) async fn run(
     sites: &Sites,
     broker: &Broker,
     own: &Central,
-    arrivals: mpsc::Sender<Came>,
+    arrivals: mpsc::UnboundedSender<Arrived>,
     mut stored: mpsc::Receiver<Kept>,
 ) {
     let Some(topics) = SiteTopics::new(&own.sites) else {
@@ -67,6 +79,7 @@ pub(super) async fn run(
         sites,
         topics,
         arrivals,
+        room: Arc::new(Semaphore::new(ROOM)),
     };
     let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
     loop {
@@ -108,7 +121,7 @@ impl Intake<'_> {
         broker: &Broker,
     ) -> Result<(Rumqttc, <Rumqttc as Link>::Incoming), String> {
         let mut options = options(broker)?;
-        options.max_incoming = MAX_PACKET;
+        options.max_incoming = LARGEST;
         // Hubs of one configuration are many.
         options.client_id = format!("{}-{:08x}", broker.client_id, rand::random::<u32>());
         options.will = None;
@@ -193,6 +206,7 @@ impl Intake<'_> {
         event: Option<String>,
     ) {
         let counts = &self.sites.counts;
+        let kilobytes = u32::try_from(payload.len() / 1024 + 1).unwrap_or(u32::MAX);
         let Some((site, rest)) = self.topics.split(topic) else {
             return;
         };
@@ -231,9 +245,13 @@ impl Intake<'_> {
             },
             _ => return,
         };
-        let is_step = matches!(came, Came::Step { .. });
-        if self.arrivals.try_send(came).is_err() && is_step {
-            counts.add(Outcome::Left, 1);
+        match self.room.clone().try_acquire_many_owned(kilobytes) {
+            Ok(_room) => {
+                // Who takes it is there as long as we are.
+                let _ = self.arrivals.send(Arrived { came, _room });
+            }
+            Err(_) if matches!(came, Came::Step { .. }) => counts.add(Outcome::Left, 1),
+            Err(_) => {}
         }
     }
 }

@@ -30,8 +30,8 @@ pub use self::message::event_of;
 pub use self::overview::{SiteReport, SiteWatch};
 pub use self::topics::SiteTopics;
 
-/// Messages that wait to be kept; what comes when so many wait is not acknowledged.
-const QUEUE: usize = 4096;
+/// Steps that are kept, and of which sites are to be told.
+const QUEUE: usize = 65_536;
 /// How often old events are looked for.
 const SWEEP: Duration = Duration::from_secs(600);
 /// Waits between tries to reach the database.
@@ -77,7 +77,7 @@ pub async fn run(sites: Sites, mut stop: watch::Receiver<bool>) {
 
 async fn work(sites: &Sites, broker: &Broker, own: &config::Central, days: u32) {
     ready(sites).await;
-    let (arrivals, arrived) = mpsc::channel(QUEUE);
+    let (arrivals, arrived) = mpsc::unbounded_channel();
     let (stored, to_tell) = mpsc::channel(QUEUE);
     tokio::join!(
         intake::run(sites, broker, own, arrivals, to_tell),

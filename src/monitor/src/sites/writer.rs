@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::counts::Outcome;
-use super::intake::{Came, Kept};
+use super::intake::{Arrived, Came, Kept};
 use super::{Sites, WAITS, overview, told};
 use crate::central::Arrival;
 use crate::retry::Backoff;
@@ -19,15 +19,18 @@ const TRIES: u32 = 4;
 /// Goes on until nothing comes any more.
 pub(super) async fn run(
     sites: &Sites,
-    mut arrived: mpsc::Receiver<Came>,
+    mut arrived: mpsc::UnboundedReceiver<Arrived>,
     stored: mpsc::Sender<Kept>,
 ) {
     let mut came = Vec::new();
     while arrived.recv_many(&mut came, BATCH).await > 0 {
         let (mut arrivals, mut names) = (Vec::new(), Vec::new());
         let (mut pictures, mut states) = (Vec::new(), Vec::new());
-        for one in came.drain(..) {
-            match one {
+        // What was taken makes room once it is kept.
+        let mut rooms = Vec::with_capacity(came.len());
+        for Arrived { came, _room } in came.drain(..) {
+            rooms.push(_room);
+            match came {
                 Came::Step {
                     site,
                     arrival,
