@@ -8,6 +8,7 @@ mod network;
 mod options;
 mod positions;
 mod run;
+mod seen;
 mod settings;
 mod sizes;
 pub(crate) mod speed;
@@ -35,6 +36,7 @@ use encoded::{Caption, packs};
 use model::Model;
 pub use options::GrounderOptions;
 use run::{Run, fusion_shape};
+pub use seen::Seen;
 pub use settings::Settings;
 use sizes::Sizes;
 pub use trial::{TriedPlan, try_plans};
@@ -226,16 +228,16 @@ impl Grounder {
     /// As [`prepare`](Self::prepare).
     pub fn input_size(&self, width: u32, height: u32) -> Result<(u32, u32), Error> {
         check_size(width, height)?;
-        Ok(self.run().prepared((width, height))?.plan.size)
+        Ok(self.run().prepared((width, height))?.plan.grid.size)
     }
 
     fn prepare_for(&self, frame: (u32, u32), standing: &Encoded) -> Result<(), Error> {
         let run = self.run();
-        let plan = run.prepared(frame)?.plan;
-        for captions in run.batches(&plan, standing) {
+        let grid = run.prepared(frame)?.plan.grid.clone();
+        for captions in run.batches(&grid, standing) {
             self.model
                 .network
-                .fusion_plan(fusion_shape(&plan, captions))?;
+                .fusion_plan(fusion_shape(&grid, captions))?;
         }
         Ok(())
     }
@@ -251,10 +253,9 @@ impl Grounder {
         let asked = self.encode(vec![Query::parse("rehearsal", "a thing")?])?;
         let gray = vec![128; width as usize * height as usize * 3];
         let frame = Frame::rgb(width, height, &gray)?;
-        if let Some(seen) = run.see(&frame, &asked)? {
-            for fused in run.fuse(&seen, &asked.captions)? {
-                self.model.network.masks(&seen, &fused, &[0])?;
-            }
+        let seen = run.see(&frame, false)?.features;
+        for fused in run.fuse(&seen, &asked.captions)? {
+            self.model.network.masks(&seen, &fused, &[0])?;
         }
         Ok(())
     }
