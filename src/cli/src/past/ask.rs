@@ -15,7 +15,8 @@ use mdetr::{BBox, GrounderOptions, Query};
 use mdetr_past::{Event, Hit, Mode, Outcome, Past, Search, Selection, search};
 use serde_json::json;
 
-use super::{KeyArgs, time};
+use super::key::KeyArgs;
+use super::time;
 use crate::import::stop_on_signals;
 use crate::model::ModelArgs;
 use crate::{output, progress, warning};

@@ -19,7 +19,8 @@ use mdetr::{Frame, Grounder, GrounderOptions};
 use mdetr_past::{Keep, Sampler, Writer, WriterOptions};
 use rayon::prelude::*;
 
-use super::{KeyArgs, time};
+use super::key::KeyArgs;
+use super::time;
 use crate::import::stop_on_signals;
 use crate::model::ModelArgs;
 use crate::{picture, progress, warning};

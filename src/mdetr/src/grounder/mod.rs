@@ -30,11 +30,13 @@ use crate::decode::RawOutputs;
 use crate::error::Error;
 use crate::frame::{Frame, MAX_SIDE, check_size};
 use crate::pack::Pack;
+use crate::seen::{SeenError, SeenHeader, decode};
 use crate::text::{Normalised, TextMemory};
 pub use encoded::Encoded;
 use encoded::{Caption, packs};
 use model::Model;
 pub use options::GrounderOptions;
+use positions::grid;
 use run::{Run, fusion_shape};
 pub use seen::Seen;
 pub use settings::Settings;
@@ -293,6 +295,55 @@ impl Grounder {
     /// As [`ground`](Self::ground).
     pub fn outputs(&self, frame: &Frame, asked: &Encoded) -> Result<Vec<RawOutputs>, Error> {
         self.run().outputs(frame, asked)
+    }
+
+    /// Sees a frame once, to be asked later. Standing queries are not concerned.
+    ///
+    /// # Errors
+    /// As [`ground`](Self::ground).
+    pub fn see(&self, frame: &Frame) -> Result<Seen, Error> {
+        self.run().see(frame, true)
+    }
+
+    /// Answers encoded queries for a frame that was seen, as [`ground_encoded`](Self::ground_encoded) does for
+    /// one that is there. One that was stored has no masks.
+    ///
+    /// # Errors
+    /// Another vision graph saw it, the network would take too much memory, or the engine fails.
+    pub fn ask(
+        &self,
+        seen: &Seen,
+        asked: &Encoded,
+    ) -> Result<Vec<(QueryResult, RawOutputs)>, Error> {
+        self.model.identity.check(&seen.by)?;
+        self.run().ask(seen, asked)
+    }
+
+    /// A frame that [`Seen::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// The bytes are damaged, or those of a frame that another vision graph saw.
+    pub fn restore(&self, bytes: &[u8]) -> Result<Seen, Error> {
+        let header = SeenHeader::read(bytes)?;
+        self.model.identity.check(&header.by)?;
+        let sizes = &self.manifest().network;
+        let (rows, columns) = grid(header.input, sizes.stride);
+        let expected = (rows, columns, sizes.d_model);
+        let found = (
+            header.rows as usize,
+            header.columns as usize,
+            header.d as usize,
+        );
+        if expected != found {
+            let text = |(rows, columns, d)| format!("{rows} x {columns} of {d}");
+            return Err(SeenError::value("tokens", text(expected), text(found)).into());
+        }
+        let (header, values) = decode(bytes)?;
+        Ok(Seen {
+            frame: header.frame_size(),
+            by: header.by,
+            features: self.model.network.features(header.input, values),
+        })
     }
 
     fn run(&self) -> Run<'_> {

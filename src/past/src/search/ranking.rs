@@ -1,6 +1,6 @@
 //! The best hits, none of them close to a better one.
 
-use super::Hit;
+use super::types::Hit;
 
 #[derive(Debug)]
 pub(super) struct Ranking {

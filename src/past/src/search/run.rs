@@ -10,7 +10,7 @@ use mdetr::{Answer, Detection, Encoded, Error, Grounder};
 
 use super::changes::{HOLD, changes, presence};
 use super::ranking::Ranking;
-use super::{CurvePoint, Event, Hit, Mode, Moment, Outcome, Search};
+use super::types::{CurvePoint, Event, Hit, Mode, Moment, Outcome, Search};
 use crate::error::PastError;
 use crate::reader::Past;
 
