@@ -10,6 +10,7 @@ pub mod hub;
 pub mod metrics;
 pub mod mqtt;
 pub mod notify;
+pub mod past;
 pub mod program;
 mod retry;
 pub mod store;

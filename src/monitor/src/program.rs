@@ -18,6 +18,7 @@ use crate::config::{ConfigFile, Document};
 use crate::control::{self, ApplyError, Control};
 use crate::hub::{Hub, StoreStatus};
 use crate::metrics::Metrics;
+use crate::past::Archive;
 use crate::store::{Store, StoreError};
 use crate::{http, mqtt, notify, store};
 
@@ -100,11 +101,13 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
 
     let program = std::env::current_exe().ok();
     let models = Models::of_program(program.as_deref());
+    let past = Archive::start(hub.clone(), metrics.clone(), models.clone())?;
     let state = http::HttpState {
         hub: hub.clone(),
         control: control.clone(),
         store: store.clone(),
         metrics: metrics.clone(),
+        past: past.clone(),
         about: about(&hub.config().document, &models)?,
         limits: http::Limits::default(),
     };
@@ -136,6 +139,7 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
         hub,
         metrics,
         models,
+        past: past.clone(),
         parts: store.parts(),
     };
     let cameras = tokio::spawn(Cameras::run(context, cameras_stop));
@@ -153,6 +157,7 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
     // Cameras end their events, then the store has them, then those who send them.
     stop_cameras.send_replace(true);
     let _ = time::timeout_at(deadline - Duration::from_millis(700), cameras).await;
+    let kept = tokio::task::spawn_blocking(move || past.stop());
     stop_store.send_replace(true);
     let _ = time::timeout_at(deadline - Duration::from_millis(400), written).await;
     stop_rest.send_replace(true);
@@ -160,6 +165,7 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
         let _ = time::timeout_at(deadline, task).await;
     }
     let _ = time::timeout_at(deadline, served).await;
+    let _ = time::timeout_at(deadline, kept).await;
     let _ = time::timeout_at(deadline + CLOSE, store.close()).await;
     outcome
 }

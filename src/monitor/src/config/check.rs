@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use axum::http::{HeaderName, HeaderValue};
+use jiff::SignedDuration;
 use mdetr_grounding::Query;
 use mdetr_rules::RuleSet;
 use serde::Serialize;
@@ -76,6 +77,7 @@ pub fn check(document: &Document) -> Vec<Fault> {
     }
     check_http(&mut faults, document);
     check_store(&mut faults, document);
+    check_past(&mut faults, document);
     check_receivers(&mut faults, document);
     faults.0
 }
@@ -210,6 +212,43 @@ fn check_store(faults: &mut Faults, document: &Document) {
         if !(1..=36_500).contains(&days) {
             faults.add(place, format!("expected 1 to 36500, found {days}"));
         }
+    }
+}
+
+fn check_past(faults: &mut Faults, document: &Document) {
+    let Some(past) = &document.past else {
+        return;
+    };
+    let (shortest, longest) = (
+        SignedDuration::from_millis(100),
+        SignedDuration::from_hours(1),
+    );
+    if !(shortest..=longest).contains(&past.every) {
+        let found = past.every;
+        faults.add(
+            "past.every",
+            format!("expected 100ms to 1h, found {found:#}"),
+        );
+    }
+    if !(0.0..=1.0).contains(&past.change_threshold) {
+        let found = past.change_threshold;
+        faults.add(
+            "past.change_threshold",
+            format!("expected 0 to 1, found {found}"),
+        );
+    }
+    if !(1..=36_500).contains(&past.days) {
+        faults.add(
+            "past.days",
+            format!("expected 1 to 36500, found {}", past.days),
+        );
+    }
+    if past.bytes < 256 << 20 {
+        let found = past.bytes;
+        faults.add(
+            "past.bytes",
+            format!("expected at least 268435456 (256 MiB), found {found}"),
+        );
     }
 }
 

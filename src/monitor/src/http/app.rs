@@ -11,7 +11,11 @@ use super::sessions::Sessions;
 use crate::control::Control;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::past::Archive;
 use crate::store::Store;
+
+/// Searches at once: each takes all the time that cameras leave.
+const SEARCHES: usize = 1;
 
 /// What is served.
 #[derive(Debug, Clone)]
@@ -24,6 +28,8 @@ pub struct HttpState {
     pub store: Store,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What cameras saw.
+    pub past: Arc<Archive>,
     /// What is told of the program.
     pub about: About,
     /// How much clients may ask for.
@@ -80,6 +86,7 @@ pub(super) struct Shared {
     pub logins: Limiter,
     pub connections: Arc<Semaphore>,
     pub streams: Arc<Semaphore>,
+    pub searches: Arc<Semaphore>,
 }
 
 impl std::ops::Deref for App {
@@ -100,7 +107,18 @@ impl App {
             logins: Limiter::new(limits.logins / 60.0, limits.logins),
             connections: Arc::new(Semaphore::new(limits.connections)),
             streams: Arc::new(Semaphore::new(limits.streams)),
+            searches: Arc::new(Semaphore::new(SEARCHES)),
         }))
+    }
+
+    /// A place to search.
+    pub(super) fn search(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        self.searches.clone().try_acquire_owned().map_err(|_| {
+            ApiError::too_many(
+                "another search is running: wait for its end, or cancel it",
+                5,
+            )
+        })
     }
 
     /// A place among the streams.

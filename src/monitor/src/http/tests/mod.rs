@@ -6,6 +6,7 @@ mod fuzz;
 mod limits;
 mod media;
 mod places;
+mod search;
 mod streams;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use mdetr::bundle::Models;
 use mdetr_rules::Event;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -30,6 +32,7 @@ use crate::hub::{
     StoreStatus,
 };
 use crate::metrics::Metrics;
+use crate::past::Archive;
 use crate::store::Store;
 
 /// Longer than anything takes that does not hang.
@@ -59,6 +62,11 @@ for = "2s"
 name = "dark"
 url = "tabletop://?seed=7"
 "#;
+
+/// The bundled model.
+fn tabletop() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tabletop")
+}
 
 /// A server with what belongs to it.
 struct Bench {
@@ -119,11 +127,18 @@ impl Bench {
         });
         hub.set_camera(status("gate"));
         let control = Arc::new(Control::new(hub.clone(), store.clone(), file));
+        let metrics = Arc::new(Metrics::default());
         let state = HttpState {
             hub: hub.clone(),
             control,
             store: store.clone(),
-            metrics: Arc::new(Metrics::default()),
+            past: Archive::start(
+                hub.clone(),
+                metrics.clone(),
+                Models::new().with_bundled(tabletop()),
+            )
+            .unwrap(),
+            metrics,
             about: About {
                 started: Timestamp::now(),
                 model: "tabletop".to_owned(),

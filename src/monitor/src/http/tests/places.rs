@@ -160,11 +160,13 @@ async fn faults_of_places_name_them() {
             document: hub.config().document.clone(),
             sha256: String::new(),
         };
+        let metrics = Arc::new(Metrics::default());
         HttpState {
+            past: Archive::start(hub.clone(), metrics.clone(), Models::new()).unwrap(),
             control: Arc::new(Control::new(hub.clone(), bench.store.clone(), &file)),
             hub,
             store: bench.store.clone(),
-            metrics: Arc::new(Metrics::default()),
+            metrics,
             about: About {
                 started: Timestamp::now(),
                 model: String::new(),
