@@ -78,7 +78,7 @@ enum Format {
 }
 
 impl PastArgs {
-    /// Exit code 0 if something was found, 1 if nothing was or the search was interrupted.
+    /// Exit code 0 if the search came to its end, 1 if it was interrupted or some frames could not be asked.
     ///
     /// # Errors
     /// The directory, the key, the model or the query cannot be used.
@@ -153,9 +153,7 @@ impl PastArgs {
             .lock()
             .write_all(text.as_bytes())
             .context("standard output")?;
-        let nothing =
-            outcome.hits.is_empty() && outcome.curve.is_empty() && outcome.moments.is_empty();
-        Ok(match nothing || outcome.cancelled {
+        Ok(match outcome.cancelled || outcome.unreadable > 0 {
             true => ExitCode::FAILURE,
             false => ExitCode::SUCCESS,
         })
