@@ -214,6 +214,23 @@ fn rust_finds_sentences_in_a_picture() {
 }
 
 #[test]
+fn rust_asks_later_what_was_seen() {
+    let env = TestEnv::new();
+    let picture = env.root().join("src/mdetr/tests/data/parity/06.png");
+    let picture = picture.to_str().unwrap();
+    rust_example(&env, "seen", &["keep", picture, "06.seen"]).success();
+    let later = rust_example(&env, "seen", &["ask", "06.seen", "all cubes", "a cone"]).success();
+    assert!(
+        later.starts_with("all cubes\n  ") && later.contains("\na cone\n"),
+        "{later}"
+    );
+    let refused = rust_example(&env, "seen", &["ask", picture, "all cubes"]).failure();
+    assert!(refused.contains("NotSeen"), "{refused}");
+    let help = rust_example(&env, "seen", &["--help"]).success();
+    assert!(help.starts_with("Usage: seen keep PICTURE FILE"), "{help}");
+}
+
+#[test]
 fn rust_changes_standing_queries() {
     let env = TestEnv::new();
     let pictures = env.root().join("src/mdetr/tests/data/parity");

@@ -39,6 +39,7 @@ ELEMENT = (
 LIVE_RATE = 30
 STREAMS, STREAM_RATE = 16, 15
 ENGINES = ("onnxruntime", "tract")
+PRECISIONS = ("fp16", "int8")
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,11 @@ class Plan:
     element_rounds: int
     stream_seconds: int
     starts: int
+    past_frames: int
 
 
-FULL = Plan(2.0, 10.0, 5, 60.0, 600, 5, 30, 10)
-QUICK = Plan(0.6, 1.2, 2, 8.0, 150, 3, 10, 3)
+FULL = Plan(2.0, 10.0, 5, 60.0, 600, 5, 30, 10, tables.DAY)
+QUICK = Plan(0.6, 1.2, 2, 8.0, 150, 3, 10, 3, 4000)
 
 
 class Bench:
@@ -103,7 +105,12 @@ class Bench:
 
     def run(self) -> None:
         """Measure, and show how far it is."""
-        units = len(self.subjects) * len(tables.QUERIES) + len(ELEMENT) + 3 * len(ENGINES)
+        units = (
+            len(self.subjects) * len(tables.QUERIES)
+            + len(ELEMENT)
+            + 3 * len(ENGINES)
+            + len(PRECISIONS)
+        )
         self.prepare()
         with tqdm(total=units, unit="step", disable=None) as self.progress:
             self.grid: tables.Grid = {}
@@ -115,6 +122,7 @@ class Bench:
             }
             self.streams = {engine: self.measure_streams(engine) for engine in ENGINES}
             self.first = self.measure_first()
+            self.past = {precision: self.measure_past(precision) for precision in PRECISIONS}
 
     def step(self, name: str) -> None:
         """Tell what is done next."""
@@ -222,6 +230,19 @@ class Bench:
         self.done()
         return found
 
+    def measure_past(self, precision: str) -> dict:
+        """A day of a camera, kept and asked."""
+        self.step(f"a day, {precision}")
+        model = self.subjects[0].folder
+        options = ["--model", model, "--engine", "onnxruntime", "--precision", precision]
+        options += ["--frames", self.plan.past_frames, "--threads", len(self.two)]
+        key = self.key | {"bundle": bundles.digest(model / "model.toml")}
+        found = self.store.get(
+            f"past-{precision}", key, lambda: self.ours("past", *options, cores=self.two)
+        )
+        self.done()
+        return found
+
     def measure_first(self) -> dict[tuple[str, str], list[dict]]:
         """Starts, cold and warm."""
         model = self.subjects[0].folder
@@ -250,6 +271,7 @@ class Bench:
                 tables.element_target(self.element),
                 tables.streams_target(self.streams),
                 tables.first_target(self.first),
+                tables.past_target(self.past),
             ]
         )
         begun, ended = (datetime.fromtimestamp(t, UTC) for t in self.store.times())
@@ -276,6 +298,9 @@ class Bench:
         parts += ["## The element\n", tables.element_table(self.element)]
         parts += [f"## {STREAMS} live streams\n", tables.streams_table(self.streams)]
         parts += ["## First detection\n", tables.first_table(self.first)]
+        titles = {subject.name: subject.title for subject in self.subjects[1:]}
+        parts += ["## A day of a camera, asked later\n", tables.past_table(self.past)]
+        parts += [tables.past_of_others(self.grid, titles)]
         return targets, "\n" + "\n".join(parts) + "\n"
 
 

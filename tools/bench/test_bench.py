@@ -271,3 +271,34 @@ def test_a_contestant_that_is_cut_short_is_named():
     ) as process:
         with pytest.raises(MeasureError, match=r"print.*ended with 0"):
             process.hear()
+
+
+def kept(frames: int, milliseconds: float, first: float) -> dict:
+    cost = {"wall_ms": milliseconds, "cpu_ms": 2 * milliseconds, "peak_bytes": 64 << 20}
+    asked = {"cost": cost, "asked": 10, "first_ms": first, "found": 1}
+    return {
+        "frames": frames,
+        "bytes": 44_000 * frames,
+        "exhaustive": cost,
+        "question": cost,
+        "coarse_to_fine": asked,
+        "moments": asked,
+    }
+
+
+@pytest.mark.parametrize(
+    ("run", "met"),
+    [
+        (kept(tables.DAY, 359e3, 900), True),
+        (kept(tables.DAY, 361e3, 900), False),
+        (kept(tables.DAY, 100e3, 11e3), False),
+        (kept(tables.DAY // 2, 200e3, 900), False),
+        (kept(tables.DAY // 2, 100e3, 900), True),
+    ],
+)
+def test_a_day_is_asked_in_six_minutes(run: dict, met: bool):
+    target = tables.past_target({"fp16": run})
+    assert target.met == met
+    assert ("extrapolated" in target.measured) == (run["frames"] < tables.DAY)
+    row = cells(tables.past_table({"fp16": run}))[1]
+    assert row[0] == "fp16" and row[3] == "3.80"

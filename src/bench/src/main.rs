@@ -6,6 +6,7 @@ mod element;
 mod fleet;
 mod frames;
 mod model;
+mod past;
 mod pipeline;
 mod serve;
 mod streams;
@@ -25,6 +26,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// CPU time of the element, with a model that does next to nothing.
     Element(element::ElementArgs),
+    /// A day of a camera, kept and asked.
+    Past(past::PastArgs),
     /// Live streams in one process.
     Streams(streams::StreamsArgs),
     /// Devices that tell hubs of events, while hub and broker die.
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         Command::Frames(args) => args.run(),
         Command::Serve(args) => args.run(),
         Command::Element(args) => args.run(),
+        Command::Past(args) => args.run(),
         Command::Streams(args) => args.run(),
         Command::Fleet(args) => args.run(),
     };

@@ -169,3 +169,33 @@ fn what_cannot_be_used_is_named() {
         "{message}"
     );
 }
+
+#[test]
+fn what_was_kept_is_asked() {
+    let mut command = bench("past");
+    command.args([
+        "--engine",
+        "tract",
+        "--frames",
+        "300",
+        "--precision",
+        "int8",
+        "--model",
+    ]);
+    let found = run(command.arg(model()), "").remove(0);
+    assert_eq!(found["frames"], 300);
+    let bytes = found["bytes"].as_u64().expect("bytes");
+    assert!((300 * 20_000..300 * 26_000).contains(&bytes), "{found}");
+    for cost in [
+        &found["exhaustive"],
+        &found["question"],
+        &found["moments"]["cost"],
+    ] {
+        assert!(cost["wall_ms"].as_f64().expect("a time") > 0.0, "{found}");
+    }
+    assert!(found["coarse_to_fine"]["first_ms"].is_f64(), "{found}");
+    assert!(
+        found["moments"]["asked"].as_u64().expect("a count") <= 300,
+        "{found}"
+    );
+}

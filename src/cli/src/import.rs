@@ -129,7 +129,10 @@ pub fn run(import: &Import) -> Result<Bundle> {
 }
 
 /// Becomes true when somebody wants the program to stop; the second time it stops at once.
-fn stop_on_signals() -> Result<Arc<AtomicBool>> {
+///
+/// # Errors
+/// The system does not tell of signals.
+pub fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())

@@ -16,13 +16,15 @@ mod eval;
 #[cfg(feature = "eval")]
 mod evaluator;
 mod import;
-#[cfg(any(test, not(all(feature = "eval", feature = "pull"))))]
+#[cfg(any(test, not(all(feature = "eval", feature = "past", feature = "pull"))))]
 mod left_out;
 mod man;
 mod model;
 #[cfg(feature = "pull")]
 mod models;
 mod output;
+#[cfg(feature = "past")]
+mod past;
 mod picture;
 mod plan;
 #[cfg(feature = "eval")]
@@ -82,6 +84,16 @@ enum Command {
     #[cfg(not(feature = "eval"))]
     #[command(hide = true)]
     Scenes(left_out::LeftOut),
+    #[cfg(feature = "past")]
+    See(past::SeeArgs),
+    #[cfg(not(feature = "past"))]
+    #[command(hide = true)]
+    See(left_out::LeftOut),
+    #[cfg(feature = "past")]
+    Past(past::PastArgs),
+    #[cfg(not(feature = "past"))]
+    #[command(hide = true)]
+    Past(left_out::LeftOut),
     /// Build, list and remove TensorRT's plans.
     #[command(subcommand)]
     Plan(plan::PlanCommand),
@@ -113,6 +125,8 @@ fn main() -> ExitCode {
         Command::Models(args) => args.run(),
         Command::Eval(args) => args.run(),
         Command::Scenes(command) => command.run(),
+        Command::See(args) => args.run(),
+        Command::Past(args) => args.run(),
         Command::Plan(command) => command.run(),
         Command::Summary(args) => args.run(),
         Command::Sheet(args) => args.run(),

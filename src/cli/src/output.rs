@@ -141,7 +141,7 @@ pub fn write(path: &Path, bytes: &[u8], is_ours: impl FnOnce(File) -> bool) -> R
 ///
 /// # Errors
 /// As [`create`].
-#[cfg(any(test, feature = "eval"))]
+#[cfg(any(test, feature = "eval", feature = "past"))]
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, bytes, |_| false)
 }

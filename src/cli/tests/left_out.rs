@@ -1,5 +1,5 @@
-//! A build without the features `eval` and `pull`.
-#![cfg(not(any(feature = "eval", feature = "pull")))]
+//! A build without the features `eval`, `past` and `pull`.
+#![cfg(not(any(feature = "eval", feature = "past", feature = "pull")))]
 
 use std::process::Command;
 
@@ -15,6 +15,8 @@ fn commands_that_are_left_out_name_the_remedy() {
         "scenes show",
         "pull eb3",
         "models",
+        "see shots --out past",
+        "past past --query x",
     ] {
         let output = mdetr(line);
         assert_eq!(output.status.code(), Some(2), "{line}");

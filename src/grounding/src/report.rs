@@ -26,7 +26,7 @@ use std::time::SystemTime;
 
 use jiff::SignedDuration;
 use jiff::civil::date;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::result::{Answer, Detection, Grounding, QueryResult};
 use crate::rle::{CompressedRle, Rle};
@@ -82,6 +82,17 @@ pub fn to_json_line_of_parts(info: &FrameInfo, size: [u32; 2], parts: &[Part]) -
         })
     });
     line(info, size, revision, entries.collect())
+}
+
+/// Detections as a line has them, for serde's `serialize_with`.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn detections<S: Serializer>(
+    detections: &[Detection],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(detections.iter().map(Found::new))
 }
 
 /// Adds what rules said of the frame to its line: their states as `rules`, and the steps of events as `events`.

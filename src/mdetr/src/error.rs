@@ -5,6 +5,7 @@ use mdetr_grounding::QueryError;
 
 use crate::bundle::BundleError;
 use crate::frame::FrameError;
+use crate::seen::SeenError;
 
 /// Anything the library can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,9 @@ pub enum Error {
     /// [`Grounder::give_up`](crate::Grounder::give_up) was called.
     #[error("the texts are not encoded: whoever wanted them gave up")]
     GivenUp,
+    /// A seen frame cannot be used.
+    #[error(transparent)]
+    Seen(#[from] SeenError),
     /// An option is out of range.
     #[error(transparent)]
     Option(#[from] OptionError),

@@ -24,3 +24,9 @@ pub fn onnx(bytes: &[u8]) {
 pub fn cache(bytes: &[u8]) {
     drop(crate::text::cache::decode(bytes, "key", "a cube", [3, 2]));
 }
+
+/// Reads a seen frame, as it is and with the checksum that it should have.
+pub fn seen(bytes: &[u8]) {
+    drop(crate::seen::decode(bytes));
+    drop(crate::seen::decode(&crate::seen::sealed(bytes)));
+}

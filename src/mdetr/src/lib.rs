@@ -31,8 +31,8 @@
 //! encoded once, when they are set, and the picture is seen once for all of them.
 //!
 //! What is used less lies in modules: [`bundle`] has what a model says about itself, [`engine`] the engines'
-//! options, plans and logs, [`frame`] colours and changes of frames, [`query`] sets of queries, and
-//! [`report`] writes what was found as JSON lines.
+//! options, plans and logs, [`frame`] colours and changes of frames, [`query`] sets of queries,
+//! [`report`] writes what was found as JSON lines, and [`seen`] how frames are kept to be asked later.
 
 pub mod bundle;
 mod check;
@@ -44,6 +44,7 @@ pub mod frame;
 pub mod fuzzing;
 mod grounder;
 mod pack;
+pub mod seen;
 mod text;
 
 pub use bundle::Bundle;
@@ -52,7 +53,7 @@ pub use decode::RawOutputs;
 pub use error::Error;
 pub use frame::{Frame, PixelFormat, Plane};
 pub use grounder::speed::SpeedChoice;
-pub use grounder::{Encoded, Grounder, GrounderOptions, Settings};
+pub use grounder::{Encoded, Grounder, GrounderOptions, Seen, Settings};
 #[doc(inline)]
 pub use mdetr_engine::EngineKind;
 #[doc(inline)]

@@ -1,10 +1,10 @@
 //! Watches cameras for what sentences describe.
 
-pub mod archive;
 pub mod camera;
 pub mod central;
 pub mod config;
 pub mod control;
+pub mod events;
 #[cfg(test)]
 mod example;
 pub mod fleet;
@@ -13,6 +13,7 @@ pub mod hub;
 pub mod metrics;
 pub mod mqtt;
 pub mod notify;
+pub mod past;
 pub mod program;
 mod retry;
 pub mod sites;

@@ -55,6 +55,9 @@ pub struct Metrics {
     age: Family<OfCamera, Histogram>,
     reconnects: Family<OfCamera, Counter>,
     events: Family<OfRule, Counter>,
+    past_frames: Family<OfCamera, Counter>,
+    past_skipped: Family<OfCamera, Counter>,
+    past_bytes: Gauge,
     states: States,
     /// One text at a time is written, since states are set for it.
     rendering: Mutex<()>,
@@ -115,6 +118,9 @@ impl Default for Metrics {
             age: Family::new_with_constructor(seconds),
             reconnects: Family::default(),
             events: Family::default(),
+            past_frames: Family::default(),
+            past_skipped: Family::default(),
+            past_bytes: Gauge::default(),
             states: States::default(),
             rendering: Mutex::default(),
         };
@@ -151,6 +157,22 @@ impl Metrics {
             self.reconnects.clone(),
         );
         registry.register("events", "Events that began", self.events.clone());
+        registry.register(
+            "past_frames",
+            "Frames that were kept to be asked later",
+            self.past_frames.clone(),
+        );
+        registry.register(
+            "past_skipped",
+            "Frames that were not kept, since those before took too long or could not be",
+            self.past_skipped.clone(),
+        );
+        registry.register_with_unit(
+            "past",
+            "Size of what is kept to be asked later",
+            Unit::Bytes,
+            self.past_bytes.clone(),
+        );
         registry.register(
             "store_failed_writes",
             "Tries to write that failed",
@@ -235,6 +257,17 @@ impl Metrics {
     /// A camera was connected anew.
     pub fn reconnect(&self, camera: &str) {
         self.reconnects.get_or_create(&of(camera)).inc();
+    }
+
+    /// A frame was kept to be asked later; all that are take so many bytes.
+    pub fn kept(&self, camera: &str, bytes: u64) {
+        self.past_frames.get_or_create(&of(camera)).inc();
+        self.past_bytes.set(number(bytes));
+    }
+
+    /// A frame was not kept that should have been.
+    pub fn not_kept(&self, camera: &str) {
+        self.past_skipped.get_or_create(&of(camera)).inc();
     }
 
     /// A step of an event. Beginnings are counted.

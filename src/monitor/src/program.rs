@@ -15,14 +15,15 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{self, Instant};
 
-use crate::archive::Archive;
 use crate::camera::{Cameras, Context};
 use crate::config::{Broker, ConfigFile, Document};
 use crate::control::{self, ApplyError, Control};
+use crate::events::Events;
 use crate::fleet::operate::Operator;
 use crate::fleet::{Change, FleetTopics};
 use crate::hub::{Hub, StoreStatus};
 use crate::metrics::Metrics;
+use crate::past::Archive;
 use crate::store::{Store, StoreError};
 use crate::{http, mqtt, notify, store};
 
@@ -140,13 +141,15 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
 
     let program = std::env::current_exe().ok();
     let models = Models::of_program(program.as_deref());
+    let past = Archive::start(hub.clone(), metrics.clone(), models.clone())?;
     let state = http::HttpState {
         hub: hub.clone(),
         control: control.clone(),
-        archive: Archive::Own(store.clone()),
+        events: Events::Own(store.clone()),
         store: store.clone(),
         metrics: metrics.clone(),
         counts: None,
+        past: Some(past.clone()),
         about: about(&hub.config().document, &models)?,
         limits: http::Limits::default(),
     };
@@ -178,6 +181,7 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
         hub,
         metrics,
         models,
+        past: past.clone(),
         parts: store.parts(),
     };
     let cameras = tokio::spawn(Cameras::run(context, cameras_stop));
@@ -195,6 +199,7 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
     // Cameras end their events, then the store has them, then those who send them.
     stop_cameras.send_replace(true);
     let _ = time::timeout_at(deadline - Duration::from_millis(700), cameras).await;
+    let kept = tokio::task::spawn_blocking(move || past.stop());
     stop_store.send_replace(true);
     let _ = time::timeout_at(deadline - Duration::from_millis(400), written).await;
     stop_rest.send_replace(true);
@@ -202,6 +207,7 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
         let _ = time::timeout_at(deadline, task).await;
     }
     let _ = time::timeout_at(deadline, served).await;
+    let _ = time::timeout_at(deadline, kept).await;
     let _ = time::timeout_at(deadline + CLOSE, store.close()).await;
     outcome
 }

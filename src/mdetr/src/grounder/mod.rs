@@ -8,6 +8,7 @@ mod network;
 mod options;
 mod positions;
 mod run;
+mod seen;
 mod settings;
 mod sizes;
 pub(crate) mod speed;
@@ -29,12 +30,15 @@ use crate::decode::RawOutputs;
 use crate::error::Error;
 use crate::frame::{Frame, MAX_SIDE, check_size};
 use crate::pack::Pack;
+use crate::seen::{SeenError, SeenHeader, decode};
 use crate::text::{Normalised, TextMemory};
 pub use encoded::Encoded;
 use encoded::{Caption, packs};
 use model::Model;
 pub use options::GrounderOptions;
+use positions::grid;
 use run::{Run, fusion_shape};
+pub use seen::Seen;
 pub use settings::Settings;
 use sizes::Sizes;
 pub use trial::{TriedPlan, try_plans};
@@ -226,16 +230,16 @@ impl Grounder {
     /// As [`prepare`](Self::prepare).
     pub fn input_size(&self, width: u32, height: u32) -> Result<(u32, u32), Error> {
         check_size(width, height)?;
-        Ok(self.run().prepared((width, height))?.plan.size)
+        Ok(self.run().prepared((width, height))?.plan.grid.size)
     }
 
     fn prepare_for(&self, frame: (u32, u32), standing: &Encoded) -> Result<(), Error> {
         let run = self.run();
-        let plan = run.prepared(frame)?.plan;
-        for captions in run.batches(&plan, standing) {
+        let grid = run.prepared(frame)?.plan.grid.clone();
+        for captions in run.batches(&grid, standing) {
             self.model
                 .network
-                .fusion_plan(fusion_shape(&plan, captions))?;
+                .fusion_plan(fusion_shape(&grid, captions))?;
         }
         Ok(())
     }
@@ -251,10 +255,9 @@ impl Grounder {
         let asked = self.encode(vec![Query::parse("rehearsal", "a thing")?])?;
         let gray = vec![128; width as usize * height as usize * 3];
         let frame = Frame::rgb(width, height, &gray)?;
-        if let Some(seen) = run.see(&frame, &asked)? {
-            for fused in run.fuse(&seen, &asked.captions)? {
-                self.model.network.masks(&seen, &fused, &[0])?;
-            }
+        let seen = run.see(&frame, false)?.features;
+        for fused in run.fuse(&seen, &asked.captions)? {
+            self.model.network.masks(&seen, &fused, &[0])?;
         }
         Ok(())
     }
@@ -292,6 +295,55 @@ impl Grounder {
     /// As [`ground`](Self::ground).
     pub fn outputs(&self, frame: &Frame, asked: &Encoded) -> Result<Vec<RawOutputs>, Error> {
         self.run().outputs(frame, asked)
+    }
+
+    /// Sees a frame once, to be asked later. Standing queries are not concerned.
+    ///
+    /// # Errors
+    /// As [`ground`](Self::ground).
+    pub fn see(&self, frame: &Frame) -> Result<Seen, Error> {
+        self.run().see(frame, true)
+    }
+
+    /// Answers encoded queries for a frame that was seen, as [`ground_encoded`](Self::ground_encoded) does for
+    /// one that is there. One that was stored has no masks.
+    ///
+    /// # Errors
+    /// Another vision graph saw it, the network would take too much memory, or the engine fails.
+    pub fn ask(
+        &self,
+        seen: &Seen,
+        asked: &Encoded,
+    ) -> Result<Vec<(QueryResult, RawOutputs)>, Error> {
+        self.model.identity.check(&seen.by)?;
+        self.run().ask(seen, asked)
+    }
+
+    /// A frame that [`Seen::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// The bytes are damaged, or those of a frame that another vision graph saw.
+    pub fn restore(&self, bytes: &[u8]) -> Result<Seen, Error> {
+        let header = SeenHeader::read(bytes)?;
+        self.model.identity.check(&header.by)?;
+        let sizes = &self.manifest().network;
+        let (rows, columns) = grid(header.input, sizes.stride);
+        let expected = (rows, columns, sizes.d_model);
+        let found = (
+            header.rows as usize,
+            header.columns as usize,
+            header.d as usize,
+        );
+        if expected != found {
+            let text = |(rows, columns, d)| format!("{rows} x {columns} of {d}");
+            return Err(SeenError::value("tokens", text(expected), text(found)).into());
+        }
+        let (header, values) = decode(bytes)?;
+        Ok(Seen {
+            frame: header.frame_size(),
+            by: header.by,
+            features: self.model.network.features(header.input, values),
+        })
     }
 
     fn run(&self) -> Run<'_> {

@@ -13,12 +13,14 @@ use crate::bundle::{Bundle, Manifest};
 use crate::decode::answers::Answering;
 use crate::error::Error;
 use crate::frame::Normalisation;
+use crate::seen::Identity;
 use crate::text::TextEncoder;
 
 /// A loaded bundle.
 #[derive(Debug)]
 pub(super) struct Model {
     pub bundle: Bundle,
+    pub identity: Identity,
     pub engine: Box<dyn Engine>,
     pub normalisation: Normalisation,
     pub text: TextEncoder,
@@ -46,6 +48,7 @@ impl Model {
             network: Network::load(&bundle, engine.as_ref())?,
             answering,
             engine,
+            identity: Identity::of(&bundle),
             bundle,
         })
     }

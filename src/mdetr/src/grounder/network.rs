@@ -1,5 +1,6 @@
 //! The graphs that see frames, fuse them with texts and draw masks, and their plans.
 
+use std::convert::Infallible;
 use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,6 @@ use mdetr_engine::{
 };
 
 use super::bound::BoundPlans;
-use super::memory::Share;
 use super::positions::{grid, sine_positions};
 use crate::bundle::{Bundle, FUSION_GRAPH, MASK_GRAPH, Network as Sizes, VISION_GRAPH};
 use crate::decode::answers::AnswerLogits;
@@ -26,11 +26,15 @@ pub(super) struct Network {
     /// Feature maps for the mask graph and their strides.
     pyramid: Vec<(&'static str, usize)>,
     answer_heads: &'static [&'static str],
+    grids: BoundPlans<(u32, u32), Arc<TokenGrid>>,
     vision: Stage<(u32, u32), Arc<SizePlan>>,
     fusion: Stage<FusionShape, Arc<dyn Plan>>,
     mask: Option<Stage<MaskShape, Arc<dyn Plan>>>,
     texts: Mutex<LruCache<TextsKey, Arc<Texts>>>,
 }
+
+/// Sizes of the input whose positions are kept.
+const KEPT_GRIDS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
 /// Batches of texts that are kept ready for the fusion graph: those of some streams' standing queries.
 const KEPT_TEXTS: NonZeroUsize = NonZeroUsize::new(32).unwrap();
@@ -91,15 +95,23 @@ impl<K: Hash + Eq + Clone, V: Clone> Stage<K, V> {
     }
 }
 
-/// What depends only on the size of the network's input.
+/// Where the tokens of an input lie: it depends only on the input's size.
 #[derive(Debug)]
-pub(super) struct SizePlan {
+pub(super) struct TokenGrid {
     /// Width and height of the input.
     pub size: (u32, u32),
+    /// Rows and columns of tokens.
+    pub cells: (usize, usize),
     /// Number of vision tokens.
     pub tokens: usize,
     /// `[tokens, d]`.
     positions: Constant,
+}
+
+/// What is made to see inputs of a size.
+#[derive(Debug)]
+pub(super) struct SizePlan {
+    pub grid: Arc<TokenGrid>,
     vision: Arc<dyn Plan>,
 }
 
@@ -149,13 +161,12 @@ const MEMORY: &str = "memory";
 
 /// What the vision graph gave for a frame.
 #[derive(Debug)]
-pub(super) struct Seen {
-    pub plan: Arc<SizePlan>,
+pub(super) struct Features {
+    pub grid: Arc<TokenGrid>,
     /// `[1, tokens, d]`.
-    tokens: Tensor,
+    pub tokens: Tensor,
+    /// Feature maps for the mask graph; none of tokens that were stored.
     pyramid: Vec<Tensor>,
-    /// Of a frame that takes much memory.
-    _share: Option<Share<'static>>,
 }
 
 /// What the fusion graph gave for a frame and a text.
@@ -183,6 +194,7 @@ impl Network {
             sizes: manifest.network.clone(),
             pyramid: bundle.pyramid()?,
             answer_heads: manifest.answers.as_ref().map_or(&[], |a| a.kind.heads()),
+            grids: BoundPlans::new(KEPT_GRIDS),
             vision: Stage::load(bundle, VISION_GRAPH, engine, 2)?,
             fusion: Stage::load(bundle, FUSION_GRAPH, engine, 8)?,
             mask,
@@ -194,17 +206,51 @@ impl Network {
         self.mask.is_some()
     }
 
+    /// Whether masks can be drawn of what was seen.
+    pub(super) fn can_draw(&self, features: &Features) -> bool {
+        self.segments() && features.pyramid.len() == self.pyramid.len()
+    }
+
+    /// Where the tokens of inputs of `size` lie: width and height.
+    pub(super) fn token_grid(&self, size: (u32, u32)) -> Arc<TokenGrid> {
+        let made = self.grids.get_or_make(size, || {
+            let (rows, columns) = grid(size, self.sizes.stride);
+            Ok::<_, Infallible>(Arc::new(TokenGrid {
+                size,
+                cells: (rows, columns),
+                tokens: rows * columns,
+                positions: Constant::f32(sine_positions(rows, columns, self.sizes.d_model)),
+            }))
+        });
+        match made {
+            Ok(grid) => grid,
+            Err(never) => match never {},
+        }
+    }
+
     /// The plan for inputs of `size`: width and height.
     pub(super) fn size_plan(&self, size: (u32, u32)) -> Result<Arc<SizePlan>, EngineError> {
         self.vision.plans.get_or_make(size, || {
-            let (rows, columns) = grid(size, self.sizes.stride);
             Ok(Arc::new(SizePlan {
-                size,
-                tokens: rows * columns,
-                positions: Constant::f32(sine_positions(rows, columns, self.sizes.d_model)),
+                grid: self.token_grid(size),
                 vision: self.vision.graph.plan(&vision_inputs(size))?,
             }))
         })
+    }
+
+    /// What was seen of an input of this size, from its tokens alone, `[tokens, d]`.
+    pub(super) fn features(&self, size: (u32, u32), tokens: Vec<f32>) -> Features {
+        let grid = self.token_grid(size);
+        let shape = vec![1, grid.tokens, self.sizes.d_model];
+        debug_assert_eq!(tokens.len(), grid.tokens * self.sizes.d_model);
+        Features {
+            grid,
+            tokens: Tensor {
+                shape,
+                data: Data::Host(tokens),
+            },
+            pyramid: Vec::new(),
+        }
     }
 
     /// The plan for a frame's and texts' lengths.
@@ -214,32 +260,34 @@ impl Network {
         })
     }
 
-    /// Runs the vision graph on a normalised image of the plan's size, `[3, height, width]`. `share` is
-    /// given back with what was seen.
+    /// Runs the vision graph on a normalised image of the plan's size, `[3, height, width]`. What it gives
+    /// is brought to the host, or stays where the engine has it.
     pub(super) fn see(
         &self,
-        plan: Arc<SizePlan>,
+        plan: &SizePlan,
         image: &[f32],
-        share: Option<Share<'static>>,
-    ) -> Result<Seen, EngineError> {
+        to_host: bool,
+    ) -> Result<Features, EngineError> {
         const TOKENS: &str = "tokens";
         let mut names = vec![TOKENS];
         names.extend(self.pyramid.iter().map(|(name, _)| *name));
-        let mut outputs = plan.vision.run(&[View::F32(image)], &names, &names)?;
+        let keep: &[&'static str] = if to_host { &[] } else { &names };
+        let mut outputs = plan.vision.run(&[View::F32(image)], &names, keep)?;
         let path = &self.vision.path;
+        let grid_of_tokens = &plan.grid;
         for ((name, stride), map) in self.pyramid.iter().zip(&outputs[1..]) {
-            let (h, w) = grid(plan.size, *stride);
+            let (h, w) = grid(grid_of_tokens.size, *stride);
             let channels = map.elements() / (h * w);
             map.check(path, name, &[1, channels, h, w])?;
         }
         let pyramid = outputs.split_off(1);
         let tokens = outputs.remove(0);
-        tokens.check(path, TOKENS, &[1, plan.tokens, self.sizes.d_model])?;
-        Ok(Seen {
-            plan,
+        let expected = [1, grid_of_tokens.tokens, self.sizes.d_model];
+        tokens.check(path, TOKENS, &expected)?;
+        Ok(Features {
+            grid: plan.grid.clone(),
             tokens,
             pyramid,
-            _share: share,
         })
     }
 
@@ -247,7 +295,7 @@ impl Network {
     /// found for each.
     pub(super) fn fuse(
         &self,
-        seen: &Seen,
+        seen: &Features,
         texts: &[Arc<TextMemory>],
         shape: FusionShape,
     ) -> Result<Vec<Fused>, EngineError> {
@@ -269,7 +317,7 @@ impl Network {
             .clone();
         let inputs = [
             seen.tokens.view(),
-            View::Constant(&seen.plan.positions),
+            View::Constant(&seen.grid.positions),
             View::Constant(&ready.memory),
             View::Constant(&ready.mask),
         ];
@@ -279,7 +327,7 @@ impl Network {
         ];
         if self.segments() {
             expected.push(("hidden", vec![count, queries, d]));
-            expected.push((MEMORY, vec![count, seen.plan.tokens, d]));
+            expected.push((MEMORY, vec![count, seen.grid.tokens, d]));
         }
         let mut names: Vec<&'static str> = expected.iter().map(|(name, _)| *name).collect();
         names.extend(self.answer_heads);
@@ -325,7 +373,7 @@ impl Network {
     /// Nothing if the model draws no masks.
     pub(super) fn masks(
         &self,
-        seen: &Seen,
+        seen: &Features,
         fused: &Fused,
         objects: &[usize],
     ) -> Result<Vec<MaskLogits>, EngineError> {
@@ -344,7 +392,7 @@ impl Network {
     fn mask_batch(
         &self,
         stage: &Stage<MaskShape, Arc<dyn Plan>>,
-        seen: &Seen,
+        seen: &Features,
         (hidden, memory): (&[f32], &Tensor),
         objects: &[usize],
     ) -> Result<Vec<MaskLogits>, EngineError> {
@@ -352,7 +400,7 @@ impl Network {
         let d = self.sizes.d_model;
         let shape = MaskShape {
             objects: objects.len(),
-            tokens: seen.plan.tokens,
+            tokens: seen.grid.tokens,
             pyramid: seen.pyramid.iter().map(|map| map.shape.clone()).collect(),
         };
         let plan = stage.plans.get_or_make(shape.clone(), || {

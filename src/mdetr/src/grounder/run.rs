@@ -9,7 +9,8 @@ use mdetr_grounding::{Detection, Query, QueryResult, Rle, Span};
 use super::encoded::{Asking, Caption, Encoded};
 use super::memory;
 use super::model::Model;
-use super::network::{Fused, FusionShape, MaskLogits, Seen, SizePlan};
+use super::network::{Features, Fused, FusionShape, MaskLogits, TokenGrid};
+use super::seen::Seen;
 use super::settings::Settings;
 use super::sizes::{Prepared, Sizes};
 use crate::counters::Counters;
@@ -36,8 +37,20 @@ impl Run<'_> {
         frame: &Frame,
         asked: &Encoded,
     ) -> Result<Vec<(QueryResult, RawOutputs)>, Error> {
-        self.answer(frame, asked, |seen, fused, outputs| {
-            let results = self.results(frame, seen, fused, &outputs)?;
+        match self.see_if_asked(frame, asked)? {
+            Some(seen) => self.ask(&seen, asked),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// As [`ground`](Self::ground), of a frame that was seen.
+    pub(super) fn ask(
+        &self,
+        seen: &Seen,
+        asked: &Encoded,
+    ) -> Result<Vec<(QueryResult, RawOutputs)>, Error> {
+        self.answer(seen, asked, |fused, outputs| {
+            let results = self.results(seen, fused, &outputs)?;
             let pairs = results.into_iter().zip(outputs);
             Ok(pairs
                 .map(|(result, (query, raw))| (query, (result, raw)))
@@ -47,23 +60,29 @@ impl Run<'_> {
 
     /// The network's outputs for each query.
     pub(super) fn outputs(&self, frame: &Frame, asked: &Encoded) -> Result<Vec<RawOutputs>, Error> {
-        self.answer(frame, asked, |_, _, outputs| Ok(outputs))
+        match self.see_if_asked(frame, asked)? {
+            Some(seen) => self.answer(&seen, asked, |_, outputs| Ok(outputs)),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// What `answer` makes of each caption's outputs, in the order of the queries.
     fn answer<T>(
         &self,
-        frame: &Frame,
+        seen: &Seen,
         asked: &Encoded,
-        answer: impl Fn(&Seen, &Fused, Vec<(usize, RawOutputs)>) -> Result<Vec<(usize, T)>, EngineError>,
+        answer: impl Fn(&Fused, Vec<(usize, RawOutputs)>) -> Result<Vec<(usize, T)>, EngineError>,
     ) -> Result<Vec<T>, Error> {
+        let (features, masks) = (&seen.features, self.draws_masks());
+        let memory = self
+            .sizes
+            .memory_of(self.model, seen.frame, features.grid.size, masks)?;
+        let _share = memory.map(|(bytes, limit)| memory::BUDGET.take(bytes, limit));
         let mut found = Vec::new();
-        if let Some(seen) = self.see(frame, asked)? {
-            for captions in self.batches(&seen.plan, asked) {
-                for (caption, mut fused) in captions.iter().zip(self.fuse(&seen, captions)?) {
-                    let outputs = self.raw_outputs(asked, caption, &mut fused);
-                    found.extend(answer(&seen, &fused, outputs)?);
-                }
+        for captions in self.batches(&features.grid, asked) {
+            for (caption, mut fused) in captions.iter().zip(self.fuse(features, captions)?) {
+                let outputs = self.raw_outputs(asked, caption, &mut fused);
+                found.extend(answer(&fused, outputs)?);
             }
         }
         Ok(in_order(found))
@@ -72,18 +91,17 @@ impl Run<'_> {
     /// What a caption gave for each of its queries.
     fn results(
         &self,
-        frame: &Frame,
         seen: &Seen,
         fused: &Fused,
         outputs: &[(usize, RawOutputs)],
     ) -> Result<Vec<QueryResult>, EngineError> {
-        let size = (frame.width(), frame.height());
+        let size = seen.frame;
         let decoded = outputs.iter().map(|(_, outputs)| {
             let decoding = self.decoding(&outputs.query);
             decoding.decode(outputs, size.0, size.1)
         });
         let mut found: Vec<Vec<(usize, Detection)>> = decoded.collect();
-        self.draw_masks(&mut found, size, seen, fused)?;
+        self.draw_masks(&mut found, seen, fused)?;
         let result = |(found, (_, outputs)): (Vec<(usize, Detection)>, &(usize, RawOutputs))| {
             let query = outputs.query.clone();
             let answering = self.model.answering.as_ref();
@@ -101,29 +119,30 @@ impl Run<'_> {
         self.model.network.segments() && self.settings.masks
     }
 
-    /// Gives each detection the mask of its object query, if masks are drawn.
+    /// Gives each detection the mask of its object query, if masks are drawn and what they are drawn of was
+    /// not left out.
     fn draw_masks(
         &self,
         found: &mut [Vec<(usize, Detection)>],
-        frame: (u32, u32),
         seen: &Seen,
         fused: &Fused,
     ) -> Result<(), EngineError> {
         let objects: BTreeSet<usize> = found.iter().flatten().map(|(object, _)| *object).collect();
-        if !self.draws_masks() || objects.is_empty() {
+        let features = &seen.features;
+        if !self.draws_masks() || !self.model.network.can_draw(features) || objects.is_empty() {
             return Ok(());
         }
         let objects: Vec<usize> = objects.into_iter().collect();
         self.counters.mask_runs.add(1);
         self.counters.mask_time.measure(|| {
-            let logits = self.model.network.masks(seen, fused, &objects)?;
+            let logits = self.model.network.masks(features, fused, &objects)?;
             let mask = |logits: &MaskLogits| {
                 let map = Map {
                     values: &logits.values,
                     width: logits.width,
                     height: logits.height,
                 };
-                masks::mask(map, seen.plan.size, frame)
+                masks::mask(map, features.grid.size, seen.frame)
             };
             let masks: BTreeMap<usize, Rle> =
                 objects.into_iter().zip(logits.iter().map(mask)).collect();
@@ -152,36 +171,47 @@ impl Run<'_> {
     }
 
     /// The frame as the network sees it; `None` if nothing is asked.
-    pub(super) fn see(&self, frame: &Frame, standing: &Encoded) -> Result<Option<Seen>, Error> {
-        self.counters.frames.add(1);
-        if standing.captions.is_empty() {
+    fn see_if_asked(&self, frame: &Frame, asked: &Encoded) -> Result<Option<Seen>, Error> {
+        if asked.captions.is_empty() {
+            self.counters.frames.add(1);
             return Ok(None);
         }
-        let Prepared { plan, memory, .. } = self.prepared((frame.width(), frame.height()))?;
-        let share = memory.map(|(bytes, limit)| memory::BUDGET.take(bytes, limit));
-        let (width, height) = plan.size;
+        self.see(frame, false).map(Some)
+    }
+
+    /// The frame as the network sees it, brought to the host or left where the engine has it.
+    pub(super) fn see(&self, frame: &Frame, to_host: bool) -> Result<Seen, Error> {
+        self.counters.frames.add(1);
+        let size = (frame.width(), frame.height());
+        let Prepared { plan, memory, .. } = self.prepared(size)?;
+        let _share = memory.map(|(bytes, limit)| memory::BUDGET.take(bytes, limit));
+        let (width, height) = plan.grid.size;
         let image = self
             .counters
             .preprocess_time
             .measure(|| self.model.normalisation.tensor(frame, width, height));
-        let seen = self
+        let features = self
             .counters
             .vision_time
-            .measure(|| self.model.network.see(plan, &image, share))?;
+            .measure(|| self.model.network.see(&plan, &image, to_host))?;
         self.counters.vision_runs.add(1);
-        Ok(Some(seen))
+        Ok(Seen {
+            frame: size,
+            by: self.model.identity,
+            features,
+        })
     }
 
     /// Captions that are fused in one run: of one padded length, and no more than the engine gains
     /// from.
     pub(super) fn batches<'a>(
         &self,
-        plan: &SizePlan,
+        grid: &TokenGrid,
         asked: &'a Encoded,
     ) -> impl Iterator<Item = &'a [Caption]> + use<'a> {
         let footprint = self
             .model
-            .footprint(plan.size, plan.size, self.draws_masks());
+            .footprint(grid.size, grid.size, self.draws_masks());
         let most = footprint.texts_at_once(self.model.texts_at_once());
         let padded = |caption: &Caption| FusionShape::padded(caption.length());
         let alike = asked.captions.chunk_by(move |a, b| padded(a) == padded(b));
@@ -190,11 +220,11 @@ impl Run<'_> {
 
     pub(super) fn fuse(
         &self,
-        seen: &Seen,
+        seen: &Features,
         captions: &[Caption],
     ) -> Result<Vec<Fused>, EngineError> {
         let memories: Vec<Arc<TextMemory>> = captions.iter().map(|c| c.memory.clone()).collect();
-        let shape = fusion_shape(&seen.plan, captions);
+        let shape = fusion_shape(&seen.grid, captions);
         self.counters.fusion_runs.add(captions.len() as u64);
         self.counters
             .fusion_time
@@ -251,9 +281,9 @@ impl Run<'_> {
     }
 }
 
-pub(super) fn fusion_shape(plan: &SizePlan, captions: &[Caption]) -> FusionShape {
+pub(super) fn fusion_shape(grid: &TokenGrid, captions: &[Caption]) -> FusionShape {
     let longest = captions.iter().map(Caption::length).max().unwrap_or(0);
-    FusionShape::new(captions.len(), plan.tokens, longest)
+    FusionShape::new(captions.len(), grid.tokens, longest)
 }
 
 /// What was found for each query, in the order of the queries.

@@ -96,10 +96,28 @@ impl Sizes {
     }
 
     /// Bytes that the network takes if it is fed `input` of a frame, and that it may take; none if that
-    /// is little.
+    /// is little. For the latest size it is what was found when that was new.
     ///
     /// # Errors
     /// It would take more than it may.
+    pub(super) fn memory_of(
+        &self,
+        model: &Model,
+        frame: (u32, u32),
+        input: (u32, u32),
+        masks: bool,
+    ) -> Result<Option<(u64, u64)>, FrameError> {
+        let current = locked(&self.current);
+        let held = current.latest.as_ref();
+        match held.filter(|held| held.frame == frame && held.plan.grid.size == input) {
+            Some(held) => Ok(held.memory),
+            None => {
+                drop(current);
+                self.memory(model, frame, input, masks)
+            }
+        }
+    }
+
     fn memory(
         &self,
         model: &Model,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::*;
 use mdetr_engine::{Data, EngineError, EngineKind, Tensor};
 
-use super::network::{FusionShape, Seen};
+use super::network::{Features, FusionShape};
 
 fn bundle() -> PathBuf {
     std::env::var_os("MDETR_TEST_BUNDLE").map_or_else(
@@ -14,10 +14,10 @@ fn bundle() -> PathBuf {
     )
 }
 
-fn seen(grounder: &Grounder, asked: &Encoded) -> Seen {
+fn seen(grounder: &Grounder) -> Features {
     let rgb: Vec<u8> = (0..64 * 48 * 3).map(|i| (i % 251) as u8).collect();
     let frame = Frame::rgb(64, 48, &rgb).unwrap();
-    grounder.run().see(&frame, asked).unwrap().unwrap()
+    grounder.run().see(&frame, false).unwrap().features
 }
 
 /// The largest difference, as a share of the largest value if that is above one: logits reach 25,
@@ -35,12 +35,12 @@ fn padding_of_the_text_changes_nothing() {
     let query = Query::parse("q", "the red ball left of a cube").unwrap();
     let standing = grounder.encode(vec![query]).unwrap();
     let memory = &standing.captions[0].memory;
-    let seen = seen(&grounder, &standing);
+    let seen = seen(&grounder);
     let length = memory.tokens.ids.len();
     let run = |length| {
         let shape = FusionShape {
             texts: 1,
-            tokens: seen.plan.tokens,
+            tokens: seen.grid.tokens,
             length,
         };
         let network = &grounder.model.network;
@@ -84,10 +84,10 @@ fn texts_fused_in_one_run_are_as_if_fused_one_by_one() {
         ];
         let queries = texts.map(|text| Query::parse(text, text).unwrap());
         let asked = grounder.encode(queries.to_vec()).unwrap();
-        let seen = seen(&grounder, &asked);
+        let seen = seen(&grounder);
         let captions = asked.captions.iter();
         let memories: Vec<_> = captions.map(|c| c.memory.clone()).collect();
-        let shape = fusion_shape(&seen.plan, &asked.captions);
+        let shape = fusion_shape(&seen.grid, &asked.captions);
         let network = &grounder.model.network;
         let together = network.fuse(&seen, &memories, shape).unwrap();
         assert_eq!(together.len(), 3);

@@ -324,8 +324,11 @@ impl Analysis {
         })
     }
 
-    /// A frame that is to become a picture; none if too many wait to.
+    /// A frame that is to become a picture; none if too many wait to, or no pictures are wanted.
     fn shot(&self, frame: &Frame, number: u64, found: Option<Arc<Grounding>>) -> Option<Shot> {
+        if !self.hub.config().document.store.pictures {
+            return None;
+        }
         if self.waiting.load(Ordering::Relaxed) >= WAITING_FRAMES {
             return None;
         }

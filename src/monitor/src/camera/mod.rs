@@ -2,6 +2,7 @@
 
 mod analysis;
 mod clip;
+mod model;
 mod pace;
 mod pictures;
 mod pipeline;
@@ -15,4 +16,6 @@ mod supervise;
 mod unit;
 mod video;
 
+pub use model::Model;
+pub(crate) use pictures::Painter;
 pub use supervise::{Cameras, Context};

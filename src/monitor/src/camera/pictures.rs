@@ -21,7 +21,7 @@ pub(super) struct Pictures {
 
 /// Turns frames of one format into JPEG.
 #[derive(Debug)]
-pub(super) struct Painter {
+pub(crate) struct Painter {
     from: VideoInfo,
     to: VideoInfo,
     converter: gst_video::VideoConverter,
@@ -32,7 +32,7 @@ impl Painter {
     ///
     /// # Errors
     /// In words: they cannot be converted.
-    pub(super) fn new(from: &VideoInfo) -> Result<Painter, String> {
+    pub(crate) fn new(from: &VideoInfo) -> Result<Painter, String> {
         let to = VideoInfo::builder(VideoFormat::Rgb, from.width(), from.height())
             .fps(from.fps())
             .build();
@@ -47,7 +47,7 @@ impl Painter {
     }
 
     /// Whether it takes frames of this format and size.
-    pub(super) fn takes(&self, info: &VideoInfo) -> bool {
+    pub(crate) fn takes(&self, info: &VideoInfo) -> bool {
         self.from == *info
     }
 
@@ -60,14 +60,8 @@ impl Painter {
         buffer: &gst::Buffer,
         found: Option<&Grounding>,
     ) -> Result<Pictures, String> {
-        let frame = VideoFrame::from_buffer_readable(buffer.clone(), &self.from);
-        let frame = frame.map_err(|_| "the frame cannot be read")?;
-        let target = gst::Buffer::with_size(self.to.size()).map_err(|error| error.to_string())?;
-        let target = VideoFrame::from_buffer_writable(target, &self.to);
-        let mut target = target.map_err(|_| "the picture cannot be written")?;
-        self.converter.frame(&frame, &mut target);
         let (width, height) = (self.to.width(), self.to.height());
-        let mut pixels = packed(&target).ok_or("the picture has no pixels")?;
+        let mut pixels = self.pixels(buffer)?;
         let plain = encode(&pixels, width, height)?;
         if let Some(found) = found {
             // Without fonts, words are left out; a frame too large to draw on stays as it is.
@@ -75,6 +69,20 @@ impl Painter {
         }
         let drawn = encode(&pixels, width, height)?;
         Ok(Pictures { plain, drawn })
+    }
+
+    /// A frame's pixels, packed RGB.
+    ///
+    /// # Errors
+    /// In words: it cannot be read.
+    pub(crate) fn pixels(&self, buffer: &gst::Buffer) -> Result<Vec<u8>, String> {
+        let frame = VideoFrame::from_buffer_readable(buffer.clone(), &self.from);
+        let frame = frame.map_err(|_| "the frame cannot be read")?;
+        let target = gst::Buffer::with_size(self.to.size()).map_err(|error| error.to_string())?;
+        let target = VideoFrame::from_buffer_writable(target, &self.to);
+        let mut target = target.map_err(|_| "the picture cannot be written")?;
+        self.converter.frame(&frame, &mut target);
+        packed(&target).ok_or_else(|| "the picture has no pixels".to_owned())
     }
 }
 

@@ -7,7 +7,6 @@
 //!
 //! What gives pixels has no parser; its pictures for clips are coded as JPEG.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -17,6 +16,7 @@ use gst_video::VideoInfo;
 use jiff::Timestamp;
 
 use super::analysis::{Analysis, Frame, Task, timestamp};
+use super::model::Model;
 use super::pace::Pace;
 use super::queries;
 use super::recorder::Recorder;
@@ -25,20 +25,10 @@ use super::unit::Unit;
 use super::video::Tap;
 use crate::config::Camera;
 use crate::hub::{Hub, Picture};
+use crate::past::{Archive, Shown};
 
 /// Quality of JPEG in the ring of what gives pixels.
 const RING_QUALITY: i32 = 85;
-
-/// What runs the network.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Model {
-    /// Directory of the bundle.
-    pub bundle: PathBuf,
-    /// Engine by name.
-    pub engine: String,
-    /// Directory of encoded queries.
-    pub text_cache: PathBuf,
-}
 
 /// A connection to a camera, or the attempt at one.
 #[derive(Debug)]
@@ -54,6 +44,7 @@ pub(super) struct Outlets {
     pub(super) hub: Arc<Hub>,
     pub(super) analysis: Arc<Analysis>,
     pub(super) recorder: Arc<Recorder>,
+    pub(super) past: Arc<Archive>,
 }
 
 fn element(name: &str) -> Result<gst::element_factory::ElementBuilder<'_>, String> {
@@ -200,11 +191,21 @@ fn watching(
     let pad = track
         .static_pad("src")
         .ok_or("mdetrtrack has no source pad")?;
-    let analysis = outlets.analysis.clone();
+    let (analysis, past) = (outlets.analysis.clone(), outlets.past.clone());
+    let name = camera.name.clone();
     let element = track.downgrade();
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         if let (Some(element), Some(buffer)) = (element.upgrade(), info.buffer()) {
-            watch(pad, &element, buffer, &analysis);
+            watch(pad, &element, buffer, &analysis, |frame| {
+                past.offer(
+                    &name,
+                    &Shown {
+                        buffer: frame.buffer,
+                        info: frame.info,
+                        utc: frame.utc,
+                    },
+                );
+            });
         }
         gst::PadProbeReturn::Ok
     });
@@ -229,8 +230,14 @@ fn slow_down(element: &gst::Element, fps: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// Gives a frame to the analysis.
-fn watch(pad: &gst::Pad, element: &gst::Element, buffer: &gst::BufferRef, analysis: &Analysis) {
+/// Gives a frame to the analysis, and to who keeps it.
+fn watch(
+    pad: &gst::Pad,
+    element: &gst::Element,
+    buffer: &gst::BufferRef,
+    analysis: &Analysis,
+    keep: impl FnOnce(&Frame),
+) {
     let Some(info) = pad
         .current_caps()
         .and_then(|caps| VideoInfo::from_caps(&caps).ok())
@@ -239,12 +246,14 @@ fn watch(pad: &gst::Pad, element: &gst::Element, buffer: &gst::BufferRef, analys
     };
     let running = running_time(pad, buffer.pts()).or_else(|| element.current_running_time());
     let running = running.unwrap_or(gst::ClockTime::ZERO);
-    analysis.frame(&Frame {
+    let frame = Frame {
         buffer,
         info: &info,
         running,
         utc: gstmdetr::time::utc(buffer, element, running),
-    });
+    };
+    analysis.frame(&frame);
+    keep(&frame);
 }
 
 fn running_time(pad: &gst::Pad, pts: Option<gst::ClockTime>) -> Option<gst::ClockTime> {

@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use tokio::time::{self, MissedTickBehavior};
 
 use super::analysis::Task;
-use super::pipeline::{Connection, Model, Outlets};
+use super::model::Model;
+use super::pipeline::{Connection, Outlets};
 use super::{second, source};
 use crate::config::Camera;
 use crate::hub::{CameraState, CameraStatus};

@@ -11,12 +11,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::analysis::{Analysis, Task};
-use super::pipeline::{Model, Outlets};
+use super::model::Model;
+use super::pipeline::Outlets;
 use super::recorder::Recorder;
 use super::run::{Order, Runner};
-use crate::config::{Camera, Document};
+use crate::config::Camera;
 use crate::hub::{CameraState, CameraStatus, Current, Hub};
 use crate::metrics::Metrics;
+use crate::past::Archive;
 
 /// What all cameras need.
 #[derive(Debug, Clone)]
@@ -27,6 +29,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Where models are found by name.
     pub models: Models,
+    /// What keeps frames to be asked later.
+    pub past: Arc<Archive>,
     /// Directory in which clips are written.
     pub parts: PathBuf,
 }
@@ -66,24 +70,16 @@ impl Cameras {
         cameras.stop_all().await;
     }
 
-    fn model(&self, document: &Document) -> Model {
-        let models = &self.context.models;
-        let named = document.model.clone();
-        let named = named.unwrap_or_else(|| models.default_model());
-        // The element says what is wrong with one that is not found.
-        let found = models.find(&named);
-        Model {
-            bundle: found.unwrap_or(named),
-            engine: document.engine.clone(),
-            text_cache: document.data.join("cache").join("text"),
-        }
-    }
-
     async fn set(&mut self, current: &Current) {
         let document = &current.document;
-        let model = self.model(document);
-        let wanted: BTreeMap<&str, &Camera> = document
-            .cameras
+        let model = Model::of(document, &self.context.models);
+        let cameras = document.cameras.iter().map(|camera| {
+            let mut camera = camera.clone();
+            camera.record.clips &= document.store.pictures;
+            camera
+        });
+        let cameras: Vec<Camera> = cameras.collect();
+        let wanted: BTreeMap<&str, &Camera> = cameras
             .iter()
             .map(|camera| (camera.name.as_str(), camera))
             .collect();
@@ -141,6 +137,7 @@ impl Cameras {
             hub,
             metrics,
             parts,
+            past,
             ..
         } = self.context.clone();
         let runtime = tokio::runtime::Handle::current();
@@ -169,6 +166,7 @@ impl Cameras {
             hub,
             analysis,
             recorder,
+            past,
         };
         let (orders, received) = watch::channel(Order { task, stop: None });
         let runner = Runner::new(camera.clone(), model.clone(), outlets, metrics, received);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use axum::http::{HeaderName, HeaderValue};
+use jiff::SignedDuration;
 use mdetr_grounding::Query;
 use mdetr_rules::RuleSet;
 use serde::Serialize;
@@ -77,6 +78,7 @@ pub fn check(document: &Document) -> Vec<Fault> {
     }
     check_http(&mut faults, document);
     check_store(&mut faults, document);
+    check_past(&mut faults, document);
     check_receivers(&mut faults, document);
     check_fleet(&mut faults, document);
     check_hub(&mut faults, document);
@@ -216,6 +218,43 @@ fn check_store(faults: &mut Faults, document: &Document) {
     }
 }
 
+fn check_past(faults: &mut Faults, document: &Document) {
+    let Some(past) = &document.past else {
+        return;
+    };
+    let (shortest, longest) = (
+        SignedDuration::from_millis(100),
+        SignedDuration::from_hours(1),
+    );
+    if !(shortest..=longest).contains(&past.every) {
+        let found = past.every;
+        faults.add(
+            "past.every",
+            format!("expected 100ms to 1h, found {found:#}"),
+        );
+    }
+    if !(0.0..=1.0).contains(&past.change_threshold) {
+        let found = past.change_threshold;
+        faults.add(
+            "past.change_threshold",
+            format!("expected 0 to 1, found {found}"),
+        );
+    }
+    if !(1..=36_500).contains(&past.days) {
+        faults.add(
+            "past.days",
+            format!("expected 1 to 36500, found {}", past.days),
+        );
+    }
+    if past.bytes < 256 << 20 {
+        let found = past.bytes;
+        faults.add(
+            "past.bytes",
+            format!("expected at least 268435456 (256 MiB), found {found}"),
+        );
+    }
+}
+
 fn check_http(faults: &mut Faults, document: &Document) {
     let http = &document.http;
     if !http.listen.ip().is_loopback() && http.tokens.is_empty() {
@@ -291,6 +330,12 @@ fn check_hub(faults: &mut Faults, document: &Document) {
     if !document.webhooks.is_empty() || document.email.is_some() {
         let message = "a hub tells nobody: add them to the sites";
         faults.add("webhook, email", message);
+    }
+    if document.past.is_some() {
+        faults.add(
+            "past",
+            "a hub sees nothing that it could keep: add it to the sites",
+        );
     }
     let scheme = scheme(&hub.database);
     if !matches!(scheme, Some("postgres" | "postgresql")) || Url::parse(&hub.database).is_err() {

@@ -47,6 +47,9 @@ pub struct Document {
     /// What is kept, and how long.
     #[serde(default)]
     pub store: Store,
+    /// What cameras saw, kept to be asked later; nothing is, if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub past: Option<PastSettings>,
     /// Cameras.
     #[serde(default, rename = "camera", skip_serializing_if = "Vec::is_empty")]
     pub cameras: Vec<Camera>,
@@ -429,6 +432,8 @@ pub struct Store {
     pub bytes: u64,
     /// Bytes that are left free on the disk.
     pub free_bytes: u64,
+    /// Whether pictures and clips of events are kept and sent at all.
+    pub pictures: bool,
     /// Other times for events of some rules.
     #[serde(rename = "keep", skip_serializing_if = "Vec::is_empty")]
     pub keeps: Vec<Keep>,
@@ -440,9 +445,59 @@ impl Default for Store {
             days: 14,
             bytes: 10 << 30,
             free_bytes: 1 << 30,
+            pictures: true,
             keeps: Vec::new(),
         }
     }
+}
+
+/// What cameras saw, kept to be asked later: tokens, of which no picture is part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PastSettings {
+    /// Time from one frame of a camera to the next that is kept.
+    #[schema(value_type = String)]
+    pub every: SignedDuration,
+    /// A frame is kept if the brightness of some cell of a 32 x 24 grid differs by more than this from the last that was kept;
+    /// 0: all are.
+    #[schema(minimum = 0, maximum = 1)]
+    pub change_threshold: f32,
+    /// What values are kept in.
+    pub precision: Tokens,
+    /// Whether a small picture is kept beside each frame.
+    pub pictures: bool,
+    /// Days for which frames are kept.
+    pub days: u32,
+    /// Most bytes of all frames.
+    pub bytes: u64,
+    /// File with the key that frames are encrypted with, 32 bytes that its owner alone may read; not encrypted, if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub key: Option<PathBuf>,
+}
+
+impl Default for PastSettings {
+    fn default() -> PastSettings {
+        PastSettings {
+            every: SignedDuration::from_secs(1),
+            change_threshold: 0.05,
+            precision: Tokens::Fp16,
+            pictures: false,
+            days: 7,
+            bytes: 50 << 30,
+            key: None,
+        }
+    }
+}
+
+/// What values of tokens are kept in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Tokens {
+    /// Two bytes: answers as those of the live frame.
+    Fp16,
+    /// One byte: half as much, a little less accurate.
+    Int8,
 }
 
 /// How long events of a rule are kept.

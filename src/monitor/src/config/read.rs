@@ -105,6 +105,9 @@ impl Document {
     fn resolve(&mut self, directory: &Path) {
         let resolve = |path: &mut PathBuf| *path = directory.join(&*path);
         resolve(&mut self.data);
+        if let Some(key) = self.past.as_mut().and_then(|past| past.key.as_mut()) {
+            resolve(key);
+        }
         if let Some(model) = &mut self.model {
             let beside = directory.join(&*model);
             let named = model.to_str().is_some_and(bundle::is_name) && !beside.exists();

@@ -8,12 +8,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::error::ApiError;
 use super::limit::Limiter;
 use super::sessions::Sessions;
-use crate::archive::Archive;
 use crate::control::Control;
+use crate::events::Events;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::past::Archive;
 use crate::sites::Counts;
 use crate::store::Store;
+
+/// Searches at once: each takes all the time that cameras leave.
+const SEARCHES: usize = 1;
 
 /// What is served.
 #[derive(Debug, Clone)]
@@ -23,13 +27,15 @@ pub struct HttpState {
     /// What takes changes of the configuration.
     pub control: Arc<Control>,
     /// Events, pictures and clips.
-    pub archive: Archive,
+    pub events: Events,
     /// The history of the configuration, and what waits to be sent.
     pub store: Store,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What a hub counts; this is a hub if it is there.
     pub counts: Option<Arc<Counts>>,
+    /// What cameras saw; a hub has seen nothing.
+    pub past: Option<Arc<Archive>>,
     /// What is told of the program.
     pub about: About,
     /// How much clients may ask for.
@@ -86,6 +92,7 @@ pub(super) struct Shared {
     pub logins: Limiter,
     pub connections: Arc<Semaphore>,
     pub streams: Arc<Semaphore>,
+    pub searches: Arc<Semaphore>,
 }
 
 impl std::ops::Deref for App {
@@ -106,7 +113,18 @@ impl App {
             logins: Limiter::new(limits.logins / 60.0, limits.logins),
             connections: Arc::new(Semaphore::new(limits.connections)),
             streams: Arc::new(Semaphore::new(limits.streams)),
+            searches: Arc::new(Semaphore::new(SEARCHES)),
         }))
+    }
+
+    /// A place to search.
+    pub(super) fn search(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        self.searches.clone().try_acquire_owned().map_err(|_| {
+            ApiError::too_many(
+                "another search is running: wait for its end, or cancel it",
+                5,
+            )
+        })
     }
 
     /// A place among the streams.

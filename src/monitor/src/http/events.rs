@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::app::App;
 use super::error::{ApiError, Body, ErrorBody, Name, Params, Search};
 use super::schema;
-use crate::archive::StoredPicture;
+use crate::events::StoredPicture;
 use crate::store::{EventFilter, StoredEvent};
 
 /// Most events of an answer.
@@ -64,7 +64,7 @@ pub(super) async fn list(
         return Err(ApiError::bad(message));
     }
     filter.limit = Some(limit);
-    let events = app.state.archive.events(&filter).await?;
+    let events = app.state.events.events(&filter).await?;
     let last = events.last().filter(|_| events.len() == limit as usize);
     let next = last.map(|last| last.event.id.clone());
     Ok(axum::Json(Events { events, next }))
@@ -85,7 +85,7 @@ pub(super) async fn get(
     State(app): State<App>,
     Params(Name(id)): Params<Name>,
 ) -> Result<axum::Json<StoredEvent>, ApiError> {
-    let event = app.state.archive.event(&id).await?;
+    let event = app.state.events.event(&id).await?;
     Ok(axum::Json(event.ok_or_else(|| unknown(&id))?))
 }
 
@@ -104,7 +104,7 @@ pub(super) async fn remove(
     State(app): State<App>,
     Params(Name(id)): Params<Name>,
 ) -> Result<StatusCode, ApiError> {
-    if app.state.archive.remove(&id).await? {
+    if app.state.events.remove(&id).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(unknown(&id))
@@ -136,7 +136,7 @@ pub(super) async fn keep(
     Params(Name(id)): Params<Name>,
     Body(Kept { kept }): Body<Kept>,
 ) -> Result<StatusCode, ApiError> {
-    if app.state.archive.set_kept(&id, kept).await? {
+    if app.state.events.set_kept(&id, kept).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(unknown(&id))
@@ -176,7 +176,7 @@ pub(super) async fn picture(
     Search(Drawn { drawn }): Search<Drawn>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    match app.state.archive.picture(&id, drawn).await? {
+    match app.state.events.picture(&id, drawn).await? {
         Some(StoredPicture::File(path)) => file(&id, path, request).await,
         Some(StoredPicture::Bytes(jpeg)) => {
             let kind = [(header::CONTENT_TYPE, "image/jpeg")];
@@ -213,7 +213,7 @@ pub(super) async fn clip(
     Params(Name(id)): Params<Name>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let path = app.state.archive.clip(&id).await?;
+    let path = app.state.events.clip(&id).await?;
     let path =
         path.ok_or_else(|| ApiError::missing(format!("the event {id:?} has no clip, or is gone")))?;
     file(&id, path, request).await

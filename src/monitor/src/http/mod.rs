@@ -14,6 +14,7 @@ mod page;
 mod pictures;
 mod router;
 mod schema;
+mod search;
 mod sessions;
 mod status;
 pub mod token;

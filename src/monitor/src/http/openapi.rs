@@ -33,6 +33,7 @@ use crate::config::schema::{Anchor, Condition, ConditionKind, Conditions};
         (name = "cameras", description = "Cameras, and what is watched for in them"),
         (name = "pictures", description = "What cameras show"),
         (name = "events", description = "What rules found"),
+        (name = "past", description = "What cameras saw, asked later"),
         (name = "live", description = "What happens, as it happens"),
         (name = "page", description = "The page"),
     )

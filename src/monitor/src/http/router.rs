@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 
 use super::app::{App, Ending, Secure};
 use super::error::ApiError;
-use super::{auth, cameras, config, events, live, openapi, page, pictures, status, video};
+use super::{auth, cameras, config, events, live, openapi, page, pictures, search, status, video};
 
 /// How long the answer to a request may take to begin.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -54,6 +54,8 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(events::keep))
         .routes(routes!(events::picture))
         .routes(routes!(events::clip))
+        .routes(routes!(search::search))
+        .routes(routes!(search::picture))
         .routes(routes!(live::sse))
         .routes(routes!(live::websocket))
         .routes(routes!(page::index))

@@ -9,10 +9,10 @@ use tokio::sync::watch;
 use tokio::time::{self, Instant};
 
 use super::{CLOSE, RunError, STOP, signals};
-use crate::archive::Archive;
 use crate::central::Central;
 use crate::config::{self, ConfigFile};
 use crate::control::{self, Control};
+use crate::events::Events;
 use crate::http;
 use crate::hub::{Hub, StoreStatus};
 use crate::metrics::Metrics;
@@ -43,10 +43,11 @@ pub(super) async fn run(
     let state = http::HttpState {
         hub: hub.clone(),
         control: control.clone(),
-        archive: Archive::Sites(central.clone()),
+        events: Events::Sites(central.clone()),
         store: store.clone(),
         metrics: Arc::new(Metrics::default()),
         counts: Some(counts.clone()),
+        past: None,
         about: http::About {
             started: Timestamp::now(),
             model: "none".to_owned(),

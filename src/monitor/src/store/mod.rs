@@ -25,6 +25,7 @@ pub use base::Store;
 pub use counters::Counters;
 pub use error::StoreError;
 pub use room::Usage;
+pub(crate) use room::free_bytes;
 pub use sweep::Swept;
 pub use types::{ConfigEntry, EventFilter, Letter, StoredEvent};
 

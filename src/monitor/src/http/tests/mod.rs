@@ -6,6 +6,7 @@ mod fuzz;
 mod limits;
 mod media;
 mod places;
+mod search;
 mod streams;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use mdetr::bundle::Models;
 use mdetr_rules::Event;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -22,15 +24,16 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{About, HttpState, Limits, Server, token};
-use crate::archive::Archive;
 use crate::config::{self, ConfigFile};
 use crate::control::{self, Control};
+use crate::events::Events;
 use crate::example::begun;
 use crate::hub::{
     BrokerStatus, CameraState, CameraStatus, Clip, Hub, LazyLine, Picture, Report, Step,
     StoreStatus,
 };
 use crate::metrics::Metrics;
+use crate::past;
 use crate::store::Store;
 
 /// Longer than anything takes that does not hang.
@@ -60,6 +63,11 @@ for = "2s"
 name = "dark"
 url = "tabletop://?seed=7"
 "#;
+
+/// The bundled model.
+fn tabletop() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tabletop")
+}
 
 /// A server with what belongs to it.
 struct Bench {
@@ -120,13 +128,22 @@ impl Bench {
         });
         hub.set_camera(status("gate"));
         let control = Arc::new(Control::new(hub.clone(), store.clone(), file).await);
+        let metrics = Arc::new(Metrics::default());
         let state = HttpState {
             hub: hub.clone(),
             control,
-            archive: Archive::Own(store.clone()),
+            events: Events::Own(store.clone()),
             store: store.clone(),
-            metrics: Arc::new(Metrics::default()),
             counts: None,
+            past: Some(
+                past::Archive::start(
+                    hub.clone(),
+                    metrics.clone(),
+                    Models::new().with_bundled(tabletop()),
+                )
+                .unwrap(),
+            ),
+            metrics,
             about: About {
                 started: Timestamp::now(),
                 model: "tabletop".to_owned(),

@@ -4,9 +4,10 @@ use std::net::TcpListener;
 use std::time::Instant;
 
 use super::*;
-use crate::archive::Archive;
 use crate::config::{Http, Tls};
+use crate::events::Events;
 use crate::hub::Current;
+use crate::past;
 
 /// Changes `http` of the configuration in force.
 fn change(bench: &Bench, change: impl FnOnce(&mut Http)) {
@@ -161,13 +162,15 @@ async fn faults_of_places_name_them() {
             document: hub.config().document.clone(),
             sha256: String::new(),
         };
+        let metrics = Arc::new(Metrics::default());
         HttpState {
+            past: Some(past::Archive::start(hub.clone(), metrics.clone(), Models::new()).unwrap()),
             control: Arc::new(Control::new(hub.clone(), bench.store.clone(), &file).await),
             hub,
-            archive: Archive::Own(bench.store.clone()),
+            events: Events::Own(bench.store.clone()),
             store: bench.store.clone(),
-            metrics: Arc::new(Metrics::default()),
             counts: None,
+            metrics,
             about: About {
                 started: Timestamp::now(),
                 model: String::new(),

@@ -75,6 +75,7 @@ pub fn endless() -> config::Store {
         days: 36_500,
         bytes: u64::MAX,
         free_bytes: 0,
+        pictures: true,
         keeps: Vec::new(),
     }
 }

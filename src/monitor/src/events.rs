@@ -7,7 +7,7 @@ use crate::store::{EventFilter, Store, StoreError, StoredEvent};
 
 /// Events, for those who look at them.
 #[derive(Debug, Clone)]
-pub enum Archive {
+pub enum Events {
     /// Of this program's cameras.
     Own(Store),
     /// Of many sites.
@@ -23,15 +23,15 @@ pub enum StoredPicture {
     Bytes(Vec<u8>),
 }
 
-impl Archive {
+impl Events {
     /// Events, newest first.
     ///
     /// # Errors
     /// As [`Store::events`].
     pub async fn events(&self, filter: &EventFilter) -> Result<Vec<StoredEvent>, StoreError> {
         match self {
-            Archive::Own(store) => store.events(filter).await,
-            Archive::Sites(central) => central.events(filter).await,
+            Events::Own(store) => store.events(filter).await,
+            Events::Sites(central) => central.events(filter).await,
         }
     }
 
@@ -41,8 +41,8 @@ impl Archive {
     /// As [`Store::event`].
     pub async fn event(&self, id: &str) -> Result<Option<StoredEvent>, StoreError> {
         match self {
-            Archive::Own(store) => store.event(id).await,
-            Archive::Sites(central) => central.event(id).await,
+            Events::Own(store) => store.event(id).await,
+            Events::Sites(central) => central.event(id).await,
         }
     }
 
@@ -57,11 +57,11 @@ impl Archive {
         drawn: bool,
     ) -> Result<Option<StoredPicture>, StoreError> {
         match self {
-            Archive::Own(store) => {
+            Events::Own(store) => {
                 let path = store.picture(id, drawn).await?;
                 Ok(path.map(StoredPicture::File))
             }
-            Archive::Sites(central) => {
+            Events::Sites(central) => {
                 let jpeg = central.picture(id).await?;
                 Ok(jpeg.map(StoredPicture::Bytes))
             }
@@ -74,8 +74,8 @@ impl Archive {
     /// As [`Store::clip`].
     pub async fn clip(&self, id: &str) -> Result<Option<PathBuf>, StoreError> {
         match self {
-            Archive::Own(store) => store.clip(id).await,
-            Archive::Sites(_) => Ok(None),
+            Events::Own(store) => store.clip(id).await,
+            Events::Sites(_) => Ok(None),
         }
     }
 
@@ -85,8 +85,8 @@ impl Archive {
     /// As [`Store::set_kept`].
     pub async fn set_kept(&self, id: &str, kept: bool) -> Result<bool, StoreError> {
         match self {
-            Archive::Own(store) => store.set_kept(id, kept).await,
-            Archive::Sites(central) => central.set_kept(id, kept).await,
+            Events::Own(store) => store.set_kept(id, kept).await,
+            Events::Sites(central) => central.set_kept(id, kept).await,
         }
     }
 
@@ -96,8 +96,8 @@ impl Archive {
     /// As [`Store::remove`].
     pub async fn remove(&self, id: &str) -> Result<bool, StoreError> {
         match self {
-            Archive::Own(store) => store.remove(id).await,
-            Archive::Sites(central) => central.remove(id).await,
+            Events::Own(store) => store.remove(id).await,
+            Events::Sites(central) => central.remove(id).await,
         }
     }
 }
