@@ -65,7 +65,7 @@ onnxruntime: setup
 	tools/onnxruntime
 
 test: setup
-	cargo test -p mdetr-cli --no-default-features --test left_out
+	cargo test -p mdetr-cli --no-default-features --features kserve --test left_out
 	cargo build --workspace --all-targets
 	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace; \
 	else cargo test --workspace --lib --bins --tests; fi

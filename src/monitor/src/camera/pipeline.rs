@@ -7,7 +7,7 @@
 //!
 //! What gives pixels has no parser; its pictures for clips are coded as JPEG.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -23,7 +23,7 @@ use super::recorder::Recorder;
 use super::source::{self, Output, Source};
 use super::unit::Unit;
 use super::video::Tap;
-use crate::config::Camera;
+use crate::config::{Camera, KServe};
 use crate::hub::{Hub, Picture};
 
 /// Quality of JPEG in the ring of what gives pixels.
@@ -34,8 +34,10 @@ const RING_QUALITY: i32 = 85;
 pub struct Model {
     /// Directory of the bundle.
     pub bundle: PathBuf,
-    /// Engine by name.
+    /// Engine by name, or one for each graph.
     pub engine: String,
+    /// Servers.
+    pub kserve: Option<KServe>,
     /// Directory of encoded queries.
     pub text_cache: PathBuf,
 }
@@ -169,6 +171,16 @@ fn watching(
             .property("workers", 1u32)
             .property("queries", queries::to_array(&task.queries)),
     )?;
+    if let Some(kserve) = &model.kserve {
+        mdetr.set_property("endpoints", kserve.endpoints.join(","));
+        mdetr.set_property(
+            "token-file",
+            kserve.token_file.as_deref().and_then(Path::to_str),
+        );
+        mdetr.set_property("ca-file", kserve.ca.as_deref().and_then(Path::to_str));
+        mdetr.set_property("remote-deadline", kserve.deadline_ms);
+        mdetr.set_property_from_str("fallback", &kserve.fallback);
+    }
     slow_down(&mdetr, camera.fps)?;
     let track = plain("mdetrtrack")?;
     let valve = build(

@@ -75,6 +75,7 @@ impl Cameras {
         Model {
             bundle: found.unwrap_or(named),
             engine: document.engine.clone(),
+            kserve: document.kserve.clone(),
             text_cache: document.data.join("cache").join("text"),
         }
     }

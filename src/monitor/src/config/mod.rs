@@ -9,8 +9,8 @@ mod secret;
 
 pub use check::{Fault, check};
 pub use document::{
-    Broker, Camera, Document, Email, Http, Keep, Onvif, Quality, Recording, Role, Smtp, Store, Tls,
-    Token, Transport, Webhook,
+    Broker, Camera, Document, Email, Http, KServe, Keep, Onvif, Quality, Recording, Role, Smtp,
+    Store, Tls, Token, Transport, Webhook,
 };
 pub use read::{ConfigFile, MAX_BYTES, ReadError, parse_json, parse_toml, read};
 pub use redact::{redacted, redacted_url, restored};
