@@ -37,6 +37,7 @@ mod score;
 mod sheet;
 mod size;
 mod summary;
+mod triton;
 mod warning;
 
 use std::process::ExitCode;
@@ -55,7 +56,7 @@ struct Cli {
 enum Command {
     /// Look for what sentences describe, in pictures.
     Detect(detect::DetectArgs),
-    /// Check models.
+    /// Check models, and make them ready for servers.
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
     Import(import::ImportArgs),
