@@ -21,7 +21,8 @@ use crate::served::model_name;
 use crate::sync::locked;
 use crate::tensor::{Data, Tensor, View};
 
-/// How long a server that failed is left alone before it is asked whether it is back. It doubles with each failure.
+/// How long a server that failed is left alone before it is asked what it has. It doubles with each run that fails though
+/// the server says that it is back.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// How often: after 16 s it is not left alone for longer.
 const DOUBLINGS: u32 = 6;
@@ -101,7 +102,7 @@ struct Site {
     state: Mutex<State>,
     /// Whether a task waits for it to be back. Changed with `state` locked.
     watched: AtomicBool,
-    /// Failures since its last right answer.
+    /// Runs that failed since its last right answer.
     failures: AtomicU32,
 }
 
@@ -419,7 +420,6 @@ impl Remote {
                 true
             }
             Err(failure) => {
-                site.failures.fetch_add(1, Ordering::Relaxed);
                 *locked(&site.state) = State::Failed(failure.message);
                 false
             }
