@@ -16,7 +16,7 @@ mod eval;
 #[cfg(feature = "eval")]
 mod evaluator;
 mod import;
-#[cfg(any(test, not(all(feature = "eval", feature = "pull"))))]
+#[cfg(any(test, not(all(feature = "eval", feature = "kserve", feature = "pull"))))]
 mod left_out;
 mod man;
 mod model;
@@ -34,6 +34,8 @@ mod pull;
 mod scenes;
 #[cfg(feature = "eval")]
 mod score;
+#[cfg(feature = "kserve")]
+mod serve;
 mod sheet;
 mod size;
 mod summary;
@@ -83,6 +85,11 @@ enum Command {
     #[cfg(not(feature = "eval"))]
     #[command(hide = true)]
     Scenes(left_out::LeftOut),
+    #[cfg(feature = "kserve")]
+    Serve(serve::ServeArgs),
+    #[cfg(not(feature = "kserve"))]
+    #[command(hide = true)]
+    Serve(left_out::LeftOut),
     /// Build, list and remove TensorRT's plans.
     #[command(subcommand)]
     Plan(plan::PlanCommand),
@@ -114,6 +121,7 @@ fn main() -> ExitCode {
         Command::Models(args) => args.run(),
         Command::Eval(args) => args.run(),
         Command::Scenes(command) => command.run(),
+        Command::Serve(args) => args.run(),
         Command::Plan(command) => command.run(),
         Command::Summary(args) => args.run(),
         Command::Sheet(args) => args.run(),
