@@ -66,8 +66,8 @@
 //! With `answer-while-building=true` tract encodes the queries, and answers in both modes until all plans
 //! that were asked for are there. Going to READY gives the plan up.
 //!
-//! With `engine=kserve endpoints=grpc://gpu:8001` servers run the model's graphs, and with
-//! `engine=vision:tract,fusion:kserve` some of them. A run that no server answers within `remote-deadline` is run here, by
+//! With the engine `kserve` servers run the model's graphs, those that `endpoints` names, and with
+//! `vision:tract,fusion:kserve` some of them. A run that no server answers within `remote-deadline` is run here, by
 //! `fallback`, and so are the next until one answers again: `remote-failures` and `fallback-runs` in `stats` count them,
 //! and the debug category `mdetrengine` says why. With `fallback=none` it is an error instead. In mode `live` no frame
 //! waits for a server.
