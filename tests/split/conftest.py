@@ -43,9 +43,12 @@ def free_ports(count: int) -> list[int]:
 class Server:
     """A process of MLServer."""
 
-    def __init__(self, folder: Path, *, floats="FP32", versions=None, bundles=(MODEL,)) -> None:
+    def __init__(
+        self, folder: Path, *, floats="FP32", versions=None, bundles=(MODEL,), repository=None
+    ) -> None:
         """`versions`: of each role; by default those that are made of the graphs' hashes if there
-        are several bundles, which may have the same name, else none.
+        are several bundles, which may have the same name, else none. `repository`: as
+        `mdetr bundle triton` writes it, whose graphs are served instead of the bundle's.
         """
         self.folder = folder
         self.http, self.grpc, metrics = free_ports(3)
@@ -76,6 +79,8 @@ class Server:
             model = folder / str(number)
             model.mkdir()
             graph = bundle / f"{role}.onnx"
+            if repository:
+                [graph] = repository.glob(f"{name}-{role}/*/model.onnx")
             extra = {"graph": str(graph), "fault": str(self.fault_file), "floats": floats}
             settings = {
                 "name": f"{name}-{role}",
@@ -148,9 +153,15 @@ def _interface(role: str, floats: str) -> dict:
             tensor("text_memory", floats, -1, -1, 128),
             tensor("text_mask", "INT64", -1, -1),
         ],
-        "mask": [],
+        "mask": [
+            tensor("hidden", floats, 1, -1, 128),
+            tensor("memory", floats, 1, -1, 128),
+            tensor("tokens", floats, 1, -1, 128),
+            tensor("pyramid_8", floats, 1, 96, -1, -1),
+            tensor("pyramid_4", floats, 1, 48, -1, -1),
+        ],
     }
-    return {"inputs": inputs[role]} if inputs[role] else {}
+    return {"inputs": inputs[role]}
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ class Graph(MLModel):
         self._session = onnxruntime.InferenceSession(
             extra["graph"], options, providers=["CPUExecutionProvider"]
         )
+        self._types = {one.name: one.type for one in self._session.get_inputs()}
         self._fault = Path(extra["fault"])
         self._floats = extra["floats"]
         return True
@@ -36,9 +37,10 @@ class Graph(MLModel):
         for tensor in payload.inputs:
             values = numpy.asarray(tensor.data.root, TYPES[tensor.datatype])
             values = values.reshape(tensor.shape)
-            fed[tensor.name] = (
-                values.astype(numpy.float32) if values.dtype == numpy.float16 else values
-            )
+            takes_half = self._types[tensor.name] == "tensor(float16)"
+            if values.dtype == numpy.float16 and not takes_half:
+                values = values.astype(numpy.float32)
+            fed[tensor.name] = values
         names = [output.name for output in payload.outputs or self._session.get_outputs()]
         outputs = []
         for name, found in zip(names, self._session.run(names, fed), strict=True):

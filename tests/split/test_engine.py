@@ -63,6 +63,15 @@ def test_half_precision_on_the_wire_moves_boxes_by_less_than_a_pixel(serve, dete
     alike(found.boxes(), local, 0.5)
 
 
+def test_graphs_that_take_half_precision_themselves(serve, mdetr, detect, local, tmp_path):
+    repository = tmp_path / "repository"
+    done = mdetr("bundle", "triton", MODEL, "--out", repository, "--half")
+    assert done.returncode == 0, done.stderr
+    found = detect(*remote(serve(floats="FP16", repository=repository)))
+    assert found.code == 0, found.errors
+    alike(found.boxes(), local, 0.5)
+
+
 def test_the_version_made_of_the_hash_is_asked_for(serve, detect, local):
     server = serve(versions={role: version(MODEL / f"{role}.onnx") for role in ROLES})
     alike(detect(*remote(server)).boxes(), local, 0.05)

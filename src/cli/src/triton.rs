@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use mdetr::Bundle;
 use mdetr::bundle::{BundleGraph, GraphTensor, is_name};
 use mdetr::engine::{Dimension, InputType, MODEL_HASH, model_name, model_version};
+use mdetr_weights::with_half_interface;
 
 use crate::model;
 use crate::output::{first_line, say, write};
@@ -26,6 +27,9 @@ pub struct TritonArgs {
     /// Directory of the model repository. What is in it and was not written by this command stays as it is.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Take and give floats as FP16: half the bytes are sent. The graphs compute as before.
+    #[arg(long)]
+    half: bool,
     /// Instances of each graph, which run side by side.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     instances: u32,
@@ -87,14 +91,27 @@ impl TritonArgs {
             let versions = folder.join(version.to_string());
             fs::create_dir_all(&versions)
                 .with_context(|| format!("cannot make {}", versions.display()))?;
-            // First, as it says whether the folder is ours.
-            write(&folder.join("config.pbtxt"), config.as_bytes(), |file| {
-                first_line(file) == MARK.as_bytes()
-            })?;
-            put_graph(&graph, &versions.join(MODEL_FILE))?;
+            let is_ours = |file| first_line(file) == MARK.as_bytes();
+            let place = folder.join("config.pbtxt");
+            let was_ours = fs::File::open(&place).is_ok_and(is_ours);
+            write(&place, config.as_bytes(), is_ours)?;
+            self.put_graph(&graph, &versions.join(MODEL_FILE), was_ours)?;
             say!("{model}, version {version}: {}", folder.display());
         }
         Ok(())
+    }
+
+    /// Writes a graph. What is there is left alone if it is the same, and replaced if it `was_ours`.
+    fn put_graph(&self, graph: &BundleGraph, path: &Path, was_ours: bool) -> Result<()> {
+        let place = || graph.path.display().to_string();
+        let mut bytes = fs::read(&graph.path).with_context(place)?;
+        if self.half {
+            bytes = with_half_interface(&bytes).with_context(place)?;
+        }
+        if fs::read(path).is_ok_and(|found| found == bytes) {
+            return Ok(());
+        }
+        write(path, &bytes, |_| was_ours)
     }
 
     fn config(&self, model: &str, graph: &BundleGraph, batch: u32) -> String {
@@ -109,7 +126,7 @@ impl TritonArgs {
         let _ = writeln!(config, "max_batch_size: {most}");
         for (direction, tensors) in [("input", &graph.inputs), ("output", &graph.outputs)] {
             for tensor in tensors {
-                config += &of_tensor(direction, tensor, skipped);
+                config += &of_tensor(direction, tensor, skipped, self.half);
             }
         }
         if batched {
@@ -136,9 +153,10 @@ impl TritonArgs {
 }
 
 /// An input or output without its first `skipped` dimensions.
-fn of_tensor(direction: &str, tensor: &GraphTensor, skipped: usize) -> String {
+fn of_tensor(direction: &str, tensor: &GraphTensor, skipped: usize, half: bool) -> String {
     let name = &tensor.name;
     let kind = match tensor.element {
+        InputType::F32 if half => "TYPE_FP16",
         InputType::F32 => "TYPE_FP32",
         InputType::I64 => "TYPE_INT64",
     };
@@ -149,13 +167,4 @@ fn of_tensor(direction: &str, tensor: &GraphTensor, skipped: usize) -> String {
     let dims: Vec<String> = tensor.shape.iter().skip(skipped).map(size).collect();
     let dims = dims.join(", ");
     format!("{direction} [ {{ name: \"{name}\" data_type: {kind} dims: [ {dims} ] }} ]\n")
-}
-
-/// Copies a graph. What is there is left alone if it is the same, else refused.
-fn put_graph(graph: &BundleGraph, path: &Path) -> Result<()> {
-    let bytes = fs::read(&graph.path).with_context(|| graph.path.display().to_string())?;
-    if fs::read(path).is_ok_and(|found| found == bytes) {
-        return Ok(());
-    }
-    write(path, &bytes, |_| false)
 }
