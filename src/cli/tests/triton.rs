@@ -86,7 +86,10 @@ fn what_it_wrote_is_written_anew_and_nothing_else() {
     // A graph of its own too.
     assert!(write(out.path(), &["--half"]).status.success());
     let vision = config(out.path(), "tabletop-vision");
-    assert!(vision.contains("name: \"image\" data_type: TYPE_FP16"), "{vision}");
+    assert!(
+        vision.contains("name: \"image\" data_type: TYPE_FP16"),
+        "{vision}"
+    );
 
     let mine = out.path().join("tabletop-fusion/config.pbtxt");
     fs::write(&mine, "name: \"mine\"\n").unwrap();

@@ -20,7 +20,7 @@ use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
 use tonic::service::interceptor::InterceptedService;
@@ -36,6 +36,8 @@ use service::Service;
 const GRACE: Duration = Duration::from_secs(10);
 /// How often a connection on which nothing comes is asked whether it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How long a call may take, from its first byte on.
+const LONGEST_CALL: Duration = Duration::from_secs(300);
 /// Calls of a connection at once.
 const MOST_STREAMS: u32 = 64;
 
@@ -61,7 +63,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
     /// Calls that wait for their turn; more are refused.
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = 16)]
     waiting: usize,
     /// Most MiB of a call. A picture of 1080p has 6 in pixels.
     #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -98,13 +100,15 @@ impl ServeArgs {
         })?;
         let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let workers = self.workers.map_or(processors, NonZeroUsize::get);
-        let service = Service::new(Arc::new(grounder), workers, self.waiting);
+        let service = Service::new(Arc::new(grounder), workers);
+        let places = workers.saturating_add(self.waiting);
+        let places = Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .context("cannot start threads")?;
-        let ended = runtime.block_on(self.serve(service, token, tls));
+        let ended = runtime.block_on(self.serve(service, places, token, tls));
         // Inference that is still at work is left behind.
         Runtime::shutdown_background(runtime);
         ended.map(|()| ExitCode::SUCCESS)
@@ -123,6 +127,7 @@ impl ServeArgs {
     async fn serve(
         &self,
         service: Service,
+        places: Arc<Semaphore>,
         token: Option<Token>,
         tls: Option<ServerTlsConfig>,
     ) -> Result<()> {
@@ -142,19 +147,24 @@ impl ServeArgs {
         // Probes of a cluster have no token.
         let routes = tower::service_fn(move |request: tonic::codegen::http::Request<_>| {
             let (inference, health) = (inference.clone(), health.clone());
+            let place = places.clone().try_acquire_owned();
             async move {
-                match request.uri().path().starts_with("/grpc.health.v1.Health/") {
-                    true => health.oneshot(request).await,
-                    false => {
-                        let answer = inference.oneshot(request).await;
-                        answer.map(|answer| answer.map(Body::new))
-                    }
+                if request.uri().path().starts_with("/grpc.health.v1.Health/") {
+                    return health.oneshot(request).await;
                 }
+                // Before the call is read: so many of the largest size are in memory at most.
+                let Ok(_place) = place else {
+                    let busy = "too many calls wait already; try again later";
+                    return Ok(Status::resource_exhausted(busy).into_http());
+                };
+                let answer = inference.oneshot(request).await;
+                answer.map(|answer| answer.map(Body::new))
             }
         });
         let mut server = Server::builder()
             .http2_keepalive_interval(Some(KEEP_ALIVE))
-            .max_concurrent_streams(MOST_STREAMS);
+            .max_concurrent_streams(MOST_STREAMS)
+            .timeout(LONGEST_CALL);
         let scheme = if tls.is_some() { "grpcs" } else { "grpc" };
         if let Some(tls) = tls {
             server = server

@@ -22,8 +22,6 @@ struct Inner {
     grounder: Arc<Grounder>,
     /// Taken by whoever infers.
     workers: Arc<Semaphore>,
-    /// Taken by whoever infers or waits to.
-    places: Arc<Semaphore>,
 }
 
 /// Why a question is not answered.
@@ -36,12 +34,10 @@ enum Fault {
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Service {
-    pub fn new(grounder: Arc<Grounder>, workers: usize, waiting: usize) -> Service {
-        let places = workers.saturating_add(waiting).min(Semaphore::MAX_PERMITS);
+    pub fn new(grounder: Arc<Grounder>, workers: usize) -> Service {
         Service(Arc::new(Inner {
             grounder,
             workers: Arc::new(Semaphore::new(workers.min(Semaphore::MAX_PERMITS))),
-            places: Arc::new(Semaphore::new(places)),
         }))
     }
 
@@ -156,14 +152,12 @@ impl GrpcInferenceService for Service {
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
         let request = request.into_inner();
         self.check(&request.model_name, &request.model_version)?;
-        let busy = |_| Status::resource_exhausted("too many calls wait already; try again later");
-        let place = self.0.places.clone().try_acquire_owned().map_err(busy)?;
         let worker = self.0.workers.clone().acquire_owned().await;
         let worker = worker.map_err(|_| Status::unavailable("the server stops"))?;
         let (inner, id) = (self.0.clone(), request.id.clone());
         let answer = tokio::task::spawn_blocking(move || {
             // Kept until the work is done, even if the client has gone.
-            let _held = (place, worker);
+            let _held = worker;
             inner.answer(request)
         });
         let answer = answer
