@@ -14,14 +14,15 @@ use mdetr::{EngineKind, Frame, Grounder, GrounderOptions, RawOutputs};
 use server::{Fault, Manner, Running, sha256};
 use tonic::Code;
 
-const DEADLINE: Duration = Duration::from_millis(1500);
+/// Of servers that do not hang: what else the machine does must not fail a test.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn options(servers: &[&Running]) -> GrounderOptions {
     GrounderOptions {
         engine: EngineKind::KServe.into(),
         kserve: KServeOptions {
             endpoints: servers.iter().map(|server| server.endpoint()).collect(),
-            deadline: DEADLINE,
+            deadline: PATIENCE,
             fallback: Fallback::None,
             ..KServeOptions::default()
         },
@@ -145,9 +146,7 @@ fn a_server_that_takes_half_precision_is_sent_half_the_bytes() {
 #[test]
 fn what_is_wrong_with_an_answer_is_named() {
     let server = start();
-    let mut options = options(&[&server]);
-    options.kserve.deadline = Duration::from_secs(30);
-    let grounder = load(options);
+    let grounder = load(options(&[&server]));
     for (fault, expected) in [
         (
             Fault::Fails(Code::ResourceExhausted),
@@ -198,8 +197,11 @@ fn recover(grounder: &Grounder, server: &Running) {
 
 #[test]
 fn a_server_that_hangs_is_given_up_at_the_deadline_and_left_alone() {
+    const DEADLINE: Duration = Duration::from_secs(4);
     let server = start();
-    let grounder = load(options(&[&server]));
+    let mut options = options(&[&server]);
+    options.kserve.deadline = DEADLINE;
+    let grounder = load(options);
     ask(&grounder).unwrap();
     server.set(Fault::Hangs);
     let begun = Instant::now();
@@ -211,15 +213,18 @@ fn a_server_that_hangs_is_given_up_at_the_deadline_and_left_alone() {
 
 #[test]
 fn another_server_answers_for_one_that_does_not() {
+    const DEADLINE: Duration = Duration::from_secs(8);
     let (first, second) = (start(), start());
-    let grounder = load(options(&[&first, &second]));
+    let mut options = options(&[&first, &second]);
+    options.kserve.deadline = DEADLINE;
+    let grounder = load(options);
     let reference = reference();
     for _ in 0..4 {
         assert!(apart(&ask(&grounder).unwrap(), &reference) < 1e-6);
     }
     assert!(first.runs() > 0 && second.runs() > 0, "they take turns");
     second.set(Fault::Hangs);
-    for _ in 0..6 {
+    for _ in 0..2 {
         let begun = Instant::now();
         assert!(apart(&ask(&grounder).unwrap(), &reference) < 1e-6);
         // Two graphs, each within its deadline.
@@ -277,7 +282,8 @@ fn the_local_engine_answers_while_no_server_does() {
 fn the_local_engine_answers_from_the_start_and_wrong_answers_too() {
     let server = start();
     server.set(Fault::Hangs);
-    let options = with_fallback(&[&server]);
+    let mut options = with_fallback(&[&server]);
+    options.kserve.deadline = Duration::from_secs(1);
     let grounder = load(options);
     let reference = reference();
     assert!(apart(&ask(&grounder).unwrap(), &reference) < 1e-6);
