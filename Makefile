@@ -9,6 +9,7 @@
 #                                      QUICK: with 1.26 and 1.28, what metadata concerns
 # make test-ros2-messages              messages of ROS 2 and recordings against rosbags and CycloneDDS, which it installs
 # make test-ros2                       the ROS 2 node and elements with CycloneDDS and Fast DDS, in a network of their own
+# make test-split                      graphs on servers: MLServer, and Triton's client, which it installs
 # make test-models [FULL=1]            the Python part; installs PyTorch into .venv. FULL: the
 #                                      released structures at full size too, half an hour and 12 GB
 # make test-tensorrt [FULL=1]         the engine TensorRT without a GPU: plans are built and checked; fetches
@@ -65,7 +66,7 @@ onnxruntime: setup
 	tools/onnxruntime
 
 test: setup
-	cargo test -p mdetr-cli --no-default-features --test left_out
+	cargo test -p mdetr-cli --no-default-features --features kserve --test left_out
 	cargo build --workspace --all-targets
 	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace; \
 	else cargo test --workspace --lib --bins --tests; fi
@@ -120,6 +121,10 @@ endif
 
 test-ros2: setup
 	tools/test-ros2
+
+.PHONY: test-split
+test-split: setup
+	tools/test-split
 
 test-tensorrt: setup python
 	FULL="$(FULL)" tools/test-tensorrt $(VENV)

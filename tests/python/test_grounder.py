@@ -292,9 +292,16 @@ def test_models_by_name_and_path(monkeypatch, tmp_path):
         mdetr.Grounder(tmp_path)
 
 
+SERVER = {"engine": "kserve", "endpoints": ["grpc://127.0.0.1:9"]}
+
+
 def test_options_are_checked(tmp_path):
     for wrong, error, message in [
-        ({"engine": "best"}, mdetr.OptionError, "auto, tensorrt, onnxruntime or tract, found best"),
+        ({"engine": "best"}, mdetr.OptionError, "tract or kserve, found best"),
+        ({"engine": "kserve"}, mdetr.EngineError, "no server is named"),
+        ({"engine": "kserve", "endpoints": ["gpu"]}, mdetr.EngineError, "grpc://HOST:PORT"),
+        ({"remote_deadline": -1, **SERVER}, mdetr.EngineError, "expected 1 ms to 600 s"),
+        ({"fallback": "gpu"}, mdetr.OptionError, "auto, onnxruntime, tract or none"),
         ({"score_threshold": 2.0}, mdetr.OptionError, "score_threshold"),
         ({"short_side": 0}, mdetr.OptionError, "short_side"),
         ({"pack_queries": "some"}, mdetr.OptionError, "none, simple or all"),

@@ -13,10 +13,13 @@ from test_images import raw
 INTEGER, DOUBLE, STRING, STRINGS = 2, 3, 4, 9
 NAMES = {
     "autostart",
+    "ca_file",
     "cameras",
     "depth",
     "depth_tolerance",
+    "endpoints",
     "engine",
+    "fallback",
     "image_transport",
     "masks",
     "max_detections",
@@ -28,10 +31,12 @@ NAMES = {
     "queue_size",
     "rectified",
     "reliability",
+    "remote_deadline",
     "rules",
     "score_threshold",
     "short_side",
     "text_cache_dir",
+    "token_file",
     "track",
     "use_sim_time",
 }
@@ -131,7 +136,7 @@ def test_every_parameter_service(start, peer, cyclone):
         ]
     ).results
     assert [result.successful for result in results] == [True, False, False, False]
-    assert "engine: expected one of auto" in results[1].reason
+    assert "engine: expected auto" in results[1].reason
     assert "unconfigured" in results[2].reason
     assert "no_such: there is no such parameter" in results[3].reason
     event = take_until(events, lambda found: found)[0]

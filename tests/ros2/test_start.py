@@ -33,7 +33,7 @@ def refused(*args, env=None):
         (["--frob"], '"--frob"'),
         (["--ros-args", "--frob"], '"--frob"'),
         (["--ros-args", "-p", "querys:=[a]"], "querys: there is no such parameter"),
-        (["--ros-args", "-p", "engine:=cuda"], "engine: expected one of auto"),
+        (["--ros-args", "-p", "engine:=cuda"], "engine: expected auto"),
         (["--ros-args", "-p", "queries:=['[a']"], "queries: "),
         (["--ros-args", "-p", "max_rate:=-1"], "max_rate: expected 0 to 1000"),
         (["--ros-args", "-r", "__node:=a-b"], "__node:=a-b"),

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates from the lowest to the highest: each may depend on those before it.
-const LAYERS: [&str; 28] = [
+const LAYERS: [&str; 29] = [
     "mdetr-features",
     "mdetr-grounding",
     "mdetr-track",
@@ -21,6 +21,7 @@ const LAYERS: [&str; 28] = [
     "mdetr-eval",
     "mdetr-tensorrt-standin",
     "mdetr-tensorrt",
+    "mdetr-kserve",
     "mdetr-engine",
     "mdetr-checkpoint",
     "mdetr",

@@ -53,7 +53,7 @@
 //!
 //! Elements before this one crop pixels, not metadata, and boxes are those of the cropped frame.
 //!
-//! Elements of one process with the same `model`, `engine` and `text-cache-dir` share one loaded model;
+//! Elements of one process with the same `model`, `engine` with what it needs, and `text-cache-dir` share one loaded model;
 //! the last one out frees it (`model-users` in `stats`). They take turns: as many frames are inferred at
 //! once as there are processors (or as the element with the most `workers` asks for), and under overload
 //! the next frame is that of the element whose last turn is longest ago. Each frame is a run of its own:
@@ -65,6 +65,12 @@
 //! with the plan's `bytes`. In mode `live` frames go on without detections; in mode `every-frame` they wait.
 //! With `answer-while-building=true` tract encodes the queries, and answers in both modes until all plans
 //! that were asked for are there. Going to READY gives the plan up.
+//!
+//! With the engine `kserve` servers run the model's graphs, those that `endpoints` names, and with
+//! `vision:tract,fusion:kserve` some of them. A run that no server answers within `remote-deadline` is run here, by
+//! `fallback`, and so are the next until one answers again: `remote-failures` and `fallback-runs` in `stats` count them,
+//! and the debug category `mdetrengine` says why. With `fallback=none` it is an error instead. In mode `live` no frame
+//! waits for a server.
 //!
 //! With `pack-queries=simple` or `all`, standing queries share captions ("a forklift. a ladder. a dog."):
 //! they are fused with the frame once for all, and detections go to the queries whose words they answer

@@ -26,7 +26,8 @@ pub fn element(model: &Model, mode: &str, query: &str) -> Result<gst::Element> {
     let builder = gst::ElementFactory::make("mdetr")
         .property("model", bundle)
         .property("query", query)
-        .property_from_str("engine", model.engine.name())
+        .property("engine", model.engine.to_string())
+        .property("endpoints", &model.endpoints)
         .property_from_str("mode", mode);
     Ok(builder.build()?)
 }

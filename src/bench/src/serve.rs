@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use mdetr::engine::{Fallback, KServeOptions};
 use mdetr::{Grounder, GrounderOptions, Packing, Query};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -64,6 +65,11 @@ impl ServeArgs {
         let sentences: Vec<&str> = sentences.lines().collect();
         let options = GrounderOptions {
             engine: self.model.engine,
+            kserve: KServeOptions {
+                endpoints: KServeOptions::endpoints_in(&self.model.endpoints),
+                fallback: Fallback::None,
+                ..KServeOptions::default()
+            },
             short_side: self.short_side,
             masks: self.masks,
             packing: match self.pack {

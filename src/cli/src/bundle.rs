@@ -9,6 +9,7 @@ use mdetr::Bundle;
 
 use crate::model;
 use crate::output::say;
+use crate::triton::TritonArgs;
 
 /// The `mdetr bundle` subcommands.
 #[derive(Debug, Subcommand)]
@@ -18,13 +19,21 @@ pub enum BundleCommand {
         /// The directory that holds model.toml, or the model's name.
         dir: PathBuf,
     },
+    /// Write a bundle's graphs as a model repository for NVIDIA Triton, which the engine kserve asks.
+    Triton(TritonArgs),
 }
 
 impl BundleCommand {
     /// # Errors
     /// The bundle cannot be used; the error says why.
     pub fn run(self) -> Result<ExitCode> {
-        let BundleCommand::Check { dir } = self;
+        let dir = match self {
+            BundleCommand::Check { dir } => dir,
+            BundleCommand::Triton(args) => {
+                args.run()?;
+                return Ok(ExitCode::SUCCESS);
+            }
+        };
         let dir = model::models().find(dir)?;
         let bundle = Bundle::open(&dir)?;
         mdetr::Grounder::check(&bundle)?;

@@ -16,7 +16,15 @@ mod eval;
 #[cfg(feature = "eval")]
 mod evaluator;
 mod import;
-#[cfg(any(test, not(all(feature = "eval", feature = "past", feature = "pull"))))]
+#[cfg(any(
+    test,
+    not(all(
+        feature = "eval",
+        feature = "kserve",
+        feature = "past",
+        feature = "pull"
+    ))
+))]
 mod left_out;
 mod man;
 mod model;
@@ -36,9 +44,12 @@ mod pull;
 mod scenes;
 #[cfg(feature = "eval")]
 mod score;
+#[cfg(feature = "kserve")]
+mod serve;
 mod sheet;
 mod size;
 mod summary;
+mod triton;
 mod warning;
 
 use std::process::ExitCode;
@@ -57,7 +68,7 @@ struct Cli {
 enum Command {
     /// Look for what sentences describe, in pictures.
     Detect(detect::DetectArgs),
-    /// Check models.
+    /// Check models, and make them ready for servers.
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
     Import(import::ImportArgs),
@@ -94,6 +105,11 @@ enum Command {
     #[cfg(not(feature = "past"))]
     #[command(hide = true)]
     Past(left_out::LeftOut),
+    #[cfg(feature = "kserve")]
+    Serve(serve::ServeArgs),
+    #[cfg(not(feature = "kserve"))]
+    #[command(hide = true)]
+    Serve(left_out::LeftOut),
     /// Build, list and remove TensorRT's plans.
     #[command(subcommand)]
     Plan(plan::PlanCommand),
@@ -127,6 +143,7 @@ fn main() -> ExitCode {
         Command::Scenes(command) => command.run(),
         Command::See(args) => args.run(),
         Command::Past(args) => args.run(),
+        Command::Serve(args) => args.run(),
         Command::Plan(command) => command.run(),
         Command::Summary(args) => args.run(),
         Command::Sheet(args) => args.run(),

@@ -1,11 +1,16 @@
 //! Which model a command uses.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use mdetr::bundle::{MODEL_VARIABLE as VARIABLE, Models, named_by_environment};
-use mdetr::{EngineKind, Grounder, GrounderOptions};
+use mdetr::engine::{Fallback, KServeOptions, LogLevel, set_engine_log};
+use mdetr::{EngineChoice, EngineKind, Grounder, GrounderOptions};
+
+use crate::warning;
 
 /// Where the bundled model lies in the repository.
 const BUNDLED: &str = "models/tabletop";
@@ -19,9 +24,25 @@ pub struct ModelArgs {
     /// lists the names.
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// What runs the model: auto, onnxruntime or tract.
+    /// What runs the model: auto, onnxruntime, tract or kserve; or for each graph, as
+    /// vision:tract,fusion:kserve, of text, vision, fusion and mask.
     #[arg(long, value_name = "ENGINE", default_value = "auto")]
-    engine: EngineKind,
+    engine: EngineChoice,
+    /// Servers with the model, for the engine kserve, as grpc://HOST:PORT or, with TLS, grpcs://HOST:PORT.
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    endpoint: Vec<String>,
+    /// File with the token that the servers ask for [default: what is in MDETR_KSERVE_TOKEN].
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Certificates, in PEM, of the authorities that the servers are known by [default: those of the system].
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Milliseconds that a graph may take on the servers, all attempts together.
+    #[arg(long, value_name = "MS", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=600_000))]
+    remote_deadline: u32,
+    /// What answers when no server does: auto, onnxruntime, tract or none.
+    #[arg(long, value_name = "ENGINE", default_value = "auto")]
+    fallback: Fallback,
 }
 
 impl ModelArgs {
@@ -30,8 +51,26 @@ impl ModelArgs {
     /// # Errors
     /// As [`load`].
     pub fn load(&self, options: GrounderOptions) -> Result<Grounder> {
-        let engine = self.engine;
-        load(self.model.as_deref(), GrounderOptions { engine, ..options })
+        let options = GrounderOptions {
+            engine: self.engine,
+            kserve: KServeOptions {
+                endpoints: self.endpoint.clone(),
+                token_file: self.token_file.clone(),
+                ca_file: self.ca_file.clone(),
+                deadline: Duration::from_millis(self.remote_deadline.into()),
+                fallback: self.fallback,
+            },
+            ..options
+        };
+        if self.engine.has(EngineKind::KServe) {
+            // Who asked for a server is told if another engine answers.
+            set_engine_log(Some(Arc::new(|message| {
+                if message.level <= LogLevel::Warning {
+                    warning::print(message.text);
+                }
+            })));
+        }
+        load(self.model.as_deref(), options)
     }
 }
 

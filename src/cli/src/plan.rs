@@ -153,7 +153,7 @@ impl BuildArgs {
         }
         let dir = self.cache.dir()?;
         let options = GrounderOptions {
-            engine: EngineKind::TensorRt,
+            engine: EngineKind::TensorRt.into(),
             tensorrt: TensorRtOptions {
                 plan_cache_dir: Some(dir.clone()),
                 ..tensorrt

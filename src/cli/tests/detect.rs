@@ -365,7 +365,9 @@ fn an_engine_that_is_not_there_is_said_and_passed_over() {
     }
     let unknown = mdetr(&["detect", &picture, "--query", "a cube", "--engine", "cuda"]);
     assert_eq!(code(&unknown), 2);
-    assert!(text(&unknown.stderr).contains("expected auto, tensorrt, onnxruntime or tract"));
+    assert!(
+        text(&unknown.stderr).contains("expected auto, tensorrt, onnxruntime, tract or kserve")
+    );
 }
 
 /// Bundles of the released structures, small and with random weights.

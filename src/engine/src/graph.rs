@@ -1,8 +1,10 @@
 //! What an engine is: something that loads graphs, binds them to shapes and runs them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::choice::GraphRole;
 use crate::error::EngineError;
 use crate::events::PlanWatcher;
 use crate::tensor::{Tensor, View};
@@ -10,8 +12,9 @@ use crate::tensor::{Tensor, View};
 /// Which engine runs, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineInfo {
-    /// Its name, as in [`EngineKind`](crate::EngineKind), in lower case.
-    pub name: &'static str,
+    /// Its name, as in [`EngineKind`](crate::EngineKind), in lower case; of several engines, as in
+    /// [`EngineChoice`](crate::EngineChoice).
+    pub name: String,
     /// Version of its library.
     pub version: String,
     /// Why this one was taken: a sentence for a log.
@@ -91,6 +94,10 @@ pub(crate) fn not_on_the_host(input: &InputShape) -> String {
 /// An ONNX file's bytes, with what messages and lookups need.
 #[derive(Clone)]
 pub struct GraphSource {
+    /// Name of the bundle.
+    pub bundle: String,
+    /// Which of its graphs it is.
+    pub role: GraphRole,
     /// Path of the file, for messages.
     pub path: String,
     /// The bytes.
@@ -101,6 +108,17 @@ pub struct GraphSource {
     pub half: bool,
     /// Names of the outputs, in the graph's order.
     pub outputs: Vec<String>,
+    /// Shapes that inputs and outputs must have.
+    pub shapes: BTreeMap<&'static str, Vec<Dimension>>,
+}
+
+/// Size of a dimension.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dimension {
+    /// The same in all runs.
+    Fixed(usize),
+    /// Any. Where inputs and outputs have the same name it is the same, unless inputs have two sizes of it.
+    Open(String),
 }
 
 /// Most texts that are fused with a frame in one run of the fusion graph.
@@ -117,6 +135,17 @@ pub struct GraphCounts {
     pub replay_failures: u64,
 }
 
+/// What became of runs on other machines; zeros of an engine that has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RemoteCounts {
+    /// Runs that a server answered.
+    pub answers: u64,
+    /// Attempts that failed; another server may have answered.
+    pub failures: u64,
+    /// Runs that the local engine answered, as no server did.
+    pub fallbacks: u64,
+}
+
 /// Something that runs ONNX graphs.
 pub trait Engine: fmt::Debug + Send + Sync {
     /// Which engine it is, and why it was taken.
@@ -124,6 +153,10 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// What became of its CUDA graphs.
     fn graph_counts(&self) -> GraphCounts {
         GraphCounts::default()
+    }
+    /// What became of runs on other machines.
+    fn remote_counts(&self) -> RemoteCounts {
+        RemoteCounts::default()
     }
     /// Whether a new shape or text may have to wait for minutes.
     fn plans_take_long(&self) -> bool {

@@ -1,6 +1,6 @@
 //! What engines log.
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 /// How grave a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,3 +30,24 @@ pub struct EngineMessage<'a> {
 
 /// Hears messages, on whichever thread an engine logs.
 pub type EngineLog = Arc<dyn Fn(&EngineMessage) + Send + Sync>;
+
+/// Who hears.
+static LOG: RwLock<Option<EngineLog>> = RwLock::new(None);
+
+/// Lets `log` hear in the place of whoever did before.
+pub(crate) fn set(log: Option<EngineLog>) {
+    *LOG.write().unwrap_or_else(|e| e.into_inner()) = log;
+}
+
+/// Tells what an engine of this crate is at.
+#[cfg(feature = "kserve")]
+pub(crate) fn tell(level: LogLevel, graph: &str, text: &str) {
+    let log = LOG.read().unwrap_or_else(|e| e.into_inner()).clone();
+    if let Some(log) = log {
+        log(&EngineMessage {
+            level,
+            graph: Some(graph),
+            text,
+        });
+    }
+}

@@ -100,7 +100,7 @@ impl Engine for OnnxRuntime {
         let branch = build.split("git-branch=").nth(1).unwrap_or(build);
         let version = branch.split(',').next().unwrap_or(branch);
         EngineInfo {
-            name: NAME,
+            name: NAME.to_owned(),
             version: version.trim_start_matches("rel-").to_owned(),
             reason: self.reason.clone(),
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::error::OptionError;
 use crate::plan_cache;
@@ -20,12 +21,21 @@ pub enum EngineKind {
     OnnxRuntime,
     /// tract: pure Rust, on the CPU, always available.
     Tract,
+    /// Servers that speak the Open Inference Protocol, KServe's version 2, over gRPC: never taken by `Auto`.
+    KServe,
 }
 
 impl EngineKind {
     /// All kinds.
     pub const ALL: &[EngineKind] = &[
         EngineKind::Auto,
+        EngineKind::TensorRt,
+        EngineKind::OnnxRuntime,
+        EngineKind::Tract,
+        EngineKind::KServe,
+    ];
+    /// Those that [`Auto`](EngineKind::Auto) tries, in this order.
+    pub(crate) const LOCAL: &[EngineKind] = &[
         EngineKind::TensorRt,
         EngineKind::OnnxRuntime,
         EngineKind::Tract,
@@ -37,6 +47,7 @@ impl EngineKind {
             EngineKind::Auto | EngineKind::Tract => true,
             EngineKind::TensorRt => cfg!(feature = "tensorrt"),
             EngineKind::OnnxRuntime => cfg!(feature = "onnxruntime"),
+            EngineKind::KServe => cfg!(feature = "kserve"),
         }
     }
 
@@ -47,6 +58,7 @@ impl EngineKind {
             EngineKind::TensorRt => "tensorrt",
             EngineKind::OnnxRuntime => "onnxruntime",
             EngineKind::Tract => "tract",
+            EngineKind::KServe => "kserve",
         }
     }
 }
@@ -64,7 +76,7 @@ impl FromStr for EngineKind {
         let found = EngineKind::ALL.iter().find(|kind| kind.name() == name);
         found.copied().ok_or_else(|| OptionError {
             option: "engine",
-            expected: "auto, tensorrt, onnxruntime or tract",
+            expected: "auto, tensorrt, onnxruntime, tract or kserve",
             found: name.to_owned(),
         })
     }
@@ -149,6 +161,105 @@ impl Default for TensorRtOptions {
             workspace: None,
             lanes: 2,
             answer_while_building: false,
+        }
+    }
+}
+
+/// What answers when no server does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Fallback {
+    /// ONNX Runtime if its library is there, else tract.
+    #[default]
+    Auto,
+    /// ONNX Runtime.
+    OnnxRuntime,
+    /// tract.
+    Tract,
+    /// Nothing: it is an error.
+    None,
+}
+
+impl Fallback {
+    /// All of them.
+    pub const ALL: &[Fallback] = &[
+        Fallback::Auto,
+        Fallback::OnnxRuntime,
+        Fallback::Tract,
+        Fallback::None,
+    ];
+
+    /// Its name in properties, options and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Fallback::Auto => "auto",
+            Fallback::OnnxRuntime => "onnxruntime",
+            Fallback::Tract => "tract",
+            Fallback::None => "none",
+        }
+    }
+}
+
+impl fmt::Display for Fallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Fallback {
+    type Err = OptionError;
+
+    fn from_str(name: &str) -> Result<Fallback, OptionError> {
+        let found = Fallback::ALL.iter().find(|kind| kind.name() == name);
+        found.copied().ok_or_else(|| OptionError {
+            option: "fallback",
+            expected: "auto, onnxruntime, tract or none",
+            found: name.to_owned(),
+        })
+    }
+}
+
+/// What the engine KServe is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KServeOptions {
+    /// Servers that have the models, as `grpc://HOST:PORT`, or `grpcs://` with TLS. They take turns, and one answers
+    /// for another that does not.
+    pub endpoints: Vec<String>,
+    /// File with the token that servers ask for; `None`: what the environment variable `MDETR_KSERVE_TOKEN` holds, if
+    /// anything. It is read for each call, and sent over TLS or to this machine only.
+    pub token_file: Option<PathBuf>,
+    /// Certificates in PEM of the authorities that servers are known by; `None`: those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// How long a graph may take on the servers, all attempts together: 1 ms to 10 min.
+    pub deadline: Duration,
+    /// What answers when no server does.
+    pub fallback: Fallback,
+}
+
+impl KServeOptions {
+    /// Name of the environment variable that a token may be in.
+    pub const TOKEN_VARIABLE: &str = "MDETR_KSERVE_TOKEN";
+    /// Longest deadline.
+    pub const MAX_DEADLINE: Duration = Duration::from_secs(600);
+
+    /// The endpoints in a list with commas.
+    pub fn endpoints_in(list: &str) -> Vec<String> {
+        let parts = list.split(',').map(str::trim);
+        parts
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+impl Default for KServeOptions {
+    fn default() -> Self {
+        KServeOptions {
+            endpoints: Vec::new(),
+            token_file: None,
+            ca_file: None,
+            deadline: Duration::from_secs(2),
+            fallback: Fallback::default(),
         }
     }
 }

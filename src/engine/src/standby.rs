@@ -19,6 +19,8 @@ use crate::tensor::{Tensor, View};
 /// then.
 #[derive(Debug)]
 pub(crate) struct Standby {
+    /// Of the primary engine.
+    name: &'static str,
     primary: Box<dyn Engine>,
     substitute: Box<dyn Engine>,
     building: Arc<Building>,
@@ -34,8 +36,13 @@ struct Building {
 }
 
 impl Standby {
-    pub(crate) fn new(primary: Box<dyn Engine>, substitute: Box<dyn Engine>) -> Standby {
+    pub(crate) fn new(
+        name: &'static str,
+        primary: Box<dyn Engine>,
+        substitute: Box<dyn Engine>,
+    ) -> Standby {
         Standby {
+            name,
             primary,
             substitute,
             building: Arc::default(),
@@ -67,7 +74,7 @@ impl Engine for Standby {
 
     fn load(&self, source: GraphSource) -> Result<Box<dyn Graph>, EngineError> {
         Ok(Box::new(StandbyGraph {
-            name: self.primary.info().name,
+            name: self.name,
             path: source.path.clone(),
             substitute: self.substitute.load(source.clone())?.into(),
             primary: self.primary.load(source)?.into(),
@@ -258,6 +265,7 @@ impl Drop for StandbyPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::choice::GraphRole;
     use crate::graph::InputType;
     use crate::tensor::{Data, Resident};
 
@@ -299,7 +307,7 @@ mod tests {
     impl Engine for Fake {
         fn info(&self) -> EngineInfo {
             EngineInfo {
-                name: self.name,
+                name: self.name.to_owned(),
                 version: "1".to_owned(),
                 reason: "a test".to_owned(),
             }
@@ -360,11 +368,14 @@ mod tests {
 
     fn source() -> GraphSource {
         GraphSource {
+            bundle: "test".to_owned(),
+            role: GraphRole::Vision,
             path: "vision.onnx".to_owned(),
             onnx: Vec::new(),
             sha256: String::new(),
             half: false,
             outputs: Vec::new(),
+            shapes: Default::default(),
         }
     }
 
@@ -377,7 +388,7 @@ mod tests {
             name: "quick",
             gate: None,
         };
-        Standby::new(Box::new(primary), Box::new(substitute))
+        Standby::new("slow", Box::new(primary), Box::new(substitute))
     }
 
     fn graph(gate: &Arc<Gated>) -> Box<dyn Graph> {

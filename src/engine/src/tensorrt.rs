@@ -110,7 +110,7 @@ impl TensorRt {
 impl Engine for TensorRt {
     fn info(&self) -> EngineInfo {
         EngineInfo {
-            name: NAME,
+            name: NAME.to_owned(),
             version: self.shared.library.version(),
             reason: self.reason.clone(),
         }

@@ -28,7 +28,7 @@ impl Engine for Tract {
     fn info(&self) -> EngineInfo {
         let version = tract::version().to_owned();
         EngineInfo {
-            name: NAME,
+            name: NAME.to_owned(),
             version,
             reason: self.reason.clone(),
         }

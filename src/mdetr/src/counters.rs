@@ -35,6 +35,13 @@ pub struct Stats {
     pub graph_capture_failures: u64,
     /// CUDA graphs that could not be run: the plan ran without.
     pub graph_replay_failures: u64,
+    /// Runs of graphs that servers answered: like the next two, of all grounders that
+    /// [share](crate::GrounderOptions::share_model) the model.
+    pub remote_runs: u64,
+    /// Attempts at that which failed.
+    pub remote_failures: u64,
+    /// Runs of graphs that the local engine answered, as no server did.
+    pub fallback_runs: u64,
     /// Time spent on resizing and normalising.
     pub preprocess_time: Duration,
     /// Time spent in the vision graph.

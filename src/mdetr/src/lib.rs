@@ -55,7 +55,7 @@ pub use frame::{Frame, PixelFormat, Plane};
 pub use grounder::speed::SpeedChoice;
 pub use grounder::{Encoded, Grounder, GrounderOptions, Seen, Settings};
 #[doc(inline)]
-pub use mdetr_engine::EngineKind;
+pub use mdetr_engine::{EngineChoice, EngineKind};
 #[doc(inline)]
 pub use mdetr_grounding::{
     Answer, BBox, Detection, Grounding, Phrase, Query, QueryResult, Rle, Span, query, report,
@@ -67,8 +67,9 @@ pub mod engine {
     pub use crate::grounder::{TriedPlan, try_plans};
     #[doc(inline)]
     pub use mdetr_engine::{
-        CacheError, EngineError, EngineInfo, EngineKind, EngineLog, EngineMessage, LogLevel,
+        CacheError, Dimension, EngineChoice, EngineError, EngineInfo, EngineKind, EngineLog,
+        EngineMessage, Fallback, GraphRole, InputType, KServeOptions, LogLevel, MODEL_HASH,
         OptionError, PlanEvent, PlanWatcher, Precision, TensorRtOptions, add_onnxruntime_library,
-        plan_cache, set_engine_log,
+        model_name, model_version, plan_cache, set_engine_log,
     };
 }

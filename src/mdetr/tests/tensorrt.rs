@@ -17,7 +17,7 @@ use mdetr::{EngineKind, Error, Grounder, GrounderOptions};
 /// A GPU that no machine has.
 fn options(engine: EngineKind) -> GrounderOptions {
     GrounderOptions {
-        engine,
+        engine: engine.into(),
         tensorrt: TensorRtOptions {
             device_id: 1000,
             ..TensorRtOptions::default()

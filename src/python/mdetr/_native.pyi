@@ -40,6 +40,11 @@ class Grounder:
         device_id: int,
         precision: str,
         plan_cache_dir: _Path | None,
+        endpoints: Sequence[str],
+        token_file: _Path | None,
+        ca_file: _Path | None,
+        remote_deadline: float,
+        fallback: str,
     ) -> Grounder: ...
     def set_queries(self, entries: Sequence[_Entry]) -> int: ...
     def queries(self) -> tuple[list[_Entry], int]: ...

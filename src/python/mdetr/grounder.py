@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -72,7 +72,7 @@ class Grounder:
         self,
         model: str | os.PathLike[str] | None = None,
         *,
-        engine: Literal["auto", "tensorrt", "onnxruntime", "tract"] = "auto",
+        engine: str = "auto",
         score_threshold: float | None = None,
         phrase_threshold: float | None = None,
         overlap_threshold: float | None = None,
@@ -84,12 +84,19 @@ class Grounder:
         device_id: int = 0,
         precision: Literal["auto", "fp32", "fp16"] = "auto",
         plan_cache_dir: str | os.PathLike[str] | None = None,
+        endpoints: Sequence[str] = (),
+        token_file: str | os.PathLike[str] | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        remote_deadline: float = 2.0,
+        fallback: Literal["auto", "onnxruntime", "tract", "none"] = "auto",
     ) -> None:
         """Loads a model, given by name or directory; by default `MDETR_MODEL`, or the bundled one.
 
         Args:
             model: a name that `models()` lists, or the directory of a bundle.
-            engine: what runs the model; "auto" takes the fastest that is available.
+            engine: what runs the model: "auto" takes the fastest that is available here,
+                "tensorrt", "onnxruntime", "tract", or "kserve" for servers; or for each graph, as
+                "vision:tract,fusion:kserve", of text, vision, fusion and mask.
             score_threshold: detections need a score above it, 0 to 1; by default the model's.
             phrase_threshold: tokens need a probability above it, 0 to 1; by default the model's.
             overlap_threshold: a box that overlaps a better one of its query by more than this, as
@@ -104,6 +111,14 @@ class Grounder:
             device_id: number of the GPU, for TensorRT.
             precision: how TensorRT computes where it has a choice.
             plan_cache_dir: where TensorRT's plans are kept; by default ~/.cache/mdetr/plans.
+            endpoints: servers with the model, for "kserve", as "grpc://HOST:PORT" or, with TLS,
+                "grpcs://HOST:PORT". They take turns, and one answers for another.
+            token_file: file with the token that they ask for; by default what is in
+                MDETR_KSERVE_TOKEN.
+            ca_file: certificates, in PEM, of the authorities that they are known by; by default
+                those of the system.
+            remote_deadline: seconds that a graph may take on them, all attempts together.
+            fallback: what answers when none of them does.
 
         Raises:
             BundleError: there is no such model, or its files are not sound.
@@ -127,6 +142,11 @@ class Grounder:
             device_id=device_id,
             precision=precision,
             plan_cache_dir=plan_cache_dir,
+            endpoints=list(endpoints),
+            token_file=token_file,
+            ca_file=ca_file,
+            remote_deadline=remote_deadline,
+            fallback=fallback,
         )
 
     def set_queries(

@@ -1,9 +1,10 @@
 //! The class `mdetr._native.Grounder`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mdetr::bundle::{Bundle, MODEL_VARIABLE, Models, named_by_environment};
-use mdetr::engine::{TensorRtOptions, plan_cache};
+use mdetr::engine::{KServeOptions, TensorRtOptions, plan_cache};
 use mdetr::query::QueryEntry;
 use mdetr::{GrounderOptions, Query};
 use pyo3::prelude::*;
@@ -25,7 +26,8 @@ impl Grounder {
     #[new]
     #[pyo3(signature = (
         program, model, *, engine, score_threshold, phrase_threshold, overlap_threshold, max_detections, short_side, masks,
-        pack_queries, text_cache_dir, device_id, precision, plan_cache_dir
+        pack_queries, text_cache_dir, device_id, precision, plan_cache_dir, endpoints, token_file, ca_file,
+        remote_deadline, fallback
     ))]
     #[expect(clippy::too_many_arguments, reason = "Python passes them by name")]
     fn new(
@@ -44,6 +46,11 @@ impl Grounder {
         device_id: u32,
         precision: &str,
         plan_cache_dir: Option<PathBuf>,
+        endpoints: Vec<String>,
+        token_file: Option<PathBuf>,
+        ca_file: Option<PathBuf>,
+        remote_deadline: f64,
+        fallback: &str,
     ) -> PyResult<Grounder> {
         let options = GrounderOptions {
             engine: engine.parse().map_err(|error| raise(py, error))?,
@@ -55,6 +62,14 @@ impl Grounder {
             masks,
             packing: pack_queries.parse().map_err(|error| raise(py, error))?,
             text_cache_dir,
+            kserve: KServeOptions {
+                endpoints,
+                token_file,
+                ca_file,
+                // What is no time is refused as none.
+                deadline: Duration::try_from_secs_f64(remote_deadline).unwrap_or_default(),
+                fallback: fallback.parse().map_err(|error| raise(py, error))?,
+            },
             tensorrt: TensorRtOptions {
                 device_id,
                 precision: precision.parse().map_err(|error| raise(py, error))?,
@@ -128,7 +143,7 @@ impl Grounder {
     }
 
     /// Name and version of the engine, and why it was taken.
-    fn engine(&self) -> (&'static str, String, String) {
+    fn engine(&self) -> (String, String, String) {
         let info = self.0.engine();
         (info.name, info.version, info.reason)
     }

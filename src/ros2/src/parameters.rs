@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mdetr::EngineKind;
+use mdetr::EngineChoice;
+use mdetr::engine::Fallback;
 use mdetr_ros2_messages::rcl_interfaces;
 use ros2_client::ParameterValue;
 use ros2_client::parameters::{NumericRange, ParameterDescriptor, ParameterType, raw};
@@ -29,6 +30,7 @@ enum Allowed {
     Words(&'static [&'static str]),
     Queries,
     Names,
+    Engines,
 }
 
 /// A parameter.
@@ -44,7 +46,7 @@ struct Declared {
 pub(crate) const RELIABILITIES: &[&str] = &["best_effort", "reliable"];
 /// What images come as.
 pub(crate) const TRANSPORTS: &[&str] = &["raw", "compressed"];
-const ENGINES: &[&str] = &["auto", "tensorrt", "onnxruntime", "tract"];
+const FALLBACKS: &[&str] = &["auto", "onnxruntime", "tract", "none"];
 /// A threshold that is not set.
 const UNSET: f64 = -1.0;
 
@@ -55,6 +57,14 @@ const DECLARED: &[Declared] = &[
         allowed: Allowed::Any,
         change: Change::Never,
         description: "Configure and activate the node when it starts, without a lifecycle manager.",
+    },
+    Declared {
+        name: "ca_file",
+        default: || ParameterValue::String(String::new()),
+        allowed: Allowed::Any,
+        change: Change::Unconfigured,
+        description: "Certificates, in PEM, of the authorities that the endpoints are known by. Empty: those of the \
+                      system.",
     },
     Declared {
         name: "cameras",
@@ -79,11 +89,26 @@ const DECLARED: &[Declared] = &[
         description: "How far apart the stamps of a picture and its depth image may be, in seconds.",
     },
     Declared {
+        name: "endpoints",
+        default: || ParameterValue::StringArray(Vec::new()),
+        allowed: Allowed::Any,
+        change: Change::Always,
+        description: "Servers with the model, for the engine kserve, as grpc://HOST:PORT or, with TLS, grpcs://HOST:PORT.",
+    },
+    Declared {
         name: "engine",
         default: || ParameterValue::String("auto".into()),
-        allowed: Allowed::Words(ENGINES),
+        allowed: Allowed::Engines,
         change: Change::Always,
-        description: "What runs the model.",
+        description: "What runs the model: auto, tensorrt, onnxruntime, tract or kserve; or for each graph, as \
+                      vision:tract,fusion:kserve, of text, vision, fusion and mask.",
+    },
+    Declared {
+        name: "fallback",
+        default: || ParameterValue::String("auto".into()),
+        allowed: Allowed::Words(FALLBACKS),
+        change: Change::Always,
+        description: "What answers when no endpoint does.",
     },
     Declared {
         name: "image_transport",
@@ -165,6 +190,13 @@ const DECLARED: &[Declared] = &[
         description: "Whether pictures, depth and camera_info that are lost on the way are asked for again.",
     },
     Declared {
+        name: "remote_deadline",
+        default: || ParameterValue::Double(2.0),
+        allowed: Allowed::Doubles(0.001, 600.0),
+        change: Change::Always,
+        description: "Seconds that a graph may take on the endpoints, all attempts together.",
+    },
+    Declared {
         name: "rules",
         default: || ParameterValue::String(String::new()),
         allowed: Allowed::Any,
@@ -191,6 +223,13 @@ const DECLARED: &[Declared] = &[
         allowed: Allowed::Any,
         change: Change::Unconfigured,
         description: "Where encoded sentences are kept between runs. Empty: nowhere.",
+    },
+    Declared {
+        name: "token_file",
+        default: || ParameterValue::String(String::new()),
+        allowed: Allowed::Any,
+        change: Change::Unconfigured,
+        description: "File with the token that the endpoints ask for. Empty: what is in MDETR_KSERVE_TOKEN.",
     },
     Declared {
         name: "track",
@@ -340,10 +379,14 @@ impl Values {
     }
 
     /// What runs the model.
-    pub fn engine(&self) -> EngineKind {
-        let name = self.string("engine");
-        let known = EngineKind::ALL.iter().find(|kind| kind.name() == name);
-        known.copied().unwrap_or(EngineKind::Auto)
+    pub fn engine(&self) -> EngineChoice {
+        // It was checked when it was set.
+        self.string("engine").parse().unwrap_or_default()
+    }
+
+    /// What answers when no server does.
+    pub fn fallback(&self) -> Fallback {
+        self.string("fallback").parse().unwrap_or_default()
     }
 }
 
@@ -386,6 +429,10 @@ fn checked(declared: &Declared, value: &ParameterValue) -> Result<ParameterValue
             parsed.map_err(|error| format!("{name}: {error}"))?;
             Ok(value)
         }
+        (Allowed::Engines, ParameterValue::String(found)) => match found.parse::<EngineChoice>() {
+            Err(error) => refuse(error.expected.to_owned(), format!("{:?}", error.found)),
+            Ok(_) => Ok(value),
+        },
         (Allowed::Names, ParameterValue::StringArray(names)) => match unusable(names) {
             Some(bad) => refuse(
                 "names of letters, digits and underscores, each once".into(),

@@ -66,7 +66,7 @@ fn wrong_values_are_refused_by_name() {
         (
             "engine",
             text("cuda"),
-            "engine: expected one of auto, tensorrt",
+            "engine: expected auto, tensorrt, onnxruntime, tract or kserve, found \"cuda\"",
         ),
         (
             "engine",

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use mdetr::bundle::Models;
-use mdetr::{Encoded, EngineKind, Grounder, GrounderOptions, Grounding, Query};
+use mdetr::engine::KServeOptions;
+use mdetr::{Encoded, EngineChoice, Grounder, GrounderOptions, Grounding, Query};
 
 use crate::parameters::Values;
 use crate::prompt;
@@ -13,7 +15,8 @@ use crate::prompt;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Wanted {
     model: PathBuf,
-    engine: EngineKind,
+    engine: EngineChoice,
+    kserve: KServeOptions,
     short_side: Option<u32>,
     text_cache_dir: Option<PathBuf>,
     queries: Vec<Query>,
@@ -47,18 +50,25 @@ impl Wanted {
             .into_iter()
             .map(with_thresholds)
             .collect::<Result<_, _>>();
-        let directory = |name: &str| match values.string(name) {
+        let path = |name: &str| match values.string(name) {
             "" => None,
             path => Some(PathBuf::from(path)),
         };
         let program = std::env::current_exe().ok();
         let models = Models::of_program(program.as_deref());
-        let model = directory("model").unwrap_or_else(|| models.default_model());
+        let model = path("model").unwrap_or_else(|| models.default_model());
         Ok(Wanted {
             model: models.find(model).map_err(|error| error.to_string())?,
             engine: values.engine(),
+            kserve: KServeOptions {
+                endpoints: values.strings("endpoints").to_vec(),
+                token_file: path("token_file"),
+                ca_file: path("ca_file"),
+                deadline: Duration::from_secs_f64(values.double("remote_deadline")),
+                fallback: values.fallback(),
+            },
             short_side: Some(values.integer("short_side")).filter(|side| *side > 0),
-            text_cache_dir: directory("text_cache_dir"),
+            text_cache_dir: path("text_cache_dir"),
             queries: queries.map_err(|error| error.to_string())?,
             overlap_threshold: values.threshold("overlap_threshold"),
             max_detections: values.integer("max_detections") as usize,
@@ -69,6 +79,7 @@ impl Wanted {
     fn options(&self) -> GrounderOptions {
         GrounderOptions {
             engine: self.engine,
+            kserve: self.kserve.clone(),
             // What changes with the settings is the grounder; the model is loaded once.
             share_model: true,
             short_side: self.short_side,
@@ -128,7 +139,7 @@ impl Standing {
     }
 
     /// What runs the model.
-    pub fn engine(&self) -> &'static str {
+    pub fn engine(&self) -> String {
         self.grounder.engine().name
     }
 

@@ -19,6 +19,7 @@ mod bounded;
 mod entries;
 mod error;
 mod graph;
+mod half;
 mod import;
 mod manifest;
 mod options;
@@ -31,6 +32,7 @@ mod values;
 mod wire;
 
 pub use error::{ImportError, UnknownStructure};
+pub use half::{HalfError, with_half_interface};
 pub use import::Import;
 pub use options::{Averaged, Precision, Progress};
 pub use structure::Structure;

@@ -31,7 +31,7 @@ fn picture(width: u32, height: u32) -> Vec<u8> {
 /// What a bundle says of each picture, and the masks of all queries.
 fn outputs(bundle: &Path) -> Vec<(RawOutputs, Vec<Rle>)> {
     let options = GrounderOptions {
-        engine: mdetr::EngineKind::Tract,
+        engine: mdetr::EngineKind::Tract.into(),
         score_threshold: Some(0.0),
         // The exporter's bundles for tests take pictures as they are, the imported ones scale them.
         short_side: Some(256),

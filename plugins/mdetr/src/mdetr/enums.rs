@@ -2,7 +2,7 @@
 
 use gst::glib;
 use gst::prelude::*;
-use mdetr::{EngineKind, Packing};
+use mdetr::Packing;
 
 /// What happens to frames while inference runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
@@ -21,43 +21,36 @@ pub enum Mode {
     Live,
 }
 
-/// What runs the graphs.
+/// What answers when no server does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
 #[repr(u32)]
-#[enum_type(name = "GstMdetrEngine")]
-pub enum Engine {
-    /// The fastest that is available.
+#[enum_type(name = "GstMdetrFallback")]
+pub enum Fallback {
+    /// The fastest that is available on the CPU.
     #[default]
-    #[enum_value(name = "The fastest that is available here", nick = "auto")]
+    #[enum_value(
+        name = "ONNX Runtime if its library is there, else tract",
+        nick = "auto"
+    )]
     Auto,
-    /// TensorRT.
-    #[cfg_attr(
-        feature = "tensorrt",
-        enum_value(name = "TensorRT, on NVIDIA GPUs", nick = "tensorrt")
-    )]
-    #[cfg_attr(
-        not(feature = "tensorrt"),
-        enum_value(
-            name = "TensorRT, on NVIDIA GPUs: not in this build, which lacks the feature tensorrt",
-            nick = "tensorrt"
-        )
-    )]
-    Tensorrt,
     /// ONNX Runtime.
-    #[enum_value(name = "ONNX Runtime: faster than tract on CPUs", nick = "onnxruntime")]
+    #[enum_value(name = "ONNX Runtime", nick = "onnxruntime")]
     Onnxruntime,
     /// tract.
-    #[enum_value(name = "tract: pure Rust, on the CPU", nick = "tract")]
+    #[enum_value(name = "tract", nick = "tract")]
     Tract,
+    /// Nothing.
+    #[enum_value(name = "Nothing: it is an error", nick = "none")]
+    None,
 }
 
-impl From<Engine> for EngineKind {
-    fn from(engine: Engine) -> EngineKind {
-        match engine {
-            Engine::Auto => EngineKind::Auto,
-            Engine::Tensorrt => EngineKind::TensorRt,
-            Engine::Onnxruntime => EngineKind::OnnxRuntime,
-            Engine::Tract => EngineKind::Tract,
+impl From<Fallback> for mdetr::engine::Fallback {
+    fn from(fallback: Fallback) -> mdetr::engine::Fallback {
+        match fallback {
+            Fallback::Auto => mdetr::engine::Fallback::Auto,
+            Fallback::Onnxruntime => mdetr::engine::Fallback::OnnxRuntime,
+            Fallback::Tract => mdetr::engine::Fallback::Tract,
+            Fallback::None => mdetr::engine::Fallback::None,
         }
     }
 }
@@ -132,7 +125,7 @@ impl From<PackQueries> for Packing {
 pub(super) fn register() {
     for kind in [
         Mode::static_type(),
-        Engine::static_type(),
+        Fallback::static_type(),
         Precision::static_type(),
         PackQueries::static_type(),
     ] {

@@ -7,8 +7,10 @@ use gst::glib;
 use gst::prelude::*;
 use mdetr_gst::element::TYPE_CHECKED;
 
-use super::enums::{Engine, Mode, PackQueries, Precision};
-use super::settings::{BY_MODEL, MAX_DEVICE_ID, MAX_IN_FLIGHT, MAX_WORKERS, Settings};
+use super::enums::{Fallback, Mode, PackQueries, Precision};
+use super::settings::{
+    BY_MODEL, MAX_DEADLINE, MAX_DEVICE_ID, MAX_IN_FLIGHT, MAX_WORKERS, Settings,
+};
 use crate::analytics_property::UseAnalytics;
 
 /// What a change of a property asks of a running element.
@@ -39,9 +41,38 @@ fn model(defaults: &Settings) -> Vec<glib::ParamSpec> {
             )
             .mutable_ready()
             .build(),
-        glib::ParamSpecEnum::builder_with_default("engine", defaults.engine)
+        glib::ParamSpecString::builder("engine")
             .nick("Engine")
-            .blurb("What runs the model")
+            .blurb("What runs the model: auto (the fastest that is available here), tensorrt (NVIDIA GPUs), onnxruntime (CPUs), tract (CPUs, always there) or kserve (servers, see endpoints); or for each graph, as vision:tract,fusion:kserve, of text, vision, fusion and mask")
+            .default_value(defaults.engine.as_str())
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecString::builder("endpoints")
+            .nick("Endpoints")
+            .blurb("Servers with the model, for the engine kserve, as grpc://HOST:PORT or, with TLS, grpcs://HOST:PORT; several with commas: they take turns, and one answers for another")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecString::builder("token-file")
+            .nick("Token file")
+            .blurb("File with the token that the endpoints ask for; default: what is in MDETR_KSERVE_TOKEN")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecString::builder("ca-file")
+            .nick("CA file")
+            .blurb("Certificates, in PEM, of the authorities that the endpoints are known by; default: those of the system")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("remote-deadline")
+            .nick("Remote deadline")
+            .blurb("Milliseconds that a graph may take on the endpoints, all attempts together")
+            .minimum(1)
+            .maximum(MAX_DEADLINE)
+            .default_value(defaults.remote_deadline)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("fallback", defaults.fallback)
+            .nick("Fallback")
+            .blurb("What answers when no endpoint does")
             .mutable_ready()
             .build(),
         glib::ParamSpecUInt::builder("device-id")
@@ -209,7 +240,14 @@ impl Settings {
         let uint = || value.get::<u32>().expect(TYPE_CHECKED);
         match name {
             "model" => self.model = path(),
-            "engine" => self.engine = value.get::<Engine>().expect(TYPE_CHECKED),
+            "engine" => {
+                self.engine = string().unwrap_or_else(|| Settings::default().engine);
+            }
+            "endpoints" => self.endpoints = string(),
+            "token-file" => self.token_file = path(),
+            "ca-file" => self.ca_file = path(),
+            "remote-deadline" => self.remote_deadline = uint(),
+            "fallback" => self.fallback = value.get::<Fallback>().expect(TYPE_CHECKED),
             "device-id" => self.device_id = uint(),
             "precision" => self.precision = value.get::<Precision>().expect(TYPE_CHECKED),
             "plan-cache-dir" => self.plan_cache_dir = path(),
@@ -255,6 +293,11 @@ impl Settings {
         match name {
             "model" => self.model.to_value(),
             "engine" => self.engine.to_value(),
+            "endpoints" => self.endpoints.to_value(),
+            "token-file" => self.token_file.to_value(),
+            "ca-file" => self.ca_file.to_value(),
+            "remote-deadline" => self.remote_deadline.to_value(),
+            "fallback" => self.fallback.to_value(),
             "device-id" => self.device_id.to_value(),
             "precision" => self.precision.to_value(),
             "plan-cache-dir" => self.plan_cache_dir.to_value(),

@@ -3,20 +3,23 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::thread;
+use std::time::Duration;
 
 use gst::glib;
-use mdetr::engine::TensorRtOptions;
 use mdetr::engine::plan_cache::default_plan_cache_dir;
+use mdetr::engine::{EngineChoice, KServeOptions, OptionError, TensorRtOptions};
 use mdetr::query::QueryError;
 use mdetr::{Grounder, GrounderOptions, Query};
 
 use super::catch_panic::catch_panic;
 use super::config::{self, ConfigError};
-use super::enums::{Engine, Mode, PackQueries, Precision};
+use super::enums::{Fallback, Mode, PackQueries, Precision};
 use crate::analytics_property::UseAnalytics;
 
 /// Most worker threads; more than any machine this runs on has use for.
 pub(super) const MAX_WORKERS: u32 = 64;
+/// Longest deadline, in milliseconds.
+pub(super) const MAX_DEADLINE: u32 = KServeOptions::MAX_DEADLINE.as_millis() as u32;
 /// Greatest number of a GPU.
 pub(super) const MAX_DEVICE_ID: u32 = 1023;
 /// Most frames in flight.
@@ -28,7 +31,13 @@ pub(super) const BY_MODEL: f32 = -1.0;
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub model: Option<PathBuf>,
-    pub engine: Engine,
+    pub engine: String,
+    pub endpoints: Option<String>,
+    pub token_file: Option<PathBuf>,
+    pub ca_file: Option<PathBuf>,
+    /// Milliseconds.
+    pub remote_deadline: u32,
+    pub fallback: Fallback,
     pub device_id: u32,
     pub precision: Precision,
     pub plan_cache_dir: Option<PathBuf>,
@@ -64,7 +73,12 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             model: None,
-            engine: Engine::default(),
+            engine: EngineChoice::default().to_string(),
+            endpoints: None,
+            token_file: None,
+            ca_file: None,
+            remote_deadline: KServeOptions::default().deadline.as_millis() as u32,
+            fallback: Fallback::default(),
             device_id: 0,
             precision: Precision::default(),
             plan_cache_dir: None,
@@ -174,11 +188,22 @@ impl Settings {
         }
     }
 
-    pub fn grounder_options(&self) -> GrounderOptions {
+    /// How the model is loaded.
+    ///
+    /// # Errors
+    /// `engine` names none.
+    pub fn grounder_options(&self) -> Result<GrounderOptions, OptionError> {
         let threshold = |value: f32| (value >= 0.0).then_some(value);
-        GrounderOptions {
-            engine: self.engine.into(),
+        Ok(GrounderOptions {
+            engine: self.engine.parse()?,
             share_model: true,
+            kserve: KServeOptions {
+                endpoints: KServeOptions::endpoints_in(self.endpoints.as_deref().unwrap_or("")),
+                token_file: self.token_file.clone(),
+                ca_file: self.ca_file.clone(),
+                deadline: Duration::from_millis(self.remote_deadline.into()),
+                fallback: self.fallback.into(),
+            },
             tensorrt: TensorRtOptions {
                 device_id: self.device_id,
                 precision: self.precision.into(),
@@ -197,7 +222,7 @@ impl Settings {
             masks: self.masks,
             packing: self.pack_queries.into(),
             ..GrounderOptions::default()
-        }
+        })
     }
 
     /// Encodes the queries and makes them the standing ones; gives their revision.

@@ -43,7 +43,12 @@ impl Start {
         settings: &Settings,
         current: &Mutex<Settings>,
     ) -> Option<Arc<Grounder>> {
-        let options = settings.grounder_options();
+        let options = match settings.grounder_options() {
+            Ok(options) => options,
+            Err(error) => {
+                return self.fail(gst::error_msg!(gst::LibraryError::Settings, ("{error}")));
+            }
+        };
         let grounder = match catch_panic(|| Grounder::from_bundle(bundle, options)) {
             Ok(grounder) => Arc::new(grounder),
             Err(error) => {

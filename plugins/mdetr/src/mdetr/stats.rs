@@ -111,12 +111,15 @@ fn structure(
         .field("graph-captures", stats.graph_captures)
         .field("graph-capture-failures", stats.graph_capture_failures)
         .field("graph-replay-failures", stats.graph_replay_failures)
+        .field("remote-runs", stats.remote_runs)
+        .field("remote-failures", stats.remote_failures)
+        .field("fallback-runs", stats.fallback_runs)
         .field("preprocess-ms", milliseconds(&stats.preprocess_time))
         .field("vision-ms", milliseconds(&stats.vision_time))
         .field("fusion-ms", milliseconds(&stats.fusion_time))
         .field("mask-ms", milliseconds(&stats.mask_time))
         .field("model-users", model_users)
-        .field("engine", engine.map_or("", |engine| engine.name))
+        .field("engine", engine.map_or("", |engine| &engine.name))
         .field(
             "engine-version",
             engine.map_or("", |engine| &engine.version),

@@ -96,6 +96,31 @@ fn an_engine_that_is_not_here_is_named() {
     );
 }
 
+#[test]
+fn an_engine_that_is_none_is_named() {
+    let mdetr = format!("mdetr model=\"{}\" query=\"a cube\"", model().display());
+    for (engine, expected) in [
+        (
+            "engine=cuda",
+            "option engine: expected auto, tensorrt, onnxruntime, tract or kserve, found cuda",
+        ),
+        ("engine=eyes:tract", "GRAPH:NAME"),
+        (
+            "engine=kserve",
+            "kserve is not available: no server is named",
+        ),
+        (
+            "engine=kserve endpoints=http://gpu:8001",
+            "expected grpc://HOST:PORT",
+        ),
+    ] {
+        refused(
+            &format!("{SOURCE} ! {mdetr} {engine} ! fakesink"),
+            &[expected],
+        );
+    }
+}
+
 /// Attention over a million vision tokens.
 #[test]
 fn a_size_that_takes_too_much_memory_is_named() {

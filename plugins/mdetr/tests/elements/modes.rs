@@ -1,5 +1,6 @@
 //! The two modes: what waits, what is skipped, what is said about it.
 
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
@@ -186,6 +187,40 @@ fn frames_are_scaled_to_what_the_target_rate_allows() {
         let warned = bus.pop_filtered(&[gst::MessageType::Warning]).is_some();
         assert_eq!(warned, measured < target, "{target}: {measured}");
     }
+}
+
+#[test]
+fn no_frame_of_live_mode_waits_for_a_server_that_hangs() {
+    // Connections are taken and never answered.
+    let hanging = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = hanging.local_addr().expect("bound").port();
+    let pipeline = pipeline(&format!(
+        "videotestsrc is-live=true num-buffers=50 ! video/x-raw,format=RGB,width=64,height=48,framerate=100/1
+         ! MDETR mode=live query=\"a red cube\" engine=text:tract,vision:kserve,fusion:tract,mask:tract
+         endpoints=grpc://127.0.0.1:{port} remote-deadline=600000 fallback=none ! fakesink"
+    ));
+    let frames = collect(&pad(&pipeline, "mdetr", "src"));
+    // It waits for the end of the stream, and stops, in less time than the server is given.
+    run(&pipeline).expect("no error");
+    assert_eq!(frames.lock().expect("done").len(), 50);
+    let element = pipeline.by_name("mdetr").expect("named");
+    assert_eq!(stat::<u64>(&element, "inferred"), 0);
+}
+
+#[test]
+fn the_local_engine_answers_where_there_is_no_server() {
+    let pipeline = pipeline(
+        "videotestsrc num-buffers=3 ! video/x-raw,format=RGB,width=64,height=48
+         ! MDETR query=\"a red cube\" engine=vision:kserve,fusion:tract endpoints=grpc://127.0.0.1:9
+         fallback=tract workers=1 ! fakesink",
+    );
+    run(&pipeline).expect("a sound pipeline");
+    let element = pipeline.by_name("mdetr").expect("named");
+    assert_eq!(stat::<u64>(&element, "inferred"), 3);
+    assert_eq!(stat::<u64>(&element, "fallback-runs"), 3);
+    assert_eq!(stat::<u64>(&element, "remote-runs"), 0);
+    assert!(stat::<u64>(&element, "remote-failures") > 0);
+    assert!(stat::<String>(&element, "engine").contains("vision:kserve,fusion:tract"));
 }
 
 #[test]

@@ -50,8 +50,16 @@ pub fn read_upright(path: &Path) -> Result<RgbImage> {
         true => load(io::stdin().lock(), None, MAX_BYTES),
         false => open(path),
     };
-    let decoded = bytes.and_then(|bytes| decode(&bytes));
-    let (picture, orientation) = decoded.with_context(|| name(path))?;
+    let decoded = bytes.and_then(|bytes| decode_upright(&bytes));
+    decoded.with_context(|| name(path))
+}
+
+/// As [`read_upright`], of a file's bytes.
+///
+/// # Errors
+/// It is no PNG or JPEG, is too large, or does not hold all of its picture.
+pub fn decode_upright(bytes: &[u8]) -> Result<RgbImage> {
+    let (picture, orientation) = decode(bytes)?;
     let mut picture = DynamicImage::ImageRgb8(picture);
     picture.apply_orientation(orientation);
     Ok(picture.into_rgb8())

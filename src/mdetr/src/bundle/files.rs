@@ -1,5 +1,7 @@
 //! Names of a bundle's files.
 
+use mdetr_engine::GraphRole;
+
 /// File name of the manifest.
 pub(crate) const MANIFEST: &str = "model.toml";
 /// File name of the tokenizer.
@@ -26,3 +28,14 @@ pub(crate) const PYRAMID: [(&str, usize); 4] = [
 
 /// Those that every bundle has, besides the manifest.
 pub(super) const REQUIRED_FILES: [&str; 4] = [TOKENIZER, TEXT_GRAPH, VISION_GRAPH, FUSION_GRAPH];
+
+/// Which graph is in a file.
+pub(super) fn role(name: &str) -> GraphRole {
+    match name {
+        TEXT_GRAPH => GraphRole::Text,
+        VISION_GRAPH => GraphRole::Vision,
+        FUSION_GRAPH => GraphRole::Fusion,
+        MASK_GRAPH => GraphRole::Mask,
+        other => unreachable!("{other} is no graph of a bundle"),
+    }
+}

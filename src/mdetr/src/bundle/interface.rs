@@ -28,6 +28,15 @@ impl Expected {
         }
     }
 
+    /// Its name and shape, as engines take them.
+    pub(super) fn shape(&self) -> (&'static str, Vec<mdetr_engine::Dimension>) {
+        let size = |dimension: &Dimension| match dimension {
+            Dimension::Fixed(size) => mdetr_engine::Dimension::Fixed(*size as usize),
+            Dimension::Open(name) => mdetr_engine::Dimension::Open(name.clone()),
+        };
+        (self.name, self.shape.iter().map(size).collect())
+    }
+
     fn allows(&self, info: &TensorInfo) -> bool {
         let shape_allowed = info.shape.as_ref().is_none_or(|shape| {
             shape.len() == self.shape.len()

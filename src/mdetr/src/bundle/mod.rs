@@ -3,6 +3,7 @@
 pub(crate) mod answers;
 mod error;
 mod files;
+mod graphs;
 mod interface;
 mod manifest;
 mod models;
@@ -25,6 +26,7 @@ pub use error::BundleError;
 pub(crate) use files::{
     ANSWERS, FUSION_GRAPH, MANIFEST, MASK_GRAPH, PYRAMID, TEXT_GRAPH, TOKENIZER, VISION_GRAPH,
 };
+pub use graphs::{BundleGraph, GraphTensor};
 use interface::{Expected, check_tensors, expected_interfaces};
 pub use manifest::{Captions, Case, FileEntry, Input, Manifest, Network, Resize, Thresholds};
 pub use models::{MODEL_VARIABLE, Models, is_name, named_by_environment};
@@ -177,7 +179,16 @@ impl Bundle {
             .into_iter()
             .map(|info| info.name)
             .collect();
+        let interfaces = expected_interfaces(self.manifest(), &self.pyramid()?);
+        let interface = interfaces.into_iter().find(|(graph, ..)| *graph == name);
+        let tensors = interface.into_iter().flat_map(|(_, inputs, outputs)| {
+            let tensors = inputs.into_iter().chain(outputs);
+            tensors.map(|tensor| tensor.shape())
+        });
         Ok(GraphSource {
+            bundle: self.manifest().name.clone(),
+            role: files::role(name),
+            shapes: tensors.collect(),
             path: self.path(name).display().to_string(),
             onnx,
             sha256: self.sha256(name).to_owned(),

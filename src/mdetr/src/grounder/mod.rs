@@ -371,7 +371,11 @@ impl Grounder {
     /// Counters since the grounder was loaded.
     pub fn stats(&self) -> Stats {
         let graphs = self.model.engine.graph_counts();
+        let remote = self.model.engine.remote_counts();
         Stats {
+            remote_runs: remote.answers,
+            remote_failures: remote.failures,
+            fallback_runs: remote.fallbacks,
             graph_captures: graphs.captures,
             graph_capture_failures: graphs.capture_failures,
             graph_replay_failures: graphs.replay_failures,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mdetr_engine::registry::Registry;
-use mdetr_engine::{Engine, TensorRtOptions};
+use mdetr_engine::{Engine, EngineOptions, TensorRtOptions};
 
 use super::memory::Footprint;
 use super::network::{MOST_OBJECTS, Network};
@@ -31,7 +31,11 @@ pub(super) struct Model {
 impl Model {
     pub(super) fn load(bundle: Bundle, options: &GrounderOptions) -> Result<Model, Error> {
         let precision = &bundle.manifest().precision;
-        let engine = mdetr_engine::open(options.engine, precision, &options.tensorrt)?;
+        let engines = EngineOptions {
+            tensorrt: &options.tensorrt,
+            kserve: &options.kserve,
+        };
+        let engine = mdetr_engine::open(options.engine, precision, engines)?;
         let text = TextEncoder::new(
             bundle.clone(),
             options.text_cache_entries,

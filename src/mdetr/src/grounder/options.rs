@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mdetr_engine::{EngineKind, OptionError, TensorRtOptions};
+use mdetr_engine::{EngineChoice, KServeOptions, OptionError, TensorRtOptions};
 
 use super::settings::Settings;
 use crate::bundle::Thresholds;
@@ -11,8 +11,8 @@ use crate::pack::Packing;
 /// How a [`Grounder`](super::Grounder) is set up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GrounderOptions {
-    /// What runs the graphs.
-    pub engine: EngineKind,
+    /// What runs the graphs: one engine, as `EngineKind::Tract.into()`, or one for each.
+    pub engine: EngineChoice,
     /// Share one model, its graphs, plans and encoded texts, with the grounders of this process that load
     /// the same bundle with this set. The last to be dropped frees it. Settings, the short side and the
     /// memory limit are each grounder's own; where any other option differs, or the manifest has changed
@@ -21,6 +21,8 @@ pub struct GrounderOptions {
     pub share_model: bool,
     /// For the engine TensorRT.
     pub tensorrt: TensorRtOptions,
+    /// For the engine KServe.
+    pub kserve: KServeOptions,
     /// Where text encodings are kept between runs; `None`: only in memory. Several processes may
     /// share a directory.
     pub text_cache_dir: Option<PathBuf>,
@@ -92,9 +94,10 @@ impl GrounderOptions {
 impl Default for GrounderOptions {
     fn default() -> Self {
         GrounderOptions {
-            engine: EngineKind::Auto,
+            engine: EngineChoice::default(),
             share_model: false,
             tensorrt: TensorRtOptions::default(),
+            kserve: KServeOptions::default(),
             text_cache_dir: None,
             text_cache_entries: 64,
             text_cache_bytes: 64 << 20,

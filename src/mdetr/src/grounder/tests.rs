@@ -67,7 +67,7 @@ fn on_host(memory: Option<Tensor>) -> Vec<f32> {
 fn texts_fused_in_one_run_are_as_if_fused_one_by_one() {
     for engine in [EngineKind::Tract, EngineKind::OnnxRuntime] {
         let options = GrounderOptions {
-            engine,
+            engine: engine.into(),
             ..GrounderOptions::default()
         };
         let grounder = match Grounder::load(bundle(), options) {

@@ -37,7 +37,11 @@ pub fn try_plans(
     #[cfg(not(feature = "tensorrt"))]
     {
         let _ = (dir, size, watcher);
-        mdetr_engine::open(mdetr_engine::EngineKind::TensorRt, "fp32", options)?;
+        let options = mdetr_engine::EngineOptions {
+            tensorrt: options,
+            kserve: &mdetr_engine::KServeOptions::default(),
+        };
+        mdetr_engine::open(mdetr_engine::EngineKind::TensorRt.into(), "fp32", options)?;
         Ok(Vec::new())
     }
 }

@@ -6,7 +6,9 @@
 pub mod reference;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use mdetr::engine::{Fallback, KServeOptions};
 use mdetr::{EngineKind, Error, Frame, Grounder, GrounderOptions, Query, RawOutputs};
 
 /// The bundled model, or another one in `MDETR_TEST_BUNDLE`.
@@ -23,11 +25,19 @@ pub fn bundle() -> PathBuf {
     dir
 }
 
-/// The default options, with the engine that `MDETR_TEST_ENGINE` names.
+/// The default options, with the engine that `MDETR_TEST_ENGINE` names, and the servers that `MDETR_TEST_ENDPOINTS` does.
+/// Nothing answers for them.
 pub fn options() -> GrounderOptions {
     let engine = std::env::var("MDETR_TEST_ENGINE");
+    let endpoints = std::env::var("MDETR_TEST_ENDPOINTS").unwrap_or_default();
     GrounderOptions {
-        engine: engine.map_or(EngineKind::Tract, |name| name.parse().unwrap()),
+        engine: engine.map_or(EngineKind::Tract.into(), |name| name.parse().unwrap()),
+        kserve: KServeOptions {
+            endpoints: KServeOptions::endpoints_in(&endpoints),
+            deadline: Duration::from_secs(60),
+            fallback: Fallback::None,
+            ..KServeOptions::default()
+        },
         ..GrounderOptions::default()
     }
 }

@@ -31,14 +31,14 @@ fn take() -> StandIn {
 
 fn options(engine: EngineKind) -> GrounderOptions {
     GrounderOptions {
-        engine,
+        engine: engine.into(),
         ..GrounderOptions::default()
     }
 }
 
 fn tensorrt(options: TensorRtOptions) -> GrounderOptions {
     GrounderOptions {
-        engine: EngineKind::TensorRt,
+        engine: EngineKind::TensorRt.into(),
         tensorrt: options,
         ..GrounderOptions::default()
     }

@@ -7,6 +7,7 @@
 //!
 //! What gives pixels has no parser; its pictures for clips are coded as JPEG.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -160,6 +161,16 @@ fn watching(
             .property("workers", 1u32)
             .property("queries", queries::to_array(&task.queries)),
     )?;
+    if let Some(kserve) = &model.kserve {
+        mdetr.set_property("endpoints", kserve.endpoints.join(","));
+        mdetr.set_property(
+            "token-file",
+            kserve.token_file.as_deref().and_then(Path::to_str),
+        );
+        mdetr.set_property("ca-file", kserve.ca.as_deref().and_then(Path::to_str));
+        mdetr.set_property("remote-deadline", kserve.deadline_ms);
+        mdetr.set_property_from_str("fallback", &kserve.fallback);
+    }
     slow_down(&mdetr, camera.fps)?;
     let track = plain("mdetrtrack")?;
     let valve = build(

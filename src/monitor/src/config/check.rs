@@ -5,6 +5,8 @@ use std::fmt;
 
 use axum::http::{HeaderName, HeaderValue};
 use jiff::SignedDuration;
+use mdetr::engine::Fallback;
+use mdetr::{EngineChoice, EngineKind};
 use mdetr_grounding::Query;
 use mdetr_rules::RuleSet;
 use serde::Serialize;
@@ -45,17 +47,58 @@ impl Faults {
     }
 }
 
+fn check_engine(faults: &mut Faults, document: &Document) {
+    match document.engine.parse::<EngineChoice>() {
+        Err(error) => {
+            let message = format!("expected {}, found {:?}", error.expected, error.found);
+            faults.add("engine", message);
+        }
+        Ok(choice) if choice.has(EngineKind::KServe) && document.kserve.is_none() => {
+            faults.add(
+                "kserve",
+                "expected endpoints, as the engine is kserve, found nothing",
+            );
+        }
+        Ok(_) => {}
+    }
+    let Some(kserve) = &document.kserve else {
+        return;
+    };
+    if kserve.endpoints.is_empty() {
+        faults.add("kserve.endpoints", "expected one or more, found none");
+    }
+    for endpoint in &kserve.endpoints {
+        let url = Url::parse(endpoint).ok().filter(|url| {
+            matches!(url.scheme(), "grpc" | "grpcs")
+                && url.username().is_empty()
+                && url.password().is_none()
+        });
+        if url.is_none_or(|url| !url.has_host()) {
+            // What was given is not repeated: there may be a password in it.
+            faults.add(
+                "kserve.endpoints",
+                "expected grpc://HOST:PORT or grpcs://HOST:PORT, found something else",
+            );
+        }
+    }
+    if !(1..=600_000).contains(&kserve.deadline_ms) {
+        let found = kserve.deadline_ms;
+        faults.add(
+            "kserve.deadline_ms",
+            format!("expected 1 to 600000, found {found}"),
+        );
+    }
+    if let Err(error) = kserve.fallback.parse::<Fallback>() {
+        let message = format!("expected {}, found {:?}", error.expected, error.found);
+        faults.add("kserve.fallback", message);
+    }
+}
+
 /// All that is wrong with a document, apart from files and hosts that cannot be reached: those are the matter of the
 /// part that needs them.
 pub fn check(document: &Document) -> Vec<Fault> {
     let mut faults = Faults(Vec::new());
-    if !["auto", "tract", "onnxruntime", "tensorrt"].contains(&document.engine.as_str()) {
-        let found = &document.engine;
-        faults.add(
-            "engine",
-            format!("expected auto, tract, onnxruntime or tensorrt, found {found:?}"),
-        );
-    }
+    check_engine(&mut faults, document);
     if document.cameras.len() > MAX_CAMERAS {
         let found = document.cameras.len();
         faults.add(
@@ -498,5 +541,44 @@ mod tests {
             "email.smtp.url",
         ];
         assert_eq!(places, expected, "{faults:?}");
+    }
+
+    #[test]
+    fn servers_that_cannot_be_asked_are_faults() {
+        let faults = |text: &str| {
+            let faults = check(&parse_toml(&format!("data = \"x\"\n{text}")).unwrap());
+            faults.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let kserve = "[kserve]\nendpoints = [\"grpc://gpu:8001\"]\n";
+        let split = "engine = \"vision:tract,fusion:kserve\"\n";
+        assert!(faults(&format!("{split}{kserve}")).is_empty());
+        for (text, place) in [
+            ("engine = \"cuda\"\n", "engine: expected auto, tensorrt"),
+            (split, "kserve: expected endpoints"),
+            ("[kserve]\nendpoints = []\n", "kserve.endpoints: "),
+            (
+                "[kserve]\nendpoints = [\"grpc://me:secret@gpu\"]\n",
+                "kserve.endpoints: ",
+            ),
+            (
+                "[kserve]\nendpoints = [\"gpu:8001\"]\n",
+                "kserve.endpoints: ",
+            ),
+            (
+                &format!("{kserve}deadline_ms = 0\n"),
+                "kserve.deadline_ms: ",
+            ),
+            (
+                &format!("{kserve}fallback = \"gpu\"\n"),
+                "kserve.fallback: expected auto",
+            ),
+        ] {
+            let found = faults(text);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(
+                found[0].starts_with(place) && !found[0].contains("secret"),
+                "{found:?}"
+            );
+        }
     }
 }

@@ -20,9 +20,13 @@ pub struct Document {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub model: Option<PathBuf>,
-    /// What runs it: `auto`, `tract`, `onnxruntime` or `tensorrt`.
+    /// What runs it: `auto`, `tract`, `onnxruntime`, `tensorrt` or `kserve`; or for each graph, as
+    /// `vision:tract,fusion:kserve`, of `text`, `vision`, `fusion` and `mask`.
     #[serde(default = "auto")]
     pub engine: String,
+    /// Servers for the engine `kserve`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kserve: Option<KServe>,
     /// Directory of the database and of pictures and clips.
     #[schema(value_type = String)]
     pub data: PathBuf,
@@ -57,6 +61,33 @@ pub struct Document {
 
 fn auto() -> String {
     "auto".to_owned()
+}
+
+/// Servers that run graphs of the model, by the Open Inference Protocol over gRPC.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KServe {
+    /// Where they are: `grpc://HOST:PORT`, or `grpcs://HOST:PORT` with TLS. They take turns, and one answers for another.
+    pub endpoints: Vec<String>,
+    /// File with the token that they ask for; what is in `MDETR_KSERVE_TOKEN`, if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub token_file: Option<PathBuf>,
+    /// Certificates, in PEM, of the authorities that they are known by; those of the system, if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub ca: Option<PathBuf>,
+    /// Milliseconds that a graph may take on them, all attempts together.
+    #[serde(default = "default_deadline")]
+    #[schema(minimum = 1, maximum = 600_000)]
+    pub deadline_ms: u32,
+    /// What answers when none of them does: `auto`, `onnxruntime`, `tract` or `none`.
+    #[serde(default = "auto")]
+    pub fallback: String,
+}
+
+fn default_deadline() -> u32 {
+    2000
 }
 
 /// A source of frames, with what is watched for in it.

@@ -9,8 +9,8 @@ mod secret;
 
 pub use check::{Fault, check, is_name};
 pub use document::{
-    Broker, Camera, Central, Document, Email, Fleet, Http, Keep, Onvif, PastSettings, Quality,
-    Recording, Role, Smtp, Store, Tls, Token, Tokens, Transport, Webhook, default_fleet,
+    Broker, Camera, Central, Document, Email, Fleet, Http, KServe, Keep, Onvif, PastSettings,
+    Quality, Recording, Role, Smtp, Store, Tls, Token, Tokens, Transport, Webhook, default_fleet,
 };
 pub use read::{ConfigFile, MAX_BYTES, ReadError, parse_json, parse_toml, read};
 pub use redact::{redacted, redacted_url, restored};

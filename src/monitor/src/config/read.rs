@@ -132,6 +132,10 @@ impl Document {
             resolve(&mut tls.certificate);
             resolve(&mut tls.key);
         }
+        if let Some(kserve) = &mut self.kserve {
+            let files = [&mut kserve.token_file, &mut kserve.ca];
+            files.into_iter().flatten().for_each(resolve);
+        }
         if let Some(ca) = self.mqtt.as_mut().and_then(|broker| broker.ca.as_mut()) {
             resolve(ca);
         }

@@ -169,6 +169,7 @@ impl Archive {
             share_model: true,
             text_cache_dir: Some(model.text_cache.clone()),
             masks: false,
+            kserve: model.kserve_options()?,
             tensorrt: TensorRtOptions {
                 plan_cache_dir: default_plan_cache_dir(),
                 ..TensorRtOptions::default()

@@ -25,7 +25,7 @@ impl Session {
         settings: &Settings,
         element: &glib::WeakRef<gst::Element>,
     ) -> std::io::Result<()> {
-        let capacity = Capacity::of(settings, grounder.engine().name);
+        let capacity = Capacity::of(settings, &grounder.engine().name);
         let loaded = self.loaded.get_or_init(|| Loaded {
             grounder,
             ticket: Ticket::new(capacity.workers),
