@@ -8,59 +8,34 @@ mod counts;
 mod intake;
 mod message;
 mod overview;
+mod report;
+mod shared;
 mod topics;
 mod writer;
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::central::{Central, SiteName};
 use crate::config::{self, Broker};
-use crate::hub::{Hub, Notice, StoreStatus};
+use crate::hub::Notice;
 use crate::retry::Backoff;
-use crate::store::StoreError;
+
+use self::shared::{WAITS, told};
 
 pub use self::counts::{Counts, Outcome};
 pub use self::message::event_of;
-pub use self::overview::{SiteReport, SiteWatch};
+pub use self::report::{SiteReport, SiteWatch};
+pub use self::shared::Sites;
 pub use self::topics::SiteTopics;
 
 /// Steps that are kept, and of which sites are to be told.
 const QUEUE: usize = 65_536;
 /// How often old events are looked for.
 const SWEEP: Duration = Duration::from_secs(600);
-/// Waits between tries to reach the database.
-const WAITS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
-
-/// All that a hub works with.
-#[derive(Debug)]
-pub struct Sites {
-    /// The middle of the program.
-    pub hub: Arc<Hub>,
-    /// Where events are kept.
-    pub central: Central,
-    /// What is counted.
-    pub counts: Arc<Counts>,
-    /// Sites that are known not to be there.
-    away: Mutex<BTreeSet<SiteName>>,
-}
-
-impl Sites {
-    /// Of a program and a database.
-    pub fn new(hub: Arc<Hub>, central: Central, counts: Arc<Counts>) -> Sites {
-        Sites {
-            hub,
-            central,
-            counts,
-            away: Mutex::default(),
-        }
-    }
-}
 
 /// Takes what sites say until `stop` says so. Neither a broker nor a database that fails ends it.
 pub async fn run(sites: Sites, mut stop: watch::Receiver<bool>) {
@@ -96,23 +71,6 @@ async fn ready(sites: &Sites) {
         sleep(backoff.next()).await;
     }
     told(sites, None);
-}
-
-/// Says how the database does.
-fn told(sites: &Sites, error: Option<&StoreError>) {
-    let before = sites.hub.store();
-    let message = error.map(|error| format!("the hubs' database: {error}"));
-    if before.message != message || before.writable != error.is_none() {
-        match &message {
-            Some(message) => tracing::error!("{message}; sites keep their events meanwhile"),
-            None => tracing::info!("the hubs' database can be used"),
-        }
-    }
-    sites.hub.set_store(StoreStatus {
-        writable: error.is_none(),
-        message,
-        ..StoreStatus::clone(&before)
-    });
 }
 
 /// Tells who looks at the page of what this or another hub has kept.
