@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -75,11 +76,8 @@ class Postgres:
     def __init__(self, directory):
         self.directory = directory
         self.port = free_port()
-        directory.mkdir()
         if os.geteuid() == 0:
             shutil.chown(directory, "postgres")
-            for parent in [directory, *directory.parents][:3]:
-                parent.chmod(parent.stat().st_mode | 0o711)
         self.run("initdb", "--auth=trust", "--username=mdetr", "--no-sync", "-D", "data")
         self.start()
 
@@ -105,10 +103,12 @@ class Postgres:
 
 
 @pytest.fixture
-def postgres(tmp_path):
-    server = Postgres(tmp_path / "postgres")
-    yield server
-    server.kill()
+def postgres():
+    # Folders of pytest are for root alone.
+    with tempfile.TemporaryDirectory(prefix="mdetr-postgres-") as directory:
+        server = Postgres(directory)
+        yield server
+        server.kill()
 
 
 @pytest.fixture
