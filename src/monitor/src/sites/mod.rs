@@ -43,14 +43,14 @@ pub async fn run(sites: Sites, mut stop: watch::Receiver<bool>) {
     let (Some(broker), Some(own)) = (document.mqtt, document.hub) else {
         return;
     };
-    let work = work(&sites, &broker, &own, document.store.days);
+    let work = work(&sites, &broker, &own);
     tokio::select! {
         () = work => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }
 }
 
-async fn work(sites: &Sites, broker: &Broker, own: &config::Central, days: u32) {
+async fn work(sites: &Sites, broker: &Broker, own: &config::Central) {
     ready(sites).await;
     let (arrivals, arrived) = mpsc::unbounded_channel();
     let (stored, to_tell) = mpsc::channel(QUEUE);
@@ -59,7 +59,7 @@ async fn work(sites: &Sites, broker: &Broker, own: &config::Central, days: u32) 
         writer::run(sites, arrived, stored),
         overview::run(sites),
         tell_of_events(sites),
-        sweep(sites, days),
+        sweep(sites),
     );
 }
 
@@ -97,11 +97,12 @@ async fn tell_of_events(sites: &Sites) {
     }
 }
 
-async fn sweep(sites: &Sites, days: u32) {
+async fn sweep(sites: &Sites) {
     let mut due = interval(SWEEP);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         due.tick().await;
+        let days = sites.hub.config().document.store.days;
         match sites.central.sweep(days, Timestamp::now()).await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "old events are removed"),

@@ -9,7 +9,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::report::SiteReport;
 use super::shared::{Sites, told};
 use crate::central::{SiteName, SiteState};
-use crate::hub::{CameraState, Current};
+use crate::config::Camera;
+use crate::hub::{CameraState, CameraStatus, Current};
 
 /// How often the database is asked for what sites said.
 const LOOK: Duration = Duration::from_secs(5);
@@ -32,7 +33,7 @@ pub(super) fn set_available(sites: &Sites, site: &SiteName, word: &[u8]) {
 pub(super) async fn run(sites: &Sites) {
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut known: BTreeMap<SiteName, (SiteReport, Timestamp)> = BTreeMap::new();
+    let mut known: BTreeMap<SiteName, Known> = BTreeMap::new();
     let mut since = Timestamp::UNIX_EPOCH;
     loop {
         look.tick().await;
@@ -43,7 +44,8 @@ pub(super) async fn run(sites: &Sites) {
                 since = now - OVERLAP;
                 for SiteState { site, state, seen } in states {
                     if let Some(report) = SiteReport::parse(&state) {
-                        known.insert(site, (report, seen));
+                        let of_site = Known::new(&site, report, seen);
+                        known.insert(site, of_site);
                     }
                 }
             }
@@ -58,9 +60,32 @@ pub(super) async fn run(sites: &Sites) {
     }
 }
 
+/// What a site said last, as the hub shows it.
+struct Known {
+    cameras: Vec<Camera>,
+    statuses: Vec<CameraStatus>,
+    seen: Timestamp,
+}
+
+impl Known {
+    fn new(site: &SiteName, report: SiteReport, seen: Timestamp) -> Known {
+        let watch = report.watch.into_iter();
+        let statuses = report.cameras.into_iter().map(|status| CameraStatus {
+            name: site.own(&status.name),
+            video: false,
+            ..status
+        });
+        Known {
+            cameras: watch.map(|watch| watch.camera(site)).collect(),
+            statuses: statuses.collect(),
+            seen,
+        }
+    }
+}
+
 fn show(
     sites: &Sites,
-    known: &BTreeMap<SiteName, (SiteReport, Timestamp)>,
+    known: &BTreeMap<SiteName, Known>,
     away: &BTreeSet<SiteName>,
     now: Timestamp,
 ) {
@@ -72,17 +97,14 @@ fn show(
         .collect();
     let mut cameras = Vec::new();
     let mut names = BTreeSet::new();
-    for (site, (report, seen)) in known {
-        let watch = report.watch.iter().cloned();
-        cameras.extend(watch.map(|watch| watch.camera(site)));
-        let is_gone = away.contains(site) || now.duration_since(*seen) > SILENCE;
-        for status in &report.cameras {
+    for (site, of_site) in known {
+        cameras.extend(of_site.cameras.iter().cloned());
+        let is_gone = away.contains(site) || now.duration_since(of_site.seen) > SILENCE;
+        for status in &of_site.statuses {
             let mut status = status.clone();
-            status.name = site.own(&status.name);
-            status.video = false;
             if is_gone && status.state != CameraState::Disabled {
                 status.state = CameraState::Offline;
-                status.since = *seen;
+                status.since = of_site.seen;
                 status.message = Some("its site is not there".to_owned());
             }
             names.insert(status.name.clone());

@@ -5,7 +5,7 @@ use mdetr_rules::document::{Line, Rule, Zone};
 use serde::{Deserialize, Serialize};
 
 use crate::central::SiteName;
-use crate::config::{Camera, is_name, parse_toml};
+use crate::config::{Camera, is_name};
 use crate::hub::CameraStatus;
 
 /// Most bytes of what a site says.
@@ -72,17 +72,13 @@ impl SiteWatch {
 
     /// A camera of a hub.
     pub(super) fn camera(self, site: &SiteName) -> Camera {
-        let name = site.own(&self.camera);
-        let text = format!("data = \"\"\n[[camera]]\nname = {name:?}\nurl = \"site:\"\n");
-        let document = parse_toml(&text).expect("it is a configuration");
-        let camera = document.cameras.into_iter().next().expect("it has one");
         Camera {
             enabled: self.enabled,
             queries: self.queries,
             zones: self.zones,
             lines: self.lines,
             rules: self.rules,
-            ..camera
+            ..Camera::new(site.own(&self.camera), "site:".to_owned())
         }
     }
 }
