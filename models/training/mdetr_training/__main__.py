@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 from . import checkpoint, official, plot, reference, structures, templates, weights
 from . import config as configs
 from . import tokenizer as tokenizers
+from .clips import Clips
 from .config import Config
 from .data import Data
 from .export import TOLERANCES, export
@@ -79,11 +80,15 @@ def scenes(trainer: Trainer) -> Scenes:
         Data(paths, trainer.tokenizer, config, trainer.network.stride) if paths else None
         for paths in (config.data.train, config.data.val)
     )
+    clips, val_clips = (
+        Clips(paths, trainer.tokenizer, config) if paths else None
+        for paths in (config.data.clips, config.data.val_clips)
+    )
     if trainer.world > 1 and trainer.rank == 0:
         torch.distributed.barrier()
     if train is None:
         raise ValueError("data: expected train or sources, found neither")
-    return Scenes(config, train, val, trainer.rank, trainer.world)
+    return Scenes(config, train, val, trainer.rank, trainer.world, clips, val_clips)
 
 
 def begin(trainer: Trainer, args: argparse.Namespace, network: torch.nn.Module | None) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from .captions import Caption
 from .matcher import Targets
+from .remembered import Remembered
 
 
 @dataclass
@@ -47,6 +48,8 @@ class Batch:
     """[I, H, W] bool, true beside a picture; none if all pictures are as large as the batch."""
     scene: Scene | None = None
     """Of rendered pictures."""
+    remembered: Remembered | None = None
+    """Of clips, which rows are each row's past."""
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same in a device's memory."""

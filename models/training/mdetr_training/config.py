@@ -65,6 +65,9 @@ class NetworkConfig:
     position_in_content: bool = False
     """Add the position encoding to the image tokens before the encoder, beside its usual place
     in queries and keys. The released structures do not."""
+    past: int = 0
+    """Instants of the past that are remembered of each caption, for sentences about time, see
+    `past`; 0: none. The released structures do not."""
     query_grid: list[int] = field(default_factory=list)
     """Rows and columns of a grid on which the object queries start; empty: random start."""
     text: TextConfig = field(default_factory=TextConfig)
@@ -109,6 +112,8 @@ class LossConfig:
     """Each answer head's loss, where the network has answer heads."""
     qa_type: float = 1.0
     """How much more the head that tells kinds of answers apart weighs than the others."""
+    identity: float = 1.0
+    """Which object of each remembered instant is which, of clips."""
     mask: float = 1.0
     """Focal loss of masks, in stages with `mask_objects`."""
     dice: float = 1.0
@@ -143,6 +148,8 @@ class StageConfig:
     accumulate: int = 1
     """Parts that a process works through one after the other before it makes a step: less memory,
     the same batch."""
+    clips: int = 0
+    """Clips per batch, besides the images, each with `captions` captions: see `data.clips`."""
     captions: int = 1
     """Captions per image, which share its backbone pass; of rendered scenes only."""
     freeze: list[str] = field(default_factory=list)
@@ -205,6 +212,11 @@ class DataConfig:
 
     train: list[str] = field(default_factory=list)
     val: list[str] = field(default_factory=list)
+    clips: list[str] = field(default_factory=list)
+    """Folders in the format of `mdetr scenes clips`, to learn sentences about time from, beside
+    `train`."""
+    val_clips: list[str] = field(default_factory=list)
+    """The same to evaluate on, beside `val`."""
     val_images: int = 200
     """Images of each folder of scenes, or captions of all data sets, that evaluation takes, spread
     evenly; 0: all of the data sets'."""

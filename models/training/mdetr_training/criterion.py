@@ -9,6 +9,7 @@ from .evaluate import autocast, run
 from .losses import (
     answer_losses,
     detection_losses,
+    identity_loss,
     mask_losses,
     matched_masks,
     read_attributes_loss,
@@ -51,6 +52,9 @@ def losses(
                 return result
         outputs = run(network, maps[0], batch)
     result |= detection_losses(outputs, batch.targets, stage.loss, groups)
+    if batch.remembered is not None and outputs.was is not None:
+        found = identity_loss(outputs, batch.remembered, batch.targets)
+        result["identity"] = stage.loss.identity * found
     result |= answer_losses(outputs.answers, batch.answers, stage.loss.qa, stage.loss.qa_type)
     if stage.mask_objects:
         result |= drawn_losses(network, outputs, maps, batch, stage, seed)

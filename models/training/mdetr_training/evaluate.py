@@ -138,11 +138,12 @@ def run(network: MDETR | DETRsegm, tokens: Tensor, batch: Batch) -> Outputs:
     position = network.position(*size, padding).to(tokens.device)
     text = network.text(batch.input_ids, batch.attention_mask)
     tokens = tokens.repeat_interleave(k, 0)
-    if padding is None:
-        return network(tokens, position, text, batch.attention_mask)
-    position = position.repeat_interleave(k, 0)
-    padding = network.padding(padding).repeat_interleave(k, 0)
-    return network(tokens, position, text, batch.attention_mask, padding)
+    if padding is not None:
+        position = position.repeat_interleave(k, 0)
+        padding = network.padding(padding).repeat_interleave(k, 0)
+    return network(
+        tokens, position, text, batch.attention_mask, padding, remembered=batch.remembered
+    )
 
 
 def about(outputs: Outputs, batch: Batch) -> list[bool] | None:

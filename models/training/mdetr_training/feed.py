@@ -9,6 +9,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from .batch import Batch
+from .clips import Clips
 from .config import Config, SourceConfig, StageConfig
 from .data import Data
 from .pictures import CLEVR, GROUNDING, Loader, for_network
@@ -46,9 +47,17 @@ class Scenes:
     """Rendered scenes, drawn at random for each step."""
 
     def __init__(
-        self, config: Config, train: Data, val: Data | None, rank: int = 0, world: int = 1
+        self,
+        config: Config,
+        train: Data,
+        val: Data | None,
+        rank: int = 0,
+        world: int = 1,
+        clips: Clips | None = None,
+        val_clips: Clips | None = None,
     ):
         self.config, self.train, self.val = config, train, val
+        self.clips, self.val_clips = clips, val_clips
         self.rank, self.world = rank, world
 
     def steps_per_epoch(self, stage: StageConfig) -> int:
@@ -69,12 +78,24 @@ class Scenes:
                     stage.typos,
                 )
                 for _ in range(stage.accumulate)
-            ]
+            ] + self._clips(rng, stage)
+
+    def _clips(self, rng: np.random.Generator, stage: StageConfig) -> list[Batch]:
+        if not stage.clips or self.clips is None:
+            return []
+        clips = share(replace(stage, images=stage.clips, accumulate=1), self.world)
+        return [
+            self.clips.random(rng, clips, stage.captions, stage.brightness, stage.faults)
+        ]
 
     def validation(self) -> Iterator[Batch] | None:
-        if self.val is None:
-            return None
-        return self.val.ordered(EVALUATED_AT_ONCE, self.config.data.val_images)
+        most = self.config.data.val_images
+        parts: list[Iterator[Batch]] = []
+        if self.val is not None:
+            parts.append(self.val.ordered(EVALUATED_AT_ONCE, most))
+        if self.val_clips is not None:
+            parts.append(self.val_clips.ordered(most))
+        return itertools.chain(*parts) if parts else None
 
 
 class Pictures:

@@ -10,6 +10,7 @@ from .config import LossConfig
 from .matcher import Matches, Targets, match
 from .network import Outputs
 from .readout import role_loss
+from .remembered import Remembered
 
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 
@@ -22,6 +23,8 @@ def soft_token_loss(logits: Tensor, matches: Matches, targets: Targets, eos_coef
     target[matches.batch, matches.query] = soft[matches.batch, matches.target]
     weight = torch.full(logits.shape[:2], eos_coef, device=logits.device)
     weight[matches.batch, matches.query] = 1.0
+    if targets.known is not None:
+        weight = weight * targets.known[:, None]
     cross_entropy = -(target * logits.log_softmax(-1)).sum(-1)
     return (cross_entropy * weight).sum() / targets.num_boxes
 
@@ -106,8 +109,10 @@ def detection_losses(
     off. `groups` as for `attribute_loss`, which needs them."""
     totals: dict[str, Tensor] = {}
     count = outputs.logits.shape[0]
+    early = targets.early or targets
     for layer in range(0 if c.aux else count - 1, count):
-        for name, value in layer_losses(outputs, layer, targets, c, groups).items():
+        wanted = targets if layer == count - 1 else early
+        for name, value in layer_losses(outputs, layer, wanted, c, groups).items():
             totals[name] = totals.get(name, 0.0) + value
     return totals
 
@@ -143,6 +148,25 @@ def layer_losses(
         truth = targets.roles[m.batch, m.target]
         losses["qa_roles"] = c.qa * role_loss(outputs.roles[layer][m.batch, m.query], truth)
     return losses
+
+
+def identity_loss(outputs: Outputs, remembered: Remembered, targets: Targets) -> Tensor:
+    """Cross-entropy of where each object was at each remembered instant, averaged over objects and
+    instants: matched queries of the present against those matched with the same object then, or
+    none."""
+    early = targets.early or targets
+    layer = len(outputs.logits) - 2
+    m = match(outputs.logits[layer], outputs.boxes[layer], early)
+    count, queries = outputs.logits.shape[1], outputs.logits.shape[2]
+    scene_object = targets.objects[m.batch, m.target]
+    most = int(targets.objects.max()) + 1
+    shown = torch.zeros(count, max(most, 1), dtype=torch.long, device=m.batch.device)
+    shown[m.batch, scene_object] = m.query + 1
+    truth = shown[remembered.rows[m.batch], scene_object[:, None]]
+    logits = outputs.was[m.batch, :, m.query]
+    there = remembered.age[m.batch] > 0
+    assert logits.shape[-1] == queries + 1
+    return F.cross_entropy(logits[there], truth[there], reduction="sum") / max(int(there.sum()), 1)
 
 
 def token_losses(

@@ -32,12 +32,15 @@ class Targets:
     """[B, M] float, 1 where an object is the one that a chain of references ends at, as
     CLEVR-Ref+'s `isfinal`; None where the data has none."""
     masks: Tensor | None = None
-    """[B, M, H, W] bool, at the padded batch's size; None unless masks are asked for."""
-
-    final: Tensor | None = None
-    """[B, M] float, 1 where the caption is about the object, 0 where it only leads to one."""
-    masks: Tensor | None = None
-    """[B, M, H, W] bool, each object's pixels in the batch's pictures with their padding."""
+    """[B, M, H, W] bool, each object's pixels in the batch's pictures with their padding; None
+    unless masks are asked for."""
+    objects: Tensor | None = None
+    """[B, M], which of a clip's objects each is, -1 of padding; None of single pictures."""
+    known: Tensor | None = None
+    """[B] bool, captions of which it is certain what they denote now; None: all."""
+    early: "Targets | None" = None
+    """The same objects for what knows no past: those that a sentence about time can be about; None:
+    these too."""
     count: float | None = None
     """Objects that losses are divided by where a step averages the gradients of several processes
     or of the parts of an accumulated batch: the objects of them all over their number. None: those

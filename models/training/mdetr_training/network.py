@@ -12,8 +12,10 @@ from . import answers
 from . import backbone as backbones
 from .config import NetworkConfig
 from .data import ATTRIBUTES
+from .past import Past
 from .position import encode_points, padded_position, sine_position, token_padding
 from .readout import ObjectReadout
+from .remembered import Remembered
 from .transformer import Transformer
 
 
@@ -65,6 +67,9 @@ class Outputs:
     final: Tensor | None = None
     """[D, B, Q], log-odds that the caption is about the object, not only leads to it; None without
     that head."""
+    was: Tensor | None = None
+    """[B, K, Q, 1 + Q], logits of which object query of each remembered instant showed the same
+    object, the first for none; None where nothing is remembered."""
 
 
 START_SCALE = 5.0
@@ -110,6 +115,8 @@ class MDETR(nn.Module):
         for name, classes in self.answers.items():
             head = MLP([d, d, d, classes]) if name == "reg" else nn.Linear(d, classes)
             setattr(self, f"answer_{name}_head", head)
+        if c.past:
+            self.past = Past(c)
         if c.final:
             self.isfinal_embed = nn.Linear(d, 1)
         if c.answers_from_objects:
@@ -185,29 +192,40 @@ class MDETR(nn.Module):
         position: Tensor,
         text_memory: Tensor,
         text_mask: Tensor,
+        past: tuple[Tensor, Tensor, Tensor] | None = None,
         padding: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        """Logits [B, Q, C] and boxes [B, Q, 4]; with masks the object queries' last hidden states
-        [B, Q, d] and the encoder's image tokens [B, N, d]; with questions the logits [B, K] of
-        each answer head. Padding as for `Transformer.fuse`.
+        """Logits [B, Q, C] and boxes [B, Q, 4]; with masks or a past the object queries' last
+        hidden states [B, Q, d]; with masks the encoder's image tokens [B, N, d]; with a past the
+        boxes [B, Q, 4] that the present alone gives; with questions the logits [B, K] of each
+        answer head. Padding as for `Transformer.fuse`.
 
-        Objects are read from the last decoder layer, answers from the configured one.
+        `past`: what the hidden states and those boxes were at K other instants, [B, K, Q, d] and
+        [B, K, Q, 4], and their ages in seconds, [B, K], 0 where there is none. Objects are read
+        from the last layer, answers from the configured one.
         """
         memory, full_position, mask = self.transformer.fuse(
             tokens, position, text_memory, text_mask, padding
         )
         layers = self._decode(memory, full_position, mask)
-        hidden = layers[-1]
-        if self.answers:
-            hidden = hidden[:, : self.config.queries]
+        hidden = objects = layers[-1][:, : self.config.queries]
+        text = memory[:, tokens.shape[1] :]
+        before = self.bbox_embed(hidden).sigmoid()
+        if self.config.past:
+            past = past or self._nothing(hidden, before)
+            objects, _ = self.past(hidden, before, text, text_mask, *past)
         aligned = self.config.aligned_logits
-        embedded = self._embedded(hidden, memory[:, tokens.shape[1] :]) if aligned else None
-        logits = self._class_logits(hidden, embedded, text_mask)
-        boxes = self.bbox_embed(hidden).sigmoid()
+        embedded = self._embedded(objects, text) if aligned else None
+        logits = self._class_logits(objects, embedded, text_mask)
+        boxes = self.bbox_embed(objects).sigmoid() if self.config.past else before
         outputs = [logits, boxes]
+        if self.config.masks or self.config.past:
+            outputs.append(hidden)
         if self.config.masks:
-            outputs += [hidden, memory[:, : tokens.shape[1]]]
-        return (*outputs, *self._answer(layers, logits, boxes).values())
+            outputs.append(memory[:, : tokens.shape[1]])
+        if self.config.past:
+            outputs.append(before)
+        return (*outputs, *self._answer(layers, objects, logits, boxes).values())
 
     def _embedded(self, hidden: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """Unit vectors of the contrastive heads for queries [..., B, Q, d] and text [B, L, d]."""
@@ -234,13 +252,19 @@ class MDETR(nn.Module):
     def fusion_outputs(self) -> list[str]:
         """Names of what `fusion` returns."""
         names = ["logits", "boxes"]
+        if self.config.masks or self.config.past:
+            names.append("hidden")
         if self.config.masks:
-            names += ["hidden", "memory"]
+            names.append("memory")
+        if self.config.past:
+            names.append("present_boxes")
         return names + [f"answer_{name}" for name in self.answers]
 
-    def _answer(self, layers: Sequence[Tensor], logits: Tensor, boxes: Tensor) -> dict[str, Tensor]:
-        """Logits of each answer head from a decoder layer's output, and from the last layer's
-        objects, whose token logits [B, Q, C] and boxes [B, Q, 4] are given."""
+    def _answer(
+        self, layers: Sequence[Tensor], objects: Tensor, logits: Tensor, boxes: Tensor
+    ) -> dict[str, Tensor]:
+        """Logits of each answer head from a decoder layer's output, and from the objects
+        [B, Q, d], whose token logits [B, Q, C] and boxes [B, Q, 4] are given."""
         hidden = layers[self.config.answer_layer]
         places = dict(zip(self.answers, range(self.config.queries, hidden.shape[1]), strict=True))
         found = {
@@ -249,7 +273,6 @@ class MDETR(nn.Module):
         }
         if not self.config.answers_from_objects:
             return found
-        objects = layers[-1][:, : self.config.queries]
         attributes = self.answer_attr_head(objects)
         asking = hidden[:, places["binary"]]
         read = self.answer_readout(objects, logits, boxes, attributes, asking)
@@ -284,9 +307,10 @@ class MDETR(nn.Module):
         text_memory: Tensor,
         text_mask: Tensor,
         padding: Tensor | None = None,
+        remembered: Remembered | None = None,
     ) -> Outputs:
-        """Training outputs of every decoder layer and of the encoder's image tokens. Padding as for
-        `Transformer.fuse`."""
+        """Training outputs of every decoder layer, then of the layers that know the past, and of
+        the encoder's image tokens. Padding as for `Transformer.fuse`."""
         memory, full_position, mask = self.transformer.fuse(
             tokens, position, text_memory, text_mask, padding
         )
@@ -294,6 +318,10 @@ class MDETR(nn.Module):
         hidden = layers[:, :, : self.config.queries]
         n = tokens.shape[1]
         image = self.transformer.decoder.norm(memory[:, :n])
+        last, was = hidden[-1], None
+        if self.config.past:
+            objects, was = self._with_past(last, memory[:, n:], text_mask, remembered)
+            hidden = torch.cat([hidden, objects[None]])
         query_embeddings, text_embeddings = None, None
         if self.config.contrastive_dim:
             query_embeddings, text_embeddings = self._embedded(hidden, memory[:, n:])
@@ -303,7 +331,7 @@ class MDETR(nn.Module):
         token_logits = self._class_logits(image, embedded, text_mask)
         attributes = self.answer_attr_head if "attr" in self.answers else None
         boxes = self.bbox_embed(hidden).float().sigmoid()
-        found = self._answer(layers, logits[-1], boxes[-1])
+        found = self._answer(layers, hidden[-1], logits[-1], boxes[-1])
         return Outputs(
             logits=logits.float(),
             boxes=boxes,
@@ -313,10 +341,28 @@ class MDETR(nn.Module):
             token_boxes=self.bbox_embed(image).float().sigmoid(),
             attribute_logits=attributes(hidden).float() if attributes else None,
             token_attribute_logits=attributes(image).float() if attributes else None,
-            hidden=hidden[-1],
+            hidden=last,
             memory=memory[:, :n],
             answers={k: v.float() for k, v in found.items()},
             roles=self._roles(hidden),
             layer_attributes=self._layer_attributes(layers),
             final=self._final(hidden),
+            was=was,
         )
+
+    def _with_past(
+        self, hidden: Tensor, text: Tensor, text_mask: Tensor, remembered: Remembered | None
+    ) -> tuple[Tensor, Tensor]:
+        """What `Past` gives for object queries [B, Q, d] of which some are others' past."""
+        boxes = self.bbox_embed(hidden).float().sigmoid()
+        if remembered is None:
+            past = self._nothing(hidden, boxes)
+        else:
+            rows = remembered.rows
+            past = hidden[rows], boxes[rows], remembered.age
+        return self.past(hidden, boxes, text, text_mask, *past)
+
+    @staticmethod
+    def _nothing(hidden: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """An empty past of object queries [B, Q, d] and boxes [B, Q, 4]."""
+        return hidden[:, None], boxes[:, None], torch.zeros_like(boxes[:, :1, 0])

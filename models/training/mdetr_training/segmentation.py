@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from .config import NetworkConfig
 from .network import MDETR, Outputs
+from .remembered import Remembered
 
 HEADS = 8
 GROUPS = 8
@@ -120,10 +121,11 @@ class DETRsegm(nn.Module):
         position: Tensor,
         text_memory: Tensor,
         text_mask: Tensor,
+        past: tuple[Tensor, Tensor, Tensor] | None = None,
         padding: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """As MDETR's."""
-        return self.detr.fusion(tokens, position, text_memory, text_mask, padding)
+        return self.detr.fusion(tokens, position, text_memory, text_mask, past, padding)
 
     @property
     def fusion_outputs(self) -> list[str]:
@@ -147,9 +149,10 @@ class DETRsegm(nn.Module):
         text_memory: Tensor,
         text_mask: Tensor,
         padding: Tensor | None = None,
+        remembered: Remembered | None = None,
     ) -> Outputs:
         """As MDETR's."""
-        return self.detr(tokens, position, text_memory, text_mask, padding)
+        return self.detr(tokens, position, text_memory, text_mask, padding, remembered)
 
     def mask(self, hidden: Tensor, memory: Tensor, tokens: Tensor, *pyramid: Tensor) -> Tensor:
         """Masks of the object queries that were kept, in one image.

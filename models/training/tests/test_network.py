@@ -83,7 +83,7 @@ def test_nothing_looks_at_padding(network: MDETR):
     other = tokens.clone()
     other[padding] += 10
     torch.testing.assert_close(outputs(other), expected)
-    fused = network.fusion(tokens, position, text, mask, padding)
+    fused = network.fusion(tokens, position, text, mask, padding=padding)
     torch.testing.assert_close(fused[0], expected, atol=1e-5, rtol=0)
     other = tokens.clone()
     other[0, 0] += 10

@@ -1,0 +1,274 @@
+"""Data sets in the format of `mdetr scenes clips`: rendered clips with sentences about time."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tokenizers import Tokenizer
+from tqdm import tqdm
+
+from . import answers
+from .augment import degraded
+from .batch import Batch
+from .captions import Caption, Spans
+from .config import Config
+from .data import ATTRIBUTES, target_size
+from .matcher import Targets
+from .remembered import Remembered
+from .tokenizer import PAD_ID
+from .words import SYNONYMS
+
+OLDEST = 6.0
+"""Seconds after which an instant is not remembered any more."""
+
+
+def read_picture(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """A picture resized to width and height, [H, W, 3]."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR))
+
+
+def described(text: str, objects: list[dict]) -> list[int]:
+    """The objects that have all attributes which a noun phrase names, whatever else it says."""
+    words = [w.strip(".,?!").lower() for w in text.split()]
+    words += [w.removesuffix("es") for w in words] + [w.removesuffix("s") for w in words]
+    wanted = {
+        (attribute, value)
+        for attribute, values in ATTRIBUTES.items()
+        for value in values
+        if any(name in words for name in [value, *SYNONYMS.get(value, [])])
+    }
+    return [i for i, o in enumerate(objects) if all(o[a] == v for a, v in wanted)]
+
+
+class ClipFolder:
+    """One data set whose pictures all have the same size."""
+
+    def __init__(self, path: Path, tokenizer: Tokenizer, c: Config):
+        lines = (path / "clips.jsonl").read_text().splitlines()
+        self.path, self.tokenizer, self.config = path, tokenizer, c
+        self.clips = [json.loads(line) for line in lines]
+        width, height = self.clips[0]["size"]
+        self.size = target_size(width, height, c.input)
+        self.scale = np.array([width, height, width, height], np.float32)
+        counts = [len(clip["frames"]) for clip in self.clips]
+        self.first = np.concatenate([[0], np.cumsum(counts)])
+        self.pictures = self._pictures()
+        n = c.network
+        self.heads = answers.classes(n.answers, n.answer_classes, n.answer_attributes)
+
+    def _pictures(self) -> np.ndarray:
+        target = self.path / f"prepared-{self.size[0]}x{self.size[1]}.npy"
+        if not target.exists():
+            files = [self.path / f["file"] for clip in self.clips for f in clip["frames"]]
+            shape = (len(files), self.size[1], self.size[0], 3)
+            partial = target.with_suffix(".partial.npy")
+            array = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
+            with ProcessPoolExecutor() as pool:
+                rows = pool.map(read_picture, files, [self.size] * len(files), chunksize=64)
+                rows = tqdm(rows, total=len(files), desc=f"preparing {self.path.name}")
+                for i, row in enumerate(rows):
+                    array[i] = row
+            partial.replace(target)
+        return np.load(target, mmap_mode="r")
+
+    def batch(
+        self,
+        chosen: list[tuple[int, list[int]]],
+        rng: np.random.Generator | None = None,
+        brightness: float = 0.0,
+        faults: float = 0.0,
+    ) -> Batch:
+        """All instants of clips, each with some of its captions, as many for each clip. Rows are
+        clip by clip, instant by instant, caption by caption."""
+        c = self.config
+        pictures = [
+            self.pictures[self.first[clip] : self.first[clip + 1]] for clip, _ in chosen
+        ]
+        if rng is not None:
+            # A camera's faults stay for the clip.
+            seeds = rng.integers(0, 2**31, len(chosen))
+            pictures = [
+                np.stack(
+                    [degraded(p, np.random.default_rng(s), brightness, faults) for p in of_clip]
+                )
+                for s, of_clip in zip(seeds, pictures, strict=True)
+            ]
+        images = torch.from_numpy(np.concatenate(pictures)).permute(0, 3, 1, 2).float() / 255
+        mean = torch.tensor(c.input.mean)[:, None, None]
+        std = torch.tensor(c.input.std)[:, None, None]
+        rows = [
+            self._row(self.clips[clip], frame, caption)
+            for clip, captions in chosen
+            for frame in range(len(self.clips[clip]["frames"]))
+            for caption in captions
+        ]
+        captions = [row[0] for row in rows]
+        targets = self._targets(rows)
+        length = targets.positive.shape[2]
+        ids = torch.full((len(rows), length), PAD_ID)
+        for b, caption in enumerate(captions):
+            ids[b, : len(caption.ids)] = torch.tensor(caption.ids)
+        return Batch(
+            images=((images - mean) / std).contiguous(memory_format=torch.channels_last),
+            input_ids=ids,
+            attention_mask=(ids != PAD_ID).long(),
+            targets=targets,
+            captions=captions,
+            answers={
+                h: torch.tensor([x.answer.get(h, -1) for x in captions]) for h in self.heads
+            },
+            remembered=self._remembered(chosen, rng),
+        )
+
+    def _row(
+        self, clip: dict, frame: int, number: int
+    ) -> tuple[Caption, bool, np.ndarray, list[list[list[int]]]]:
+        """Of a caption at an instant: tokenised, with what it denotes there; whether that is known;
+        the boxes of the objects; the spans that name each for what knows no past."""
+        entry = clip["captions"][number]
+        at = clip["frames"][frame]
+        there = {i: box for i, box in enumerate(at["boxes"]) if box is not None}
+        seen = [i for i in there if at["visible"][i] > 0]
+        named: dict[int, list[list[int]]] = {}
+        early: dict[int, list[list[int]]] = {}
+        truth = []
+        for phrase in entry["phrases"]:
+            objects = [i for i in phrase["objects"][frame] if i in there]
+            words = " ".join(entry["text"][b:e] for b, e in phrase["spans"])
+            may = [i for i in described(words, clip["objects"]) if i in seen]
+            static = all(o == phrase["objects"][0] for o in phrase["objects"])
+            may = objects if static and objects else sorted({*may, *objects})
+            for i in objects:
+                named.setdefault(i, []).extend(phrase["spans"])
+            for i in may:
+                early.setdefault(i, []).extend(phrase["spans"])
+            if objects:
+                truth.append(phrase["spans"])
+        order = [*named, *(i for i in early if i not in named)]
+        text = self.config.bundle.normalised(entry["text"])
+        encoding = self.tokenizer.encode(text)
+        spans = Spans([named.get(i, []) for i in order], truth)
+        tokens, phrases = spans.tokens(encoding)
+        answer = (entry.get("answer") or [None] * (frame + 1))[frame]
+        known = entry["known"][frame]
+        first = entry["phrases"][0]["spans"] if entry["phrases"] else []
+        second = entry["phrases"][1]["spans"] if len(entry["phrases"]) > 1 else []
+        asks = any(a is not None for a in entry.get("answer") or [])
+        roles = [
+            (int(any(s in first for s in named.get(i, []))),
+             int(any(s in second for s in named.get(i, []))))
+            for i in order
+        ] if asks and known else []
+        words = self.config.network.answer_attributes or answers.CLEVR_ATTRIBUTES
+        asked = asks and known and answer is not None and self.heads
+        caption = Caption(
+            text=text,
+            kind=entry["kind"],
+            ids=encoding.ids,
+            objects=order,
+            tokens=tokens,
+            phrases=phrases,
+            answer=answers.targets(answer, words, self.heads["reg"]) if asked else {},
+            roles=roles,
+            spans=spans,
+        )
+        boxes = np.array([there[i] for i in order], np.float32).reshape(-1, 4) / self.scale
+        boxes[:, :2] += boxes[:, 2:] / 2
+        tokens_early, _ = Spans([early.get(i, []) for i in order], []).tokens(encoding)
+        attributes = [
+            [v.index(clip["objects"][i][a]) for a, v in ATTRIBUTES.items()] for i in order
+        ]
+        return caption, known, boxes, tokens_early, attributes
+
+    def _targets(self, rows: list) -> Targets:
+        length = max(len(caption.ids) for caption, *_ in rows)
+        most = max(1, max(len(caption.objects) for caption, *_ in rows))
+        count = len(rows)
+        boxes = torch.zeros(count, most, 4)
+        objects = torch.full((count, most), -1)
+        attributes = torch.full((count, most, len(ATTRIBUTES)), -1)
+        roles = torch.full((count, most, 2), -1)
+        positive = torch.zeros(count, most, length, dtype=torch.bool)
+        early = torch.zeros(count, most, length, dtype=torch.bool)
+        known = torch.tensor([row[1] for row in rows])
+        for b, (caption, _, at, tokens, values) in enumerate(rows):
+            m = len(caption.objects)
+            boxes[b, :m] = torch.from_numpy(at)
+            objects[b, :m] = torch.tensor(caption.objects, dtype=torch.long)
+            for i in range(m):
+                positive[b, i, caption.tokens[i]] = True
+                early[b, i, tokens[i]] = True
+                attributes[b, i] = torch.tensor(values[i])
+            if caption.roles:
+                roles[b, :m] = torch.tensor(caption.roles)
+        valid = positive.any(2) & known[:, None]
+        truth = Targets(boxes, positive, valid, attributes, roles, known=known, objects=objects)
+        first = replace(
+            truth, positive=early, valid=early.any(2), roles=torch.full_like(roles, -1), known=None
+        )
+        return replace(truth, early=first)
+
+    def _remembered(
+        self, chosen: list[tuple[int, list[int]]], rng: np.random.Generator | None
+    ) -> Remembered:
+        """Of each row the newest of the clip's earlier instants, as many as the network remembers;
+        in training some are forgotten."""
+        most = max(1, self.config.network.past)
+        rows: list[list[int]] = []
+        ages: list[list[float]] = []
+        start = 0
+        for clip, captions in chosen:
+            times = [f["time"] for f in self.clips[clip]["frames"]]
+            forget = 0.0 if rng is None else rng.choice([0.0, 0.0, 0.3])
+            for t, now in enumerate(times):
+                before = [s for s in range(t) if now - times[s] <= OLDEST]
+                if rng is not None:
+                    before = [s for s in before if rng.random() >= forget]
+                    before = [] if rng.random() < 0.03 else before
+                before = before[-most:]
+                age = [now - times[s] for s in before] + [0.0] * (most - len(before))
+                before += [t] * (most - len(before))
+                for k in range(len(captions)):
+                    rows.append([start + s * len(captions) + k for s in before])
+                    ages.append(age)
+            start += len(times) * len(captions)
+        return Remembered(torch.tensor(rows), torch.tensor(ages, dtype=torch.float32))
+
+
+class Clips:
+    """Several folders; random batches come from one of them at a time, by their sizes."""
+
+    def __init__(self, paths: list[str], tokenizer: Tokenizer, c: Config):
+        self.folders = [ClipFolder(Path(p), tokenizer, c) for p in paths]
+        sizes = np.array([len(f.clips) for f in self.folders], float)
+        self.weights = sizes / sizes.sum()
+
+    def random(
+        self,
+        rng: np.random.Generator,
+        clips: int,
+        captions: int,
+        brightness: float,
+        faults: float,
+    ) -> Batch:
+        """Random clips with random captions each."""
+        folder = self.folders[rng.choice(len(self.folders), p=self.weights)]
+        chosen = []
+        for i in rng.choice(len(folder.clips), clips, replace=False):
+            count = len(folder.clips[i]["captions"])
+            picks = rng.choice(count, captions, replace=count < captions)
+            chosen.append((int(i), picks.tolist()))
+        return folder.batch(chosen, rng, brightness, faults)
+
+    def ordered(self, limit: int) -> Iterator[Batch]:
+        """Every clip of every folder up to `limit` a folder, with all its captions."""
+        for folder in self.folders:
+            for i in range(min(limit, len(folder.clips))):
+                yield folder.batch([(i, list(range(len(folder.clips[i]["captions"]))))])
+

@@ -1,0 +1,155 @@
+"""What objects did in the past, for sentences about time.
+
+A query is about something that moves, or stopped, only if its object was elsewhere before. For each
+standing sentence the object queries of some past instants are remembered: their last hidden states
+and boxes. Each object query of the present looks for itself in every remembered instant, by how
+alike it is and how near; from where it was there, and how long ago, follows what it did. Two further
+layers then read the sentence again, with that knowledge.
+
+Without remembered instants these layers see the present alone.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import NetworkConfig
+from .position import encode_points
+from .transformer import MASKED, Attention
+
+LAYERS = 2
+IDENTITY = 64
+"""Width of the vectors by which an object is known again."""
+AGES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
+"""Seconds around which an instant's age is told apart."""
+SPEEDS = (1.0, 4.0, 16.0)
+"""Scales at which displacements, in parts of the picture, are seen: small ones are enlarged until
+they saturate."""
+START_SCALE, START_DISTANCE = 8.0, 4.0
+"""Of likeness and of distance in the logits of where an object was, before training."""
+
+
+def encode_age(age: Tensor) -> Tensor:
+    """[...] seconds to [..., 7]: how far past each of AGES it is."""
+    ages = torch.tensor(AGES, device=age.device, dtype=age.dtype)
+    return (2.0 * (age.clamp(min=1e-3)[..., None] / ages).log()).tanh()
+
+
+def encode_boxes(boxes: Tensor, width: int) -> Tensor:
+    """Boxes [..., 4], cx cy w h, to the position encoding [..., width] of their centres."""
+    return encode_points(boxes[..., 1], boxes[..., 0], width)
+
+
+class PastLayer(nn.Module):
+    """Post-norm attention to an object's own past, among objects, to the text; feed-forward."""
+
+    def __init__(self, c: NetworkConfig):
+        super().__init__()
+        d = c.d_model
+        self.past_attn = Attention(d, c.heads, c.dropout)
+        self.self_attn = Attention(d, c.heads, c.dropout)
+        self.text_attn = Attention(d, c.heads, c.dropout)
+        self.linear1 = nn.Linear(d, c.ffn)
+        self.linear2 = nn.Linear(c.ffn, d)
+        self.norms = nn.ModuleList(nn.LayerNorm(d) for _ in range(4))
+        self.drop = nn.Dropout(c.dropout)
+        for last in (self.past_attn, self.self_attn, self.text_attn):
+            nn.init.zeros_(last.out_proj.weight)
+        nn.init.zeros_(self.linear2.weight)
+        nn.init.zeros_(self.linear2.bias)
+
+    def forward(
+        self, x: Tensor, place: Tensor, own: Tensor, own_mask: Tensor, text: Tensor, mask: Tensor
+    ) -> Tensor:
+        """x and place [B, Q, d]; own [B * Q, 1 + K, d], an object's past, its first entry empty,
+        with the additive mask [B * Q, 1, 1, 1 + K]; text [B, L, d] with its mask [B, 1, 1, L]."""
+        b, q, d = x.shape
+        each = x.reshape(b * q, 1, d)
+        x = self._add(0, x, self.past_attn(each, own, own, own_mask).reshape(b, q, d))
+        at = x + place
+        x = self._add(1, x, self.self_attn(at, at, at, None))
+        x = self._add(2, x, self.text_attn(x, text, text, mask))
+        return self._add(3, x, self.linear2(self.drop(F.relu(self.linear1(x)))))
+
+    def _add(self, norm: int, x: Tensor, change: Tensor) -> Tensor:
+        return self.norms[norm](x + self.drop(change))
+
+
+class Past(nn.Module):
+    """Object queries that know what their objects did.
+
+    K instants of the past are remembered at most, in any order; of each its age in seconds, 0 or
+    less where there is none, and the Q object queries' hidden states and boxes.
+    """
+
+    def __init__(self, c: NetworkConfig):
+        super().__init__()
+        d = c.d_model
+        self.identity = nn.Linear(d, IDENTITY)
+        self.likeness = nn.Parameter(torch.tensor(START_SCALE))
+        self.distance = nn.Parameter(torch.tensor(START_DISTANCE))
+        self.gone = nn.Parameter(torch.tensor(0.0))
+        """Logit of having been nowhere."""
+        displaced = 4 * (len(SPEEDS) * 2)
+        self.displacement = nn.Sequential(
+            nn.Linear(displaced + len(AGES) + 1, d), nn.ReLU(), nn.Linear(d, d)
+        )
+        self.before = nn.Linear(d, d)
+        self.layers = nn.ModuleList(PastLayer(c) for _ in range(LAYERS))
+
+    def known(self, hidden: Tensor) -> Tensor:
+        """Unit vectors [..., Q, 64] by which the objects of queries [..., Q, d] are known again."""
+        vectors = self.identity(hidden).float()
+        return vectors * (vectors.square().sum(-1, keepdim=True) + 1e-12).rsqrt()
+
+    def was(self, hidden: Tensor, boxes: Tensor, past: Tensor, past_boxes: Tensor) -> Tensor:
+        """Logits [B, K, Q, 1 + Q] of which query of each instant showed the same object, the first
+        for none: hidden [B, Q, d], boxes [B, Q, 4], past [B, K, Q, d], past_boxes [B, K, Q, 4]."""
+        alike = self.known(hidden)[:, None] @ self.known(past).transpose(-1, -2)
+        here, there = boxes[:, None, :, None], past_boxes[:, :, None]
+        apart = (here - there).abs().sum(-1)
+        logits = self.likeness * alike - self.distance * apart
+        none = self.gone.expand(*logits.shape[:-1], 1)
+        return torch.cat([none, logits], -1)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        boxes: Tensor,
+        text: Tensor,
+        text_mask: Tensor,
+        past: Tensor,
+        past_boxes: Tensor,
+        past_age: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """[B, Q, d] object queries, and the logits of `was`.
+
+        hidden [B, Q, d] and boxes [B, Q, 4] of the present, text memory [B, L, d] after the encoder
+        and its mask [B, L], 1 for a token; past [B, K, Q, d], past_boxes [B, K, Q, 4], past_age
+        [B, K].
+        """
+        b, q, d = hidden.shape
+        logits = self.was(hidden, boxes, past, past_boxes)
+        share = logits.softmax(-1)
+        there = share[..., 1:]
+        found = there.sum(-1, keepdim=True)
+        known = there / found.clamp(min=1e-4)
+        moved = boxes[:, None] - known @ past_boxes
+        age = past_age[:, :, None, None].expand(-1, -1, q, -1)
+        speed = moved / age.clamp(min=0.05)
+        seen = [(scale * x).tanh() for scale in SPEEDS for x in (4.0 * moved, speed)]
+        facts = torch.cat([*(found * s for s in seen), encode_age(age[..., 0]), found], -1)
+        own = self.displacement(facts.to(hidden.dtype)) + self.before(
+            known.to(hidden.dtype) @ past
+        )
+        own = own.transpose(1, 2).flatten(0, 1)
+        own = torch.cat([torch.zeros_like(own[:, :1]), own], 1)
+        kept = (past_age > 0).to(own.dtype)
+        kept = torch.cat([torch.ones_like(kept[:, :1]), kept], 1)
+        own_mask = ((1.0 - kept) * MASKED)[:, None].expand(-1, q, -1).reshape(b * q, 1, 1, -1)
+        mask = ((1.0 - text_mask.to(own.dtype)) * MASKED)[:, None, None, :]
+        place = encode_boxes(boxes, d).to(hidden.dtype)
+        x = hidden
+        for layer in self.layers:
+            x = layer(x, place, own, own_mask, text, mask)
+        return x, logits

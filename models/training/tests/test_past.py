@@ -1,0 +1,112 @@
+"""What the network remembers: an empty past, its order, clips, and that motion is learnt."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from mdetr_training.config import Config
+from mdetr_training.network import MDETR, Outputs
+from mdetr_training.past import Past
+from mdetr_training.remembered import Remembered
+from mdetr_training.segmentation import build
+
+
+@pytest.fixture
+def network(config: Config) -> MDETR:
+    torch.manual_seed(0)
+    found = build(replace(config.network, past=3)).eval()
+    for name, parameter in found.past.named_parameters():
+        if name.endswith(("out_proj.weight", "linear2.weight")):
+            torch.nn.init.xavier_uniform_(parameter)
+    return found
+
+
+def seen(network: MDETR, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    torch.manual_seed(1)
+    ids = torch.randint(5, 300, (1, 7)).expand(count, -1)
+    mask = torch.ones_like(ids)
+    tokens = network.vision(torch.randn(count, 3, 64, 80))
+    return tokens, network.position(64, 80), network.text(ids, mask), mask
+
+
+def fused(network: MDETR, *inputs: Tensor, past: tuple[Tensor, ...] | None = None) -> dict:
+    outputs = network.fusion(*inputs, past)
+    return dict(zip(network.fusion_outputs, outputs, strict=True))
+
+
+@torch.no_grad()
+def test_an_empty_past_is_none(network: MDETR):
+    """Whatever stands in instants that are none."""
+    inputs = seen(network, 2)
+    alone = fused(network, *inputs)
+    q, d = network.config.queries, network.config.d_model
+    rubbish = torch.randn(2, 3, q, d), torch.rand(2, 3, q, 4), torch.zeros(2, 3)
+    for name, found in fused(network, *inputs, past=rubbish).items():
+        torch.testing.assert_close(found, alone[name], atol=1e-6, rtol=0)
+    rubbish[2][:, 1] = 0.5
+    other = fused(network, *inputs, past=rubbish)
+    assert (other["logits"] - alone["logits"]).abs().max() > 1e-3
+    for name in ("hidden", "present_boxes"):
+        torch.testing.assert_close(other[name], alone[name])
+
+
+@torch.no_grad()
+def test_instants_have_no_order(network: MDETR):
+    inputs = seen(network, 1)
+    q, d = network.config.queries, network.config.d_model
+    past = torch.randn(1, 3, q, d), torch.rand(1, 3, q, 4), torch.tensor([[0.2, 0.9, 1.5]])
+    expected = fused(network, *inputs, past=past)
+    turned = tuple(p[:, [2, 0, 1]] for p in past)
+    for name, found in fused(network, *inputs, past=turned).items():
+        torch.testing.assert_close(found, expected[name], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_training_remembers_as_the_graph_does(network: MDETR):
+    """Rows of a batch that are another row's past, against what the graph gave for them."""
+    inputs = seen(network, 3)
+    rows = torch.tensor([[0, 0], [0, 1], [1, 0]])
+    age = torch.tensor([[0.0, 0.0], [0.4, 0.0], [0.3, 0.7]])
+    trained: Outputs = network(*inputs, remembered=Remembered(rows, age))
+    alone = fused(network, *inputs)
+    past = alone["hidden"][rows], alone["present_boxes"][rows], age
+    found = fused(network, *inputs, past=past)
+    torch.testing.assert_close(trained.logits[-1], found["logits"], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(trained.boxes[-1], found["boxes"], atol=1e-5, rtol=1e-5)
+    assert trained.was.shape == (3, 2, network.config.queries, network.config.queries + 1)
+
+
+def test_direction_is_learnt(config: Config):
+    """Of objects that are known by what they are, which moved to the right."""
+    torch.manual_seed(0)
+    c = replace(config.network, past=2)
+    past = Past(c)
+    head = torch.nn.Linear(c.d_model, 1)
+    optimizer = torch.optim.AdamW([*past.parameters(), *head.parameters()], 3e-3)
+    text, mask = torch.zeros(32, 3, c.d_model), torch.ones(32, 3)
+    right = 0.0
+    for step in range(200):
+        hidden = torch.randn(32, 4, c.d_model)
+        boxes = torch.cat([torch.rand(32, 4, 2), torch.full((32, 4, 2), 0.1)], -1)
+        velocity = 0.1 * torch.randn(32, 4)
+        order = torch.stack([torch.randperm(4) for _ in range(32)])
+        age = torch.rand(32, 2) + 0.1
+        before = boxes[:, None].repeat(1, 2, 1, 1)
+        before[..., 0] -= velocity[:, None] * age[..., None]
+        index = order[:, None, :, None]
+        before = before.gather(2, index.expand(-1, 2, -1, 4))
+        known = hidden[:, None].expand(-1, 2, -1, -1)
+        known = known.gather(2, index.expand(-1, 2, -1, c.d_model))
+        x, _ = past(hidden, boxes, text, mask, known, before, age)
+        logits = head(x)[..., 0]
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(
+            logits, (velocity > 0).float()
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step >= 180:
+            right += float(((logits > 0) == (velocity > 0)).float().mean()) / 20
+    assert right > 0.9, right
