@@ -87,9 +87,7 @@ class ClipFolder:
         """All instants of clips, each with some of its captions, as many for each clip. Rows are
         clip by clip, instant by instant, caption by caption."""
         c = self.config
-        pictures = [
-            self.pictures[self.first[clip] : self.first[clip + 1]] for clip, _ in chosen
-        ]
+        pictures = [self.pictures[self.first[clip] : self.first[clip + 1]] for clip, _ in chosen]
         if rng is not None:
             # A camera's faults stay for the clip.
             seeds = rng.integers(0, 2**31, len(chosen))
@@ -120,9 +118,7 @@ class ClipFolder:
             attention_mask=(ids != PAD_ID).long(),
             targets=targets,
             captions=captions,
-            answers={
-                h: torch.tensor([x.answer.get(h, -1) for x in captions]) for h in self.heads
-            },
+            answers={h: torch.tensor([x.answer.get(h, -1) for x in captions]) for h in self.heads},
             remembered=self._remembered(chosen, rng),
         )
 
@@ -160,11 +156,17 @@ class ClipFolder:
         first = entry["phrases"][0]["spans"] if entry["phrases"] else []
         second = entry["phrases"][1]["spans"] if len(entry["phrases"]) > 1 else []
         asks = any(a is not None for a in entry.get("answer") or [])
-        roles = [
-            (int(any(s in first for s in named.get(i, []))),
-             int(any(s in second for s in named.get(i, []))))
-            for i in order
-        ] if asks and known else []
+        roles = (
+            [
+                (
+                    int(any(s in first for s in named.get(i, []))),
+                    int(any(s in second for s in named.get(i, []))),
+                )
+                for i in order
+            ]
+            if asks and known
+            else []
+        )
         words = self.config.network.answer_attributes or answers.CLEVR_ATTRIBUTES
         asked = asks and known and answer is not None and self.heads
         caption = Caption(
@@ -271,4 +273,3 @@ class Clips:
         for folder in self.folders:
             for i in range(min(limit, len(folder.clips))):
                 yield folder.batch([(i, list(range(len(folder.clips[i]["captions"]))))])
-

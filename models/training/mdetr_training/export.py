@@ -86,6 +86,7 @@ def grounding_graphs(network: MDETR | DETRsegm, height: int, width: int) -> list
     mask[1, 6:] = 0
     levels = pyramid_axes(network)
     outputs = network.fusion_outputs
+    past = past_inputs(network.config, generator)
     return [
         Graph(
             "text",
@@ -113,6 +114,7 @@ def grounding_graphs(network: MDETR | DETRsegm, height: int, width: int) -> list
                 "position": position,
                 "text_memory": torch.randn(2, 9, d, generator=generator),
                 "text_mask": mask,
+                **past,
             },
             outputs,
             {
@@ -120,10 +122,26 @@ def grounding_graphs(network: MDETR | DETRsegm, height: int, width: int) -> list
                 "position": {1: "N"},
                 "text_memory": {0: "B", 1: "L"},
                 "text_mask": {0: "B", 1: "L"},
+                **{name: {0: "B"} for name in past},
                 **{name: {0: "B", 1: "N"} if name == "memory" else {0: "B"} for name in outputs},
             },
         ),
     ]
+
+
+def past_inputs(c: NetworkConfig, generator: torch.Generator) -> dict[str, Tensor]:
+    """What the fusion graph takes of the past, for two captions, of which one remembers nothing;
+    nothing if the network remembers none."""
+    if not c.past:
+        return {}
+    age = torch.rand(2, c.past, generator=generator)
+    age[1] = 0.0
+    boxes = torch.rand(2, c.past, c.queries, 4, generator=generator)
+    return {
+        "past": torch.randn(2, c.past, c.queries, c.d_model, generator=generator),
+        "past_boxes": boxes,
+        "past_age": age,
+    }
 
 
 @torch.no_grad()
@@ -237,6 +255,7 @@ def manifest(
         f"slots = {n.slots}",
         f"stride = {network.stride}",
         f"max_tokens = {max_tokens}",
+        *([f"past = {n.past}"] if n.past else []),
         "",
         "[thresholds]",
         f"score = {b.score_threshold}",

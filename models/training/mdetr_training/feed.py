@@ -84,9 +84,7 @@ class Scenes:
         if not stage.clips or self.clips is None:
             return []
         clips = share(replace(stage, images=stage.clips, accumulate=1), self.world)
-        return [
-            self.clips.random(rng, clips, stage.captions, stage.brightness, stage.faults)
-        ]
+        return [self.clips.random(rng, clips, stage.captions, stage.brightness, stage.faults)]
 
     def validation(self) -> Iterator[Batch] | None:
         most = self.config.data.val_images

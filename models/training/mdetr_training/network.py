@@ -192,7 +192,9 @@ class MDETR(nn.Module):
         position: Tensor,
         text_memory: Tensor,
         text_mask: Tensor,
-        past: tuple[Tensor, Tensor, Tensor] | None = None,
+        past: Tensor | None = None,
+        past_boxes: Tensor | None = None,
+        past_age: Tensor | None = None,
         padding: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Logits [B, Q, C] and boxes [B, Q, 4]; with masks or a past the object queries' last
@@ -200,9 +202,9 @@ class MDETR(nn.Module):
         boxes [B, Q, 4] that the present alone gives; with questions the logits [B, K] of each
         answer head. Padding as for `Transformer.fuse`.
 
-        `past`: what the hidden states and those boxes were at K other instants, [B, K, Q, d] and
-        [B, K, Q, 4], and their ages in seconds, [B, K], 0 where there is none. Objects are read
-        from the last layer, answers from the configured one.
+        past, past_boxes: what the hidden states and those boxes were at K other instants,
+        [B, K, Q, d] and [B, K, Q, 4]; past_age: their ages in seconds, [B, K], 0 where there is
+        none. Objects are read from the last layer, answers from the configured one.
         """
         memory, full_position, mask = self.transformer.fuse(
             tokens, position, text_memory, text_mask, padding
@@ -212,8 +214,9 @@ class MDETR(nn.Module):
         text = memory[:, tokens.shape[1] :]
         before = self.bbox_embed(hidden).sigmoid()
         if self.config.past:
-            past = past or self._nothing(hidden, before)
-            objects, _ = self.past(hidden, before, text, text_mask, *past)
+            if past is None:
+                past, past_boxes, past_age = self._nothing(hidden, before)
+            objects, _ = self.past(hidden, before, text, text_mask, past, past_boxes, past_age)
         aligned = self.config.aligned_logits
         embedded = self._embedded(objects, text) if aligned else None
         logits = self._class_logits(objects, embedded, text_mask)

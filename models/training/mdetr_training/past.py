@@ -3,8 +3,8 @@
 A query is about something that moves, or stopped, only if its object was elsewhere before. For each
 standing sentence the object queries of some past instants are remembered: their last hidden states
 and boxes. Each object query of the present looks for itself in every remembered instant, by how
-alike it is and how near; from where it was there, and how long ago, follows what it did. Two further
-layers then read the sentence again, with that knowledge.
+alike it is and how near; from where it was there, and how long ago, follows what it did. Two
+further layers then read the sentence again, with that knowledge.
 
 Without remembered instants these layers see the present alone.
 """
@@ -139,9 +139,7 @@ class Past(nn.Module):
         speed = moved / age.clamp(min=0.05)
         seen = [(scale * x).tanh() for scale in SPEEDS for x in (4.0 * moved, speed)]
         facts = torch.cat([*(found * s for s in seen), encode_age(age[..., 0]), found], -1)
-        own = self.displacement(facts.to(hidden.dtype)) + self.before(
-            known.to(hidden.dtype) @ past
-        )
+        own = self.displacement(facts.to(hidden.dtype)) + self.before(known.to(hidden.dtype) @ past)
         own = own.transpose(1, 2).flatten(0, 1)
         own = torch.cat([torch.zeros_like(own[:, :1]), own], 1)
         kept = (past_age > 0).to(own.dtype)

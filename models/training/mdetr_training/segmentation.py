@@ -121,11 +121,15 @@ class DETRsegm(nn.Module):
         position: Tensor,
         text_memory: Tensor,
         text_mask: Tensor,
-        past: tuple[Tensor, Tensor, Tensor] | None = None,
+        past: Tensor | None = None,
+        past_boxes: Tensor | None = None,
+        past_age: Tensor | None = None,
         padding: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """As MDETR's."""
-        return self.detr.fusion(tokens, position, text_memory, text_mask, past, padding)
+        return self.detr.fusion(
+            tokens, position, text_memory, text_mask, past, past_boxes, past_age, padding
+        )
 
     @property
     def fusion_outputs(self) -> list[str]:

@@ -1,12 +1,16 @@
 """What the network remembers: an empty past, its order, clips, and that motion is learnt."""
 
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
+import onnx
 import pytest
 import torch
 from torch import Tensor
 
 from mdetr_training.config import Config
+from mdetr_training.export import export
 from mdetr_training.network import MDETR, Outputs
 from mdetr_training.past import Past
 from mdetr_training.remembered import Remembered
@@ -32,7 +36,7 @@ def seen(network: MDETR, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def fused(network: MDETR, *inputs: Tensor, past: tuple[Tensor, ...] | None = None) -> dict:
-    outputs = network.fusion(*inputs, past)
+    outputs = network.fusion(*inputs, *(past or ()))
     return dict(zip(network.fusion_outputs, outputs, strict=True))
 
 
@@ -101,12 +105,21 @@ def test_direction_is_learnt(config: Config):
         known = known.gather(2, index.expand(-1, 2, -1, c.d_model))
         x, _ = past(hidden, boxes, text, mask, known, before, age)
         logits = head(x)[..., 0]
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(
-            logits, (velocity > 0).float()
-        )
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, (velocity > 0).float())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         if step >= 180:
             right += float(((logits > 0) == (velocity > 0)).float().mean()) / 20
     assert right > 0.9, right
+
+
+def test_a_bundle_has_the_past(network: MDETR, config: Config, tokenizer: Path, tmp_path: Path):
+    """Its graph is compared with PyTorch's as it is written: with a past and without."""
+    c = replace(config, network=network.config)
+    differences = export(c, network, tokenizer, tmp_path / "bundle", "0.1.0")
+    assert {"hidden", "present_boxes"} <= set(differences["fusion"])
+    manifest = tomllib.loads((tmp_path / "bundle/model.toml").read_text())
+    assert manifest["network"]["past"] == 3
+    graph = onnx.load(tmp_path / "bundle/fusion.onnx").graph
+    assert [i.name for i in graph.input][-3:] == ["past", "past_boxes", "past_age"]
