@@ -251,6 +251,9 @@ class BundleConfig:
     overlap_threshold: float = 1.0
     """Of two boxes that overlap by more than this, as intersection over union, the one with the
     smaller score is dropped if it answers to no other words; 1: none is."""
+    tight: float = 0.0
+    """Where masks are drawn, the smallest box around a detection's mask takes the place of its own
+    if both overlap by at least this, as intersection over union; 0: never."""
     case: str = "preserved"
     """In which case the tokenizer gets captions, in training and of users: "preserved", as they are
     typed, or "lower"."""

@@ -261,6 +261,7 @@ def manifest(
         f"score = {b.score_threshold}",
         f"phrase = {b.phrase_threshold}",
         f"overlap = {b.overlap_threshold}",
+        *([f"tight = {b.tight}"] if n.masks and b.tight else []),
         "",
         *answers_table(n),
         "[files]",

@@ -247,6 +247,12 @@ fn for_people(pictures: usize, tally: &Tally) -> String {
             percent(summary.recall_10)
         ),
         format!(
+            "reported at IoU 0.5 {}, 0.75 {}, 0.9 {}",
+            percent(summary.reported_50),
+            percent(summary.reported_75),
+            percent(summary.reported_90)
+        ),
+        format!(
             "relation accuracy {}, two relations {}",
             percent(summary.relation_accuracy),
             percent(summary.relation2_accuracy)

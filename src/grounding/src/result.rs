@@ -51,6 +51,15 @@ impl Detection {
             |phrase: &Phrase| phrase.span.start <= words.start && words.end <= phrase.span.end;
         self.phrases.iter().any(has)
     }
+
+    /// Makes the box the smallest around the mask, if there is one and their intersection over union is at
+    /// least this. Where they are further apart, one of them is wrong, and the box stays.
+    pub fn tighten(&mut self, least: f32) {
+        let around = self.mask.as_ref().and_then(Rle::bounds);
+        if let Some(bounds) = around.filter(|bounds| bounds.iou(self.bbox) >= least) {
+            self.bbox = bounds;
+        }
+    }
 }
 
 /// The answer to a question.
@@ -221,6 +230,35 @@ mod tests {
         let json = serde_json::to_string(&grounding).expect("JSON");
         let read: Grounding = serde_json::from_str(&json).expect("the same");
         assert_eq!(read, grounding);
+    }
+
+    #[test]
+    fn boxes_are_tightened_to_masks_that_they_fit() {
+        let mut mask = [0; 100];
+        for y in 2..8 {
+            mask[10 * y + 3..10 * y + 7].fill(1);
+        }
+        let around = BBox::from_xyxy(3.0, 2.0, 7.0, 8.0);
+        let loose = BBox::from_xyxy(2.0, 2.0, 7.0, 9.0);
+        let found = |bbox, mask, least| {
+            let mut detection = Detection {
+                bbox,
+                score: 0.9,
+                phrases: Vec::new(),
+                track: None,
+                mask,
+            };
+            detection.tighten(least);
+            detection.bbox
+        };
+        let drawn = Some(Rle::encode(&mask, 10, 10));
+        assert_eq!(found(loose, drawn.clone(), 0.5), around);
+        assert_eq!(found(loose, drawn.clone(), 0.9), loose);
+        let apart = BBox::from_xyxy(0.0, 0.0, 4.0, 4.0);
+        assert_eq!(found(apart, drawn, 0.5), apart);
+        assert_eq!(found(loose, None, 0.0), loose);
+        let empty = Some(Rle::encode(&[0; 100], 10, 10));
+        assert_eq!(found(loose, empty, 0.0), loose);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bbox::BBox;
+
 /// A mask as run lengths in COCO's order: down the columns, starting with the zeros.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "CompressedRle", try_from = "CompressedRle")]
@@ -131,6 +133,24 @@ impl Rle {
             (index % 2 == 1).then_some((start, count))
         });
         runs.flatten()
+    }
+
+    /// The smallest box around the mask; `None` if it is empty.
+    pub fn bounds(&self) -> Option<BBox> {
+        let mut bounds: Option<[u32; 4]> = None;
+        let height = self.height.max(1);
+        for (start, length) in self.runs().filter(|(_, length)| *length > 0) {
+            let last = start.saturating_add(length - 1);
+            let (left, right) = (start / height, last / height);
+            let (top, bottom) = match left == right {
+                true => (start % height, last % height),
+                false => (0, height - 1),
+            };
+            let [x0, y0, x1, y1] = bounds.unwrap_or([left, top, right, bottom]);
+            bounds = Some([x0.min(left), y0.min(top), x1.max(right), y1.max(bottom)]);
+        }
+        let [x0, y0, x1, y1] = bounds?.map(|edge| edge as f32);
+        Some(BBox::from_xyxy(x0, y0, x1 + 1.0, y1 + 1.0))
     }
 
     /// Number of pixels in the mask.

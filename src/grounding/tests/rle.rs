@@ -9,6 +9,7 @@ struct Case {
     rows: Vec<String>,
     counts: String,
     area: u32,
+    bbox: Option<[f32; 4]>,
 }
 
 /// `fixtures/rle.json` was written with pycocotools: masks, their code, area and box.
@@ -22,6 +23,8 @@ fn masks_are_coded_as_pycocotools_does() {
         let rle = Rle::encode(&mask, width, height);
         assert_eq!(rle.to_coco_string(), case.counts);
         assert_eq!(rle.area(), case.area);
+        let bounds = rle.bounds().map(|b| [b.x, b.y, b.width, b.height]);
+        assert_eq!(bounds, case.bbox);
         let read = Rle::from_coco_string(&case.counts, width, height).unwrap();
         assert_eq!(read.decode(), mask);
     }
@@ -87,9 +90,30 @@ proptest! {
     }
 
     #[test]
+    fn bounds_touch_all_of_a_mask(width in 1u32..12, height in 1u32..12, inside in prop::collection::vec(0u32..144, 0..5)) {
+        let mut mask = vec![0; (width * height) as usize];
+        for place in inside {
+            mask[(place % (width * height)) as usize] = 1;
+        }
+        let on = |p: &usize| mask[*p] == 1;
+        let x = || (0..mask.len()).filter(on).map(|p| p as u32 % width);
+        let y = || (0..mask.len()).filter(on).map(|p| p as u32 / width);
+        let edges = (x().min(), y().min(), x().max(), y().max());
+        let expected = match edges {
+            (Some(x0), Some(y0), Some(x1), Some(y1)) => {
+                Some([x0, y0, x1 - x0 + 1, y1 - y0 + 1].map(|edge| edge as f32))
+            }
+            _ => None,
+        };
+        let bounds = Rle::encode(&mask, width, height).bounds();
+        prop_assert_eq!(bounds.map(|b| [b.x, b.y, b.width, b.height]), expected);
+    }
+
+    #[test]
     fn no_code_is_a_surprise(code in "[0-o]{0,12}", width in 1u32..20, height in 1u32..20) {
         if let Some(rle) = Rle::from_coco_string(&code, width, height) {
             prop_assert_eq!(rle.decode().len() as u32, width * height);
+            rle.bounds();
         }
     }
 }

@@ -3,6 +3,7 @@
 //! | number | over | holds if |
 //! |---|---|---|
 //! | recall@k | phrases that refer to something | one of the k boxes that answer most to the phrase hits one of its objects |
+//! | reported | phrases that refer to something | the detection that answers most to the phrase overlaps one of its objects by 0.5, 0.75, 0.9 at least |
 //! | accuracy | captions of kind `relation`, and of kind `relation2` | the box that answers most to the first phrase hits one of its objects |
 //! | answers | questions, if the model answers them | the answer is the true one |
 //! | mask IoU | objects that are referred to, if the model draws masks | mean overlap with the mask of the detection that hits the object best, 0 if none does |
@@ -50,6 +51,12 @@ pub struct Counts {
     pub recall_5: Share,
     /// Recall of phrases at 10.
     pub recall_10: Share,
+    /// Phrases whose best detection overlaps an object by 0.5.
+    pub reported_50: Share,
+    /// By 0.75.
+    pub reported_75: Share,
+    /// By 0.9.
+    pub reported_90: Share,
     /// Recall at 1 of each caption's first phrase.
     pub first_phrase: Share,
     /// Captions that refer to nothing and have a box all the same.
@@ -84,6 +91,9 @@ impl Counts {
         self.recall_1.add(other.recall_1);
         self.recall_5.add(other.recall_5);
         self.recall_10.add(other.recall_10);
+        self.reported_50.add(other.reported_50);
+        self.reported_75.add(other.reported_75);
+        self.reported_90.add(other.reported_90);
         self.first_phrase.add(other.first_phrase);
         self.absent_with_box.add(other.absent_with_box);
         self.answered.add(other.answered);
@@ -133,6 +143,9 @@ impl Tally {
             recall_1: all.recall_1.ratio(),
             recall_5: all.recall_5.ratio(),
             recall_10: all.recall_10.ratio(),
+            reported_50: all.reported_50.ratio(),
+            reported_75: all.reported_75.ratio(),
+            reported_90: all.reported_90.ratio(),
             relation_accuracy: first_phrase(RELATION),
             relation2_accuracy: first_phrase(RELATION2),
             absent_with_box: all.absent_with_box.ratio(),
@@ -158,6 +171,12 @@ pub struct Summary {
     pub recall_5: Option<f64>,
     /// Recall of phrases at 10.
     pub recall_10: Option<f64>,
+    /// Share of phrases whose best detection overlaps one of their objects by 0.5 at least.
+    pub reported_50: Option<f64>,
+    /// By 0.75.
+    pub reported_75: Option<f64>,
+    /// By 0.9.
+    pub reported_90: Option<f64>,
     /// Accuracy of referring expressions with one relation.
     pub relation_accuracy: Option<f64>,
     /// Accuracy of referring expressions with two relations.
@@ -222,20 +241,34 @@ pub fn judge(
     if example.phrases.is_empty() {
         counts.absent_with_box.count(!detections.is_empty());
     }
-    if example.kind == PLURAL {
-        for phrase in &example.phrases {
-            let named = |span: &Span| phrase.iter().any(|p| p.overlaps(*span));
-            let found: Vec<BBox> = detections
-                .iter()
-                .filter(|detection| detection.phrases.iter().any(|p| named(&p.span)))
-                .map(|detection| detection.bbox)
-                .collect();
-            let tokens = tokens_of_spans(&candidates.tokens, phrase);
-            let objects = objects_of(example, candidates, &tokens);
-            counts.plural.add(Matches::new(&found, &objects));
+    for phrase in &example.phrases {
+        let found = answering(detections, phrase);
+        let tokens = tokens_of_spans(&candidates.tokens, phrase);
+        let objects = objects_of(example, candidates, &tokens);
+        let best = found.iter().max_by(|a, b| a.0.total_cmp(&b.0));
+        let overlaps = |least: f32| {
+            best.is_some_and(|(_, bbox)| objects.iter().any(|o| bbox.iou(*o) >= least))
+        };
+        counts.reported_50.count(overlaps(IOU_THRESHOLD));
+        counts.reported_75.count(overlaps(0.75));
+        counts.reported_90.count(overlaps(0.9));
+        if example.kind == PLURAL {
+            let boxes: Vec<BBox> = found.into_iter().map(|(_, bbox)| bbox).collect();
+            counts.plural.add(Matches::new(&boxes, &objects));
         }
     }
     counts
+}
+
+/// Boxes of the detections that answer to words of a phrase, and how much.
+fn answering(detections: &[Detection], phrase: &[Span]) -> Vec<(f32, BBox)> {
+    let named = |span: Span| phrase.iter().any(|p| p.overlaps(span));
+    let found = detections.iter().filter_map(|detection| {
+        let answers = detection.phrases.iter().filter(|p| named(p.span));
+        let most = answers.map(|p| p.score).max_by(f32::total_cmp)?;
+        Some((most, detection.bbox))
+    });
+    found.collect()
 }
 
 /// The objects that share a token with `tokens`.
@@ -303,7 +336,7 @@ fn phrase_counts(example: &Example, candidates: &Candidates) -> Counts {
 
 #[cfg(test)]
 mod tests {
-    use mdetr_grounding::Phrase;
+    use mdetr_grounding::{Phrase, Query};
 
     use super::*;
 
@@ -392,6 +425,57 @@ mod tests {
         assert_eq!(summary.relation_accuracy, Some(0.5));
         assert_eq!(summary.absent_with_box, Some(0.0));
         assert_eq!(summary.plural_f1, None);
+    }
+
+    #[test]
+    fn the_detection_that_answers_most_is_reported() {
+        let cube = Span { start: 0, end: 6 };
+        let detection = |right: f32, score| Detection {
+            bbox: BBox::from_xyxy(0.0, 0.0, right, 10.0),
+            score: 0.9,
+            phrases: vec![Phrase {
+                span: cube,
+                text: String::new(),
+                score,
+            }],
+            track: None,
+            mask: None,
+        };
+        let example = Example {
+            caption: "a cube left of a cone".into(),
+            kind: PLURAL.into(),
+            answer: None,
+            phrases: vec![vec![cube]],
+            objects: vec![Object {
+                bbox: BBox::from_xyxy(0.0, 0.0, 10.0, 10.0),
+                spans: vec![cube],
+                mask: None,
+            }],
+        };
+        let counts = |found: &[(f32, f32)]| {
+            let result = QueryResult {
+                query: std::sync::Arc::new(Query::parse("q", &example.caption).unwrap()),
+                detections: found
+                    .iter()
+                    .map(|&(x, score)| detection(x, score))
+                    .collect(),
+                answer: None,
+            };
+            let whole = BBox::from_xyxy(0.0, 0.0, 10.0, 10.0);
+            let abilities = Abilities {
+                answers: false,
+                masks: false,
+            };
+            let counts = judge(&example, &result, &candidates([whole; 2]), abilities);
+            let [a, b, c] = [counts.reported_50, counts.reported_75, counts.reported_90];
+            assert_eq!([a.total, b.total, c.total], [1; 3]);
+            ([a.hits, b.hits, c.hits], counts.plural.true_positives)
+        };
+        assert_eq!(counts(&[(9.5, 0.9), (6.0, 0.8)]), ([1, 1, 1], 1));
+        assert_eq!(counts(&[(9.5, 0.8), (8.0, 0.9)]), ([1, 1, 0], 1));
+        assert_eq!(counts(&[(6.0, 0.9)]), ([1, 0, 0], 1));
+        assert_eq!(counts(&[(4.0, 0.9)]), ([0, 0, 0], 0));
+        assert_eq!(counts(&[]), ([0, 0, 0], 0));
     }
 
     #[test]

@@ -130,6 +130,9 @@ pub struct Thresholds {
     /// none is.
     #[serde(default = "whole")]
     pub overlap: f32,
+    /// Where masks are drawn, a detection's box is the smallest around its mask if the network's own overlaps
+    /// that by at least this, as intersection over union; missing: boxes are the network's own.
+    pub tight: Option<f32>,
 }
 
 fn whole() -> f32 {
@@ -284,6 +287,7 @@ impl Manifest {
             ("thresholds.score", self.thresholds.score),
             ("thresholds.phrase", self.thresholds.phrase),
             ("thresholds.overlap", self.thresholds.overlap),
+            ("thresholds.tight", self.thresholds.tight.unwrap_or(1.0)),
         ] {
             need(
                 (0.0..=1.0).contains(&value),

@@ -496,6 +496,11 @@ fn manifests_that_cannot_be() {
             "thresholds.overlap: expected 0 to 1",
         ),
         (
+            "phrase = 0.1",
+            "phrase = 0.1\ntight = nan",
+            "thresholds.tight: expected 0 to 1",
+        ),
+        (
             "resize = \"short-side\"",
             "resize = \"squash\"",
             "unknown variant `squash`",

@@ -146,8 +146,12 @@ impl Run<'_> {
             };
             let masks: BTreeMap<usize, Rle> =
                 objects.into_iter().zip(logits.iter().map(mask)).collect();
+            let tight = self.model.bundle.manifest().thresholds.tight;
             for (object, detection) in found.iter_mut().flatten() {
                 detection.mask = masks.get(object).cloned();
+                if let Some(least) = tight {
+                    detection.tighten(least);
+                }
             }
             Ok(())
         })
