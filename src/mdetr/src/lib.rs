@@ -53,7 +53,7 @@ pub use decode::RawOutputs;
 pub use error::Error;
 pub use frame::{Frame, PixelFormat, Plane};
 pub use grounder::speed::SpeedChoice;
-pub use grounder::{Encoded, Grounder, GrounderOptions, Seen, Settings};
+pub use grounder::{Encoded, Grounder, GrounderOptions, Past, Seen, Settings};
 #[doc(inline)]
 pub use mdetr_engine::{EngineChoice, EngineKind};
 #[doc(inline)]

@@ -87,13 +87,34 @@ pub(super) fn expected_interfaces(
         Expected::new("logits", float, [&"B", &network.queries, &network.slots]),
         Expected::new("boxes", float, [&"B", &network.queries, &4]),
     ];
-    if manifest.segments() {
+    let remembers = network.past > 0;
+    if manifest.segments() || remembers {
         fused.push(Expected::new("hidden", float, [&"B", &network.queries, &d]));
+    }
+    if manifest.segments() {
         fused.push(Expected::new("memory", float, [&"B", &"N", &d]));
+    }
+    if remembers {
+        let shape = [&"B" as &dyn ToDimension, &network.queries, &4];
+        fused.push(Expected::new("present_boxes", float, shape));
     }
     if let Some(answers) = &manifest.answers {
         let head = |name: &&'static str| Expected::new(name, float, [&"B", &"K"]);
         fused.extend(answers.kind.heads().iter().map(head));
+    }
+    let mut asked = vec![
+        Expected::new("tokens", float, [&"F", &"N", &d]),
+        Expected::new("position", float, [&1, &"N", &d]),
+        Expected::new("text_memory", float, [&"B", &"L", &d]),
+        Expected::new("text_mask", integer, [&"B", &"L"]),
+    ];
+    if remembers {
+        let (past, queries) = (&network.past, &network.queries);
+        asked.extend([
+            Expected::new("past", float, [&"B", past, queries, &d]),
+            Expected::new("past_boxes", float, [&"B", past, queries, &4]),
+            Expected::new("past_age", float, [&"B", past]),
+        ]);
     }
     let mut interfaces = vec![
         (
@@ -109,16 +130,7 @@ pub(super) fn expected_interfaces(
             vec![Expected::new("image", float, [&"B", &3, &"H", &"W"])],
             seen,
         ),
-        (
-            FUSION_GRAPH,
-            vec![
-                Expected::new("tokens", float, [&"F", &"N", &d]),
-                Expected::new("position", float, [&1, &"N", &d]),
-                Expected::new("text_memory", float, [&"B", &"L", &d]),
-                Expected::new("text_mask", integer, [&"B", &"L"]),
-            ],
-            fused,
-        ),
+        (FUSION_GRAPH, asked, fused),
     ];
     if manifest.segments() {
         let mut inputs = vec![

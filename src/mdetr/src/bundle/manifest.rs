@@ -100,7 +100,7 @@ pub enum Resize {
 }
 
 /// Sizes of the network.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Network {
@@ -114,6 +114,13 @@ pub struct Network {
     pub stride: usize,
     /// Longest token sequence the text graph takes, `<s>` and `</s>` included.
     pub max_tokens: usize,
+    /// Instants of the past that the fusion graph takes with each text, for sentences about time; 0, as where it is
+    /// missing: none.
+    #[serde(default)]
+    pub past: usize,
+    /// Seconds between those; 0.4 if it is not said.
+    #[serde(default = "past_interval")]
+    pub past_interval: f32,
 }
 
 /// Thresholds, 0 to 1.
@@ -135,6 +142,10 @@ pub struct Thresholds {
     pub tight: Option<f32>,
 }
 
+fn past_interval() -> f32 {
+    0.4
+}
+
 fn whole() -> f32 {
     1.0
 }
@@ -152,6 +163,7 @@ pub struct FileEntry {
 
 /// Bounds on sizes, far above what networks of this kind have.
 const MAX_SIZE: usize = 1 << 16;
+const MOST_PAST: usize = 64;
 
 impl Manifest {
     /// Parses and checks the text of the `model.toml` at `path`.
@@ -283,6 +295,18 @@ impl Manifest {
         count("network.slots", network.slots, 2)?;
         count("network.stride", network.stride, 1)?;
         count("network.max_tokens", network.max_tokens, 3)?;
+        need(
+            network.past <= MOST_PAST,
+            "network.past",
+            &format!("0 to {MOST_PAST}"),
+            network.past.to_string(),
+        )?;
+        need(
+            (0.01..=60.0).contains(&network.past_interval),
+            "network.past_interval",
+            "0.01 to 60",
+            network.past_interval.to_string(),
+        )?;
         for (key, value) in [
             ("thresholds.score", self.thresholds.score),
             ("thresholds.phrase", self.thresholds.phrase),

@@ -196,6 +196,8 @@ mod tests {
             slots: 256,
             stride,
             max_tokens: 64,
+            past: 0,
+            past_interval: 0.4,
         }
     }
 

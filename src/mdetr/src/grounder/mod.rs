@@ -6,6 +6,7 @@ mod memory;
 mod model;
 mod network;
 mod options;
+mod past;
 mod positions;
 mod run;
 mod seen;
@@ -20,6 +21,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
 
 use mdetr_engine::{EngineInfo, OptionError, PlanWatcher, locked};
 use mdetr_grounding::{Grounding, Query, QueryResult, QuerySet};
@@ -36,6 +38,7 @@ pub use encoded::Encoded;
 use encoded::{Caption, packs};
 use model::Model;
 pub use options::GrounderOptions;
+pub use past::Past;
 use positions::grid;
 use run::{Run, fusion_shape};
 pub use seen::Seen;
@@ -267,14 +270,36 @@ impl Grounder {
     /// # Errors
     /// The network would take too much memory for the frame, or the engine fails.
     pub fn ground(&self, frame: &Frame) -> Result<Grounding, Error> {
+        self.grounded(&self.run(), frame)
+    }
+
+    fn grounded(&self, run: &Run, frame: &Frame) -> Result<Grounding, Error> {
         let standing = self.standing();
-        let found = self.run().ground(frame, &standing)?;
+        let found = run.ground(frame, &standing)?;
         Ok(Grounding {
             revision: standing.set.revision(),
             width: frame.width(),
             height: frame.height(),
             queries: found.into_iter().map(|(result, _)| result).collect(),
         })
+    }
+
+    /// Whether the model knows what sentences say about time, and [`ground_in`](Self::ground_in) gives it a past.
+    pub fn remembers(&self) -> bool {
+        self.model.network.remembers()
+    }
+
+    /// As [`ground`](Self::ground), of a frame of a stream, which is `at` this time of it: a model that knows what
+    /// sentences say about time hears what it remembers of earlier frames, and remembers this one.
+    ///
+    /// # Errors
+    /// As [`ground`](Self::ground).
+    pub fn ground_in(&self, past: &Past, at: Duration, frame: &Frame) -> Result<Grounding, Error> {
+        let run = Run {
+            past: Some((past, at)),
+            ..self.run()
+        };
+        self.grounded(&run, frame)
     }
 
     /// Answers encoded queries for one frame, each with the outputs that its result was decoded from.
@@ -352,6 +377,7 @@ impl Grounder {
             sizes: &self.sizes,
             counters: &self.counters,
             settings: self.settings(),
+            past: None,
         }
     }
 

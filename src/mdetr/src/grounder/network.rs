@@ -13,6 +13,7 @@ use mdetr_engine::{
 };
 
 use super::bound::BoundPlans;
+use super::past::{self, Aged};
 use super::positions::{grid, sine_positions};
 use crate::bundle::{Bundle, FUSION_GRAPH, MASK_GRAPH, Network as Sizes, VISION_GRAPH};
 use crate::decode::answers::AnswerLogits;
@@ -177,8 +178,10 @@ pub(super) struct Fused {
     /// `[queries, 4]`.
     pub boxes: Vec<f32>,
     pub answers: AnswerLogits,
-    /// `[queries, d]`; empty if the model draws no masks.
+    /// `[queries, d]`; empty if the model draws no masks and remembers nothing.
     pub hidden: Vec<f32>,
+    /// Boxes before the past was heard, `[queries, 4]`; empty if the model remembers nothing.
+    pub present_boxes: Vec<f32>,
     /// `[1, tokens, d]`; none if the model draws no masks.
     pub memory: Option<Tensor>,
 }
@@ -200,6 +203,10 @@ impl Network {
             mask,
             texts: Mutex::new(LruCache::new(KEPT_TEXTS)),
         })
+    }
+
+    pub(super) fn remembers(&self) -> bool {
+        self.sizes.past > 0
     }
 
     pub(super) fn segments(&self) -> bool {
@@ -291,13 +298,14 @@ impl Network {
         })
     }
 
-    /// Runs the fusion graph on as many texts as `shape` has, each padded to its length; gives what was
-    /// found for each.
+    /// Runs the fusion graph on as many texts as `shape` has, each padded to its length, with what is
+    /// remembered of each; gives what was found for each.
     pub(super) fn fuse(
         &self,
         seen: &Features,
         texts: &[Arc<TextMemory>],
         shape: FusionShape,
+        instants: &[Vec<Aged>],
     ) -> Result<Vec<Fused>, EngineError> {
         let Sizes {
             d_model: d,
@@ -315,19 +323,29 @@ impl Network {
                 Arc::new(Texts::new(texts, shape.length, d))
             })
             .clone();
-        let inputs = [
+        let mut inputs = vec![
             seen.tokens.view(),
             View::Constant(&seen.grid.positions),
             View::Constant(&ready.memory),
             View::Constant(&ready.mask),
         ];
+        let past = match self.remembers() {
+            true => Some(past::inputs(count, instants, &self.sizes)),
+            false => None,
+        };
+        inputs.extend(past.iter().flatten().map(|values| View::F32(values)));
         let mut expected = vec![
             ("logits", vec![count, queries, slots]),
             ("boxes", vec![count, queries, 4]),
         ];
-        if self.segments() {
+        if self.segments() || self.remembers() {
             expected.push(("hidden", vec![count, queries, d]));
+        }
+        if self.segments() {
             expected.push((MEMORY, vec![count, seen.grid.tokens, d]));
+        }
+        if self.remembers() {
+            expected.push(("present_boxes", vec![count, queries, 4]));
         }
         let mut names: Vec<&'static str> = expected.iter().map(|(name, _)| *name).collect();
         names.extend(self.answer_heads);
@@ -353,15 +371,16 @@ impl Network {
                     .expect("a plan gives all outputs it is asked for")
             };
             let (logits, boxes) = (next().into_host(), next().into_host());
-            let (hidden, memory) = match self.segments() {
-                true => (next().into_host(), Some(next())),
-                false => (Vec::new(), None),
-            };
+            let some = |given: bool| given.then_some(());
+            let hidden = some(self.segments() || self.remembers()).map(|()| next().into_host());
+            let memory = some(self.segments()).map(|()| next());
+            let present_boxes = some(self.remembers()).map(|()| next().into_host());
             let answers = tensors.map(Tensor::into_host);
             Fused {
                 logits,
                 boxes,
-                hidden,
+                hidden: hidden.unwrap_or_default(),
+                present_boxes: present_boxes.unwrap_or_default(),
                 memory,
                 answers: self.answer_heads.iter().copied().zip(answers).collect(),
             }
@@ -500,12 +519,22 @@ pub(crate) fn fusion_inputs(sizes: &Sizes, shape: FusionShape) -> Vec<InputShape
     let usual = FusionShape::LENGTH_STEP;
     let varying = |input: InputShape| input.varying(0, 1, MOST_TEXTS).varying(1, usual, longest);
     let mask = InputShape::new("text_mask", InputType::I64, vec![texts, length]);
-    vec![
+    let mut inputs = vec![
         float("tokens", [1, tokens, d]),
         float("position", [1, tokens, d]),
         varying(float("text_memory", [texts, length, d])),
         varying(mask),
-    ]
+    ];
+    let (past, queries) = (sizes.past, sizes.queries);
+    if past > 0 {
+        let several = |input: InputShape| input.varying(0, 1, MOST_TEXTS);
+        inputs.extend([
+            several(float("past", [texts, past, queries, d])),
+            several(float("past_boxes", [texts, past, queries, 4])),
+            several(float("past_age", [texts, past])),
+        ]);
+    }
+    inputs
 }
 
 /// Inputs of the mask graph, the feature maps by their names.

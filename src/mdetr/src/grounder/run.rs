@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mdetr_engine::EngineError;
 use mdetr_grounding::{Detection, Query, QueryResult, Rle, Span};
@@ -10,6 +11,7 @@ use super::encoded::{Asking, Caption, Encoded};
 use super::memory;
 use super::model::Model;
 use super::network::{Features, Fused, FusionShape, MaskLogits, TokenGrid};
+use super::past::{Aged, Past};
 use super::seen::Seen;
 use super::settings::Settings;
 use super::sizes::{Prepared, Sizes};
@@ -28,6 +30,8 @@ pub(super) struct Run<'a> {
     pub sizes: &'a Sizes,
     pub counters: &'a Counters,
     pub settings: Settings,
+    /// What is remembered of the frame's stream, and the frame's time in it; `None`: it stands alone.
+    pub past: Option<(&'a Past, Duration)>,
 }
 
 impl Run<'_> {
@@ -81,6 +85,7 @@ impl Run<'_> {
         let mut found = Vec::new();
         for captions in self.batches(&features.grid, asked) {
             for (caption, mut fused) in captions.iter().zip(self.fuse(features, captions)?) {
+                self.remember(caption, &mut fused);
                 let outputs = self.raw_outputs(asked, caption, &mut fused);
                 found.extend(answer(&fused, outputs)?);
             }
@@ -230,9 +235,25 @@ impl Run<'_> {
         let memories: Vec<Arc<TextMemory>> = captions.iter().map(|c| c.memory.clone()).collect();
         let shape = fusion_shape(&seen.grid, captions);
         self.counters.fusion_runs.add(captions.len() as u64);
-        self.counters
-            .fusion_time
-            .measure(|| self.model.network.fuse(seen, &memories, shape))
+        self.counters.fusion_time.measure(|| {
+            let instants = captions.iter().map(|caption| self.remembered(caption));
+            let instants: Vec<_> = instants.collect();
+            self.model.network.fuse(seen, &memories, shape, &instants)
+        })
+    }
+
+    fn remembered(&self, caption: &Caption) -> Vec<Aged> {
+        let sizes = &self.model.bundle.manifest().network;
+        let known = |(past, at): (&Past, Duration)| past.before(caption, at, sizes);
+        self.past.map(known).unwrap_or_default()
+    }
+
+    fn remember(&self, caption: &Caption, fused: &mut Fused) {
+        if let (Some((past, at)), true) = (self.past, self.model.network.remembers()) {
+            let sizes = &self.model.bundle.manifest().network;
+            let boxes = std::mem::take(&mut fused.present_boxes);
+            past.keep(caption, at, &fused.hidden, boxes, sizes);
+        }
     }
 
     /// What a caption's outputs say about each of its queries, with their places in the set. Logits and

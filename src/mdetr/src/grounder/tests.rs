@@ -44,7 +44,7 @@ fn padding_of_the_text_changes_nothing() {
             length,
         };
         let network = &grounder.model.network;
-        let fused = network.fuse(&seen, std::slice::from_ref(memory), shape);
+        let fused = network.fuse(&seen, std::slice::from_ref(memory), shape, &[]);
         let fused = fused.unwrap().remove(0);
         (fused.logits, fused.boxes)
     };
@@ -89,7 +89,7 @@ fn texts_fused_in_one_run_are_as_if_fused_one_by_one() {
         let memories: Vec<_> = captions.map(|c| c.memory.clone()).collect();
         let shape = fusion_shape(&seen.grid, &asked.captions);
         let network = &grounder.model.network;
-        let together = network.fuse(&seen, &memories, shape).unwrap();
+        let together = network.fuse(&seen, &memories, shape, &[]).unwrap();
         assert_eq!(together.len(), 3);
         for (caption, together) in asked.captions.iter().zip(together) {
             let alone = grounder.run().fuse(&seen, std::slice::from_ref(caption));

@@ -38,6 +38,7 @@ impl Session {
                 info,
                 time,
                 epoch: state.stream.epoch,
+                past: state.stream.past.clone(),
                 place: Some(state.queue.reserve()),
             };
             state.jobs.push(Job::Infer(frame));

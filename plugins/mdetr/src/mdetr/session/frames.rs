@@ -1,7 +1,7 @@
 //! Frames and results on their way through a session.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mdetr::Grounding;
 use mdetr_gst::meta::FrameGrounding;
@@ -15,6 +15,8 @@ pub(super) struct FrameTime {
     pub index: u64,
     /// Running time, also outside of the segment.
     pub running: Option<gst::Signed<gst::ClockTime>>,
+    /// Stream time: what passes between two frames of a scene, at any rate of playback.
+    pub stream: Option<Duration>,
     pub arrived: Instant,
 }
 

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use mdetr::Past;
+
 use super::frames::FrameTime;
 use crate::frame::Layout;
 
@@ -20,6 +22,7 @@ pub(super) struct InputFrame {
     pub info: Arc<Layout>,
     pub time: FrameTime,
     pub epoch: u64,
+    pub past: Arc<Past>,
     /// Place in the queue of mode every-frame.
     pub place: Option<u64>,
 }

@@ -71,6 +71,7 @@ impl Session {
                 info,
                 time,
                 epoch: state.stream.epoch,
+                past: state.stream.past.clone(),
                 place: None,
             };
             state.jobs.push(Job::Infer(frame));

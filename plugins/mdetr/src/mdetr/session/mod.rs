@@ -94,6 +94,7 @@ impl State {
     /// Forgets the frames in flight and their results; gives the events that were between them.
     fn void_frames(&mut self) -> Vec<gst::Event> {
         self.stream.epoch += 1;
+        self.stream.past = Arc::default();
         self.jobs.remove_frames();
         self.results.newest = None;
         self.pacing.forget_last();
@@ -298,6 +299,10 @@ impl Session {
 
     /// What a frame shows, coarsely, if it matters. A worker reports what is wrong with a buffer.
     fn luma(&self, buffer: &gst::BufferRef) -> Option<LumaGrid> {
+        // To know what has stopped takes frames that show what the one before showed.
+        if self.grounder().is_some_and(|g| g.remembers()) {
+            return None;
+        }
         let state = self.lock();
         let info = state
             .stream
@@ -331,7 +336,10 @@ impl Session {
             .clone()
             .downcast()
             .unwrap_or_else(|_| gst::FormattedSegment::new());
-        self.lock().stream.segment = segment;
+        let stream = &mut self.lock().stream;
+        stream.segment = segment;
+        // Another part of the stream, or another stream.
+        stream.past = Arc::default();
     }
 
     pub fn info(&self) -> Option<Arc<Layout>> {

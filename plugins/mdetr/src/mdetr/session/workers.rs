@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gst::glib;
-use mdetr::{Grounder, Grounding};
+use mdetr::{Frame, Grounder, Grounding, Past};
 
 use super::super::catch_panic::catch_panic;
 use super::super::messages;
@@ -96,9 +96,11 @@ impl Session {
             info,
             time,
             epoch,
+            past,
             place,
         } = input;
-        let result = ground(grounder, &buffer, &info);
+        let past = time.stream.map(|at| (&*past, at));
+        let result = ground(grounder, &buffer, &info, past);
         // From when the worker could have begun: it may have waited for its turn.
         let begun = idle_since.max(time.arrived);
         let quiet = self.preparations.quiet_since(begun);
@@ -157,10 +159,15 @@ fn ground(
     grounder: &Grounder,
     buffer: &gst::BufferRef,
     layout: &Layout,
+    past: Option<(&Past, Duration)>,
 ) -> Result<Grounding, String> {
     let size = (layout.width(), layout.height());
     // Where there is none, inference says why.
     let target = || grounder.input_size(size.0, size.1).unwrap_or(size);
-    catch_panic(|| frame::with_frame(buffer, layout, target, |frame| grounder.ground(frame)))?
+    let ground = |frame: &Frame| match past {
+        Some((past, at)) => grounder.ground_in(past, at, frame),
+        None => grounder.ground(frame),
+    };
+    catch_panic(|| frame::with_frame(buffer, layout, target, ground))?
         .map_err(|error| error.to_string())
 }

@@ -1,0 +1,137 @@
+//! What is remembered of a stream, for sentences about time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mdetr_engine::locked;
+
+use super::encoded::Caption;
+use crate::bundle::Network as Sizes;
+
+/// Age at which an instant is forgotten: no older one was remembered in training.
+const OLDEST: Duration = Duration::from_secs(6);
+/// How far frames overtake each other on several threads at most.
+const OVERTAKEN: Duration = Duration::from_secs(2);
+/// Sentences of which something is remembered at most; those that were not asked for longest give way.
+const MOST_CAPTIONS: usize = 1024;
+
+/// What is remembered of a stream of frames, for models that know what sentences say about time: of each sentence, what
+/// its object queries were at some instants before.
+///
+/// One for each stream; frames that several threads ground share it. A frame's answer follows from those before
+/// it alone, whatever order they are grounded in; frames with times of another stream, or of another place of the
+/// same one, need [`forget`](Self::forget) first. With a model that remembers nothing it stays empty.
+#[derive(Debug, Default)]
+pub struct Past(Mutex<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    /// By the caption's tokens.
+    captions: BTreeMap<Vec<i64>, VecDeque<Arc<Instant>>>,
+}
+
+/// What the object queries of a caption were at an instant.
+#[derive(Debug)]
+pub(super) struct Instant {
+    at: Duration,
+    /// `[queries, d]`.
+    pub hidden: Vec<f32>,
+    /// `[queries, 4]`.
+    pub boxes: Vec<f32>,
+}
+
+/// An instant and how long ago it was.
+pub(super) type Aged = (Arc<Instant>, Duration);
+
+impl Past {
+    /// Of nothing yet.
+    pub fn new() -> Past {
+        Past::default()
+    }
+
+    /// Forgets everything: what follows has nothing to do with what came before.
+    pub fn forget(&self) {
+        locked(&self.0).captions.clear();
+    }
+
+    /// What is known of a caption before this time, newest first, as much as the network takes.
+    pub(super) fn before(&self, caption: &Caption, at: Duration, sizes: &Sizes) -> Vec<Aged> {
+        let remembered = locked(&self.0);
+        let Some(instants) = remembered.captions.get(key(caption)) else {
+            return Vec::new();
+        };
+        let earlier = instants.iter().rev().filter_map(|instant| {
+            let age = at.checked_sub(instant.at)?;
+            (!age.is_zero() && age <= OLDEST).then(|| (instant.clone(), age))
+        });
+        earlier.take(sizes.past).collect()
+    }
+
+    /// Remembers what the caption's object queries are at this time, unless it remembers an instant about this time.
+    pub(super) fn keep(
+        &self,
+        caption: &Caption,
+        at: Duration,
+        hidden: &[f32],
+        boxes: Vec<f32>,
+        sizes: &Sizes,
+    ) {
+        let mut remembered = locked(&self.0);
+        let captions = &mut remembered.captions;
+        if captions.len() >= MOST_CAPTIONS && !captions.contains_key(key(caption)) {
+            let newest = |instants: &VecDeque<Arc<Instant>>| instants.back().map(|i| i.at);
+            let stalest = captions.iter().min_by_key(|(_, instants)| newest(instants));
+            if let Some(stalest) = stalest.map(|(key, _)| key.clone()) {
+                captions.remove(&stalest);
+            }
+        }
+        let instants = captions.entry(key(caption).to_vec()).or_default();
+        let interval = Duration::from_secs_f32(sizes.past_interval);
+        if instants.iter().any(|i| i.at.abs_diff(at) < interval) {
+            return;
+        }
+        // A stream that went back has not seen those yet.
+        instants.retain(|instant| instant.at <= at + OVERTAKEN);
+        let place = instants.partition_point(|instant| instant.at < at);
+        let instant = Instant {
+            at,
+            hidden: hidden.to_vec(),
+            boxes,
+        };
+        instants.insert(place, Arc::new(instant));
+        // Frames that overtook others may still ask for one more.
+        while instants.len() > sizes.past + 1 {
+            instants.pop_front();
+        }
+    }
+}
+
+fn key(caption: &Caption) -> &[i64] {
+    &caption.memory.tokens.ids
+}
+
+/// Instants of several captions as the fusion graph takes them: hidden states `[texts, past, queries, d]`, boxes `[texts,
+/// past, queries, 4]` and ages in seconds `[texts, past]`, 0 where there is none. Texts without instants remember nothing.
+pub(super) fn inputs(texts: usize, instants: &[Vec<Aged>], sizes: &Sizes) -> [Vec<f32>; 3] {
+    let Sizes {
+        past,
+        queries,
+        d_model,
+        ..
+    } = *sizes;
+    let mut hidden = Vec::with_capacity(texts * past * queries * d_model);
+    let mut boxes = Vec::with_capacity(texts * past * queries * 4);
+    let mut ages = Vec::with_capacity(texts * past);
+    for (text, end) in (0..texts).zip(1..) {
+        for (instant, age) in instants.get(text).into_iter().flatten().take(past) {
+            hidden.extend_from_slice(&instant.hidden);
+            boxes.extend_from_slice(&instant.boxes);
+            ages.push(age.as_secs_f32());
+        }
+        hidden.resize(end * past * queries * d_model, 0.0);
+        boxes.resize(end * past * queries * 4, 0.0);
+        ages.resize(end * past, 0.0);
+    }
+    [hidden, boxes, ages]
+}
