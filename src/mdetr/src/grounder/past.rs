@@ -87,7 +87,7 @@ impl Past {
             }
         }
         let instants = captions.entry(key(caption).to_vec()).or_default();
-        let interval = Duration::from_secs_f32(sizes.past_interval);
+        let interval = Duration::from_millis((sizes.past_interval * 1000.0).round() as u64);
         if instants.iter().any(|i| i.at.abs_diff(at) < interval) {
             return;
         }
@@ -134,4 +134,137 @@ pub(super) fn inputs(texts: usize, instants: &[Vec<Aged>], sizes: &Sizes) -> [Ve
         ages.resize(end * past, 0.0);
     }
     [hidden, boxes, ages]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grounder::encoded::Asking;
+    use crate::text::{TextMemory, Tokens};
+
+    fn sizes(past: usize) -> Sizes {
+        Sizes {
+            d_model: 4,
+            queries: 2,
+            slots: 3,
+            stride: 16,
+            max_tokens: 8,
+            past,
+            past_interval: 0.4,
+        }
+    }
+
+    fn caption(ids: &[i64]) -> Caption {
+        Caption {
+            text: String::new(),
+            memory: Arc::new(TextMemory {
+                tokens: Tokens {
+                    ids: ids.to_vec(),
+                    spans: Vec::new(),
+                },
+                data: Vec::new(),
+            }),
+            queries: Asking::Same(Vec::new()),
+        }
+    }
+
+    fn keep(past: &Past, caption: &Caption, ms: u64) {
+        let (hidden, boxes) = (vec![ms as f32; 8], vec![ms as f32; 8]);
+        past.keep(
+            caption,
+            Duration::from_millis(ms),
+            &hidden,
+            boxes,
+            &sizes(3),
+        );
+    }
+
+    /// Ages in milliseconds, and the times that the instants were kept with.
+    fn known(past: &Past, caption: &Caption, ms: u64) -> Vec<(u128, f32)> {
+        let found = past.before(caption, Duration::from_millis(ms), &sizes(3));
+        let told = |(instant, age): &Aged| (age.as_millis(), instant.hidden[0]);
+        found.iter().map(told).collect()
+    }
+
+    #[test]
+    fn instants_are_kept_apart_and_told_newest_first() {
+        let (past, ball, cube) = (Past::new(), caption(&[1]), caption(&[2]));
+        assert_eq!(known(&past, &ball, 0), []);
+        for ms in [0, 100, 399, 400, 500, 900, 1300, 1700, 1800] {
+            keep(&past, &ball, ms);
+        }
+        assert_eq!(
+            known(&past, &ball, 1800),
+            [(100, 1700.0), (500, 1300.0), (900, 900.0)]
+        );
+        assert_eq!(
+            known(&past, &ball, 1700),
+            [(400, 1300.0), (800, 900.0), (1300, 400.0)]
+        );
+        assert_eq!(
+            known(&past, &ball, 7200),
+            [(5500, 1700.0), (5900, 1300.0)],
+            "older are forgotten"
+        );
+        assert_eq!(known(&past, &cube, 1800), [], "another sentence");
+        past.forget();
+        assert_eq!(known(&past, &ball, 1800), []);
+    }
+
+    #[test]
+    fn frames_may_overtake_each_other() {
+        let (past, ball) = (Past::new(), caption(&[1]));
+        for ms in [900, 0, 450, 1350] {
+            keep(&past, &ball, ms);
+        }
+        assert_eq!(
+            known(&past, &ball, 1000),
+            [(100, 900.0), (550, 450.0), (1000, 0.0)]
+        );
+        assert_eq!(
+            known(&past, &ball, 460),
+            [(10, 450.0), (460, 0.0)],
+            "nothing of what follows"
+        );
+    }
+
+    #[test]
+    fn a_stream_that_goes_back_begins_anew() {
+        let (past, ball) = (Past::new(), caption(&[1]));
+        for ms in [60_000, 61_000, 62_000, 63_000] {
+            keep(&past, &ball, ms);
+        }
+        for ms in [1000, 2000] {
+            keep(&past, &ball, ms);
+        }
+        assert_eq!(known(&past, &ball, 2500), [(500, 2000.0), (1500, 1000.0)]);
+        assert_eq!(known(&past, &ball, 63_500), [], "those of before the jump");
+    }
+
+    #[test]
+    fn sentences_that_are_not_asked_any_more_give_way() {
+        let past = Past::new();
+        for number in 0..MOST_CAPTIONS as u64 + 10 {
+            keep(&past, &caption(&[number as i64]), 1000 + number);
+        }
+        assert_eq!(locked(&past.0).captions.len(), MOST_CAPTIONS);
+        assert_eq!(known(&past, &caption(&[0]), 2500), []);
+        assert_eq!(
+            known(&past, &caption(&[MOST_CAPTIONS as i64]), 2500).len(),
+            1
+        );
+    }
+
+    #[test]
+    fn the_graph_gets_zeros_where_nothing_is_remembered() {
+        let (past, ball) = (Past::new(), caption(&[1]));
+        keep(&past, &ball, 1000);
+        let at = Duration::from_millis(1500);
+        let instants = [Vec::new(), past.before(&ball, at, &sizes(3))];
+        let [hidden, boxes, ages] = inputs(3, &instants, &sizes(3));
+        assert_eq!((hidden.len(), boxes.len()), (3 * 3 * 8, 3 * 3 * 8));
+        assert_eq!(ages, [0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(hidden[24..32], [1000.0; 8]);
+        assert!(hidden[..24].iter().chain(&hidden[32..]).all(|v| *v == 0.0));
+    }
 }
