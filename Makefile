@@ -25,6 +25,7 @@
 # make soak [FRAMES=100000]            streams that come and go and queries that change, under the leak tracer
 # make bench [QUICK=1] [FORCE=1]       speed, against PyTorch and ONNX Runtime, into docs/src/benchmarks.md.
 #                                      QUICK: in minutes. FORCE: measure anew what is known
+# make bench-fleet [ARGS="--devices 1000"] a fleet on this machine, while hub and broker die; installs mosquitto and PostgreSQL
 # make book                            the documentation as web pages, in target/book; installs mdbook into target/tools
 # make fuzz [TARGET=name] [SECS=60]    what parses, each fuzz target for so long; installs cargo-fuzz
 # make eval                            measure the bundled model, and write models/tabletop/README.md
@@ -160,6 +161,10 @@ release: setup
 
 test-containers:
 	cross/test-containers
+
+.PHONY: bench-fleet
+bench-fleet:
+	tools/bench-fleet $(ARGS)
 
 bench: setup python
 	cargo build --release -p mdetr-bench -p gst-plugin-mdetr

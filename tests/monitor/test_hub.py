@@ -1,17 +1,16 @@
 """A fleet: two sites, their broker, two hubs with a database, and an operator."""
 
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import BUILD, free_port, http_error, wait_for
+from conftest import BUILD, ROOT, free_port, http_error, wait_for
 from selenium.webdriver.common.by import By
 
 sys.path.insert(0, str(Path(__file__).parent / "page"))
@@ -70,45 +69,32 @@ when = {{{{ is = "crosses", query = "seen", line = "line-{x}" }}}}
 
 
 class Postgres:
-    """A PostgreSQL server of the test's own, which refuses to run as root."""
+    """A PostgreSQL server of the test's own."""
 
     def __init__(self, directory):
         self.directory = directory
         self.port = free_port()
-        directory.mkdir()
-        if os.geteuid() == 0:
-            shutil.chown(directory, "postgres")
-            for parent in [directory, *directory.parents][:3]:
-                parent.chmod(parent.stat().st_mode | 0o711)
-        self.run("initdb", "--auth=trust", "--username=mdetr", "--no-sync", "-D", "data")
         self.start()
 
-    def run(self, name, *arguments):
-        found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-        program = found[-1] if found else name
-        user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        subprocess.run(
-            [*user, program, *arguments],
-            cwd=self.directory,
-            check=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    def run(self, *arguments):
+        # What the server inherited of our output would be open as long as it runs.
+        streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        subprocess.run([ROOT / "tools" / "postgres", *arguments], check=True, **streams)
 
     def start(self):
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self.directory}"
-        self.run("pg_ctl", "-D", "data", "-w", "-s", "-l", "log", "-o", options, "start")
+        self.run("start", self.directory, str(self.port))
 
     def kill(self):
-        self.run("pg_ctl", "-D", "data", "-w", "-s", "-m", "immediate", "stop")
+        self.run("kill", self.directory)
 
 
 @pytest.fixture
-def postgres(tmp_path):
-    server = Postgres(tmp_path / "postgres")
-    yield server
-    server.kill()
+def postgres():
+    # Folders of pytest are for root alone.
+    with tempfile.TemporaryDirectory(prefix="mdetr-postgres-") as directory:
+        server = Postgres(directory)
+        yield server
+        server.kill()
 
 
 @pytest.fixture

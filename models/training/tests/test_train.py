@@ -247,7 +247,7 @@ def test_other_weights_are_refused(
 
 
 def begin(trainer: Trainer, init: Path | None, **options) -> None:
-    given = {"new_heads": False, "first_stage": 0} | options
+    given = {"new_heads": False, "first_stage": 0, "backbone": None, "text_encoder": None} | options
     network = __main__.initial(init)[1] if init else None
     __main__.begin(trainer, Namespace(out=trainer.out, init=init, **given), network)
 

@@ -13,10 +13,16 @@ use crate::model::Model;
 /// Longest wait for a frame.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Makes the elements known to this process.
+/// Makes the elements known to this process, once: a second time would take the place of the first, whose elements live.
 pub fn init() -> Result<()> {
-    gst::init()?;
-    Ok(gstmdetr::plugin_register_static()?)
+    static KNOWN: Mutex<bool> = Mutex::new(false);
+    let mut known = KNOWN.lock().unwrap_or_else(|error| error.into_inner());
+    if !*known {
+        gst::init()?;
+        gstmdetr::plugin_register_static()?;
+        *known = true;
+    }
+    Ok(())
 }
 
 /// An `mdetr`.

@@ -8,6 +8,8 @@ use std::error::Error;
 
 use mdetr::{Frame, Grounder, GrounderOptions, Query};
 
+mod answers;
+
 const HELP: &str = "Usage: detect PICTURE SENTENCE...
 
 Prints the boxes of what the sentences describe: x, y, width, height in pixels, score, words.
@@ -37,25 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .to_rgb8();
     let frame = Frame::rgb(picture.width(), picture.height(), picture.as_raw())?;
     for result in grounder.ground(&frame)?.queries {
-        println!("{}", result.query.text());
-        if let Some(answer) = &result.answer {
-            println!("  {} ({:.2})", answer.text, answer.score);
-        } else if !result.present() {
-            println!("  nothing");
-        }
-        for found in &result.detections {
-            let b = found.bbox;
-            let words: Vec<&str> = found.phrases.iter().map(|p| p.text.as_str()).collect();
-            println!(
-                "  {:.0} {:.0} {:.0} {:.0}  {:.2}  {}",
-                b.x,
-                b.y,
-                b.width,
-                b.height,
-                found.score,
-                words.join(", ")
-            );
-        }
+        answers::print(&result);
     }
     Ok(())
 }

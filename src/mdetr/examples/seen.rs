@@ -11,6 +11,8 @@ use std::fs;
 use mdetr::seen::TokenPrecision;
 use mdetr::{Frame, Grounder, GrounderOptions, Query};
 
+mod answers;
+
 const HELP: &str = "Usage: seen keep PICTURE FILE
        seen ask FILE SENTENCE...
 
@@ -39,14 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let queries = queries.map(|(number, text)| Query::parse(format!("q{number}"), text));
             let asked = grounder.encode(queries.collect::<Result<_, _>>()?)?;
             for (result, _) in grounder.ask(&seen, &asked)? {
-                println!("{}", result.query.text());
-                for found in result.detections {
-                    let b = found.bbox;
-                    println!(
-                        "  {:.0} {:.0} {:.0} {:.0} {:.2}",
-                        b.x, b.y, b.width, b.height, found.score
-                    );
-                }
+                answers::print(&result);
             }
         }
         _ => println!("{HELP}"),

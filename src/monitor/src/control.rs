@@ -237,6 +237,7 @@ impl Control {
             }
         }
         let state = FleetState {
+            topic_prefix: fleet.topic_prefix.clone(),
             group,
             device: fleet.device.clone(),
             document,
@@ -274,6 +275,10 @@ impl Control {
         let fixed = [
             ("data", file.document.data != current.document.data),
             ("hub", file.document.hub != current.document.hub),
+            (
+                "mqtt",
+                current.document.hub.is_some() && file.document.mqtt != current.document.mqtt,
+            ),
         ];
         if let Some((place, _)) = fixed.into_iter().find(|(_, changed)| *changed) {
             let message = "cannot change while the program runs: start it anew".to_owned();

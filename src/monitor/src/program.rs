@@ -185,16 +185,7 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
         parts: store.parts(),
     };
     let cameras = tokio::spawn(Cameras::run(context, cameras_stop));
-    let _ = sd_notify::notify(&[NotifyState::Ready]);
-
-    let outcome = tokio::select! {
-        outcome = signals(path, &control) => outcome.map_err(RunError::from),
-        served = &mut served => match served {
-            Ok(Err(error)) => Err(RunError::Http(error)),
-            _ => Ok(()),
-        },
-    };
-    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    let outcome = until_end(path, &control, &mut served).await;
     let deadline = Instant::now() + STOP;
     // Cameras end their events, then the store has them, then those who send them.
     stop_cameras.send_replace(true);
@@ -209,6 +200,24 @@ async fn watch_cameras(path: &Path, file: ConfigFile) -> Result<(), RunError> {
     let _ = time::timeout_at(deadline, served).await;
     let _ = time::timeout_at(deadline, kept).await;
     let _ = time::timeout_at(deadline + CLOSE, store.close()).await;
+    outcome
+}
+
+/// Says that the program works, until a signal ends it or the page cannot be served any more.
+async fn until_end(
+    path: &Path,
+    control: &Control,
+    served: &mut JoinHandle<anyhow::Result<()>>,
+) -> Result<(), RunError> {
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    let outcome = tokio::select! {
+        outcome = signals(path, control) => outcome.map_err(RunError::from),
+        served = served => match served {
+            Ok(Err(error)) => Err(RunError::Http(error)),
+            _ => Ok(()),
+        },
+    };
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
     outcome
 }
 

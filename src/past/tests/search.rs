@@ -19,7 +19,7 @@ fn grounder() -> &'static Grounder {
     GROUNDER.get_or_init(|| {
         let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tabletop");
         let options = GrounderOptions {
-            engine: EngineKind::Tract,
+            engine: EngineKind::Tract.into(),
             ..GrounderOptions::default()
         };
         Grounder::load(dir, options).unwrap()

@@ -20,10 +20,6 @@ CREATE TABLE events (
     step_us BIGINT NOT NULL,
     -- Its last step as JSON.
     event TEXT NOT NULL,
-    -- Size of its picture; NULL if there is none.
-    picture_bytes BIGINT,
-    -- Clips stay where they were made.
-    clip_bytes BIGINT,
     -- 1: no retention removes it.
     kept BIGINT NOT NULL DEFAULT 0,
     -- 1: somebody removed it; the row goes with its time, so that a step that comes again does not bring it back.

@@ -7,9 +7,9 @@ use crate::store::{
     EventFilter, StoreError, StoredEvent, push_conditions, push_order, stored, words_of_filter,
 };
 
-/// What is read of an event.
-const COLUMNS: &str = "SELECT COALESCE(picture_bytes, (SELECT LENGTH(jpeg) FROM pictures WHERE event_id = id)) \
-                       AS picture_bytes, event, clip_bytes, kept FROM events WHERE removed = 0";
+/// What is read of an event. Clips stay where they were made.
+const COLUMNS: &str = "SELECT event, (SELECT LENGTH(jpeg)::bigint FROM pictures WHERE event_id = id) AS picture_bytes, \
+                       NULL::bigint AS clip_bytes, kept FROM events WHERE removed = 0";
 
 impl Central {
     /// Events, newest first.

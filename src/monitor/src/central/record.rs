@@ -38,13 +38,12 @@ impl Central {
         }
         let numbers = upsert_events(&mut transaction, &latest).await?;
         insert_words(&mut transaction, &latest, &numbers).await?;
-        for id in numbers.keys() {
-            sqlx::query("SELECT pg_notify($1, $2)")
-                .bind(CHANNEL)
-                .bind(id)
-                .execute(&mut *transaction)
-                .await?;
-        }
+        let changed: Vec<&str> = numbers.keys().map(String::as_str).collect();
+        sqlx::query("SELECT pg_notify($1, id) FROM UNNEST($2::text[]) AS changed (id)")
+            .bind(CHANNEL)
+            .bind(changed)
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(new)
     }

@@ -13,13 +13,12 @@ use serde::Serialize;
 use url::Url;
 use utoipa::ToSchema;
 
+use super::name::{MAX_NAME, is_name};
 use super::{Camera, Document, Webhook};
 use crate::sites::SiteTopics;
 
 /// Most cameras.
 const MAX_CAMERAS: usize = 256;
-/// Most characters of a name.
-const MAX_NAME: usize = 64;
 
 /// Something that is wrong with a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -126,12 +125,6 @@ pub fn check(document: &Document) -> Vec<Fault> {
     check_fleet(&mut faults, document);
     check_hub(&mut faults, document);
     faults.0
-}
-
-/// Whether a text can be a name, which becomes part of paths and topics.
-pub fn is_name(name: &str) -> bool {
-    let known = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(known)
 }
 
 fn unique<'a>(faults: &mut Faults, what: &str, names: impl Iterator<Item = &'a str>) {

@@ -147,6 +147,29 @@ pub struct Camera {
     pub rules: Vec<Rule>,
 }
 
+impl Camera {
+    /// One with the defaults that watches for nothing.
+    pub fn new(name: String, url: String) -> Camera {
+        Camera {
+            name,
+            url,
+            username: None,
+            password: None,
+            transport: Transport::default(),
+            record_url: None,
+            fps: default_fps(),
+            repeat: false,
+            enabled: yes(),
+            record: Recording::default(),
+            page: Quality::default(),
+            queries: Vec::new(),
+            zones: Vec::new(),
+            lines: Vec::new(),
+            rules: Vec::new(),
+        }
+    }
+}
+
 fn default_fps() -> u32 {
     15
 }

@@ -6,7 +6,7 @@ use gstmdetr::text_file;
 use serde::Deserialize;
 
 use super::document::{Candidate, FleetDocument, MAX_BYTES, SCHEMA, Stable, Watch};
-use crate::config::{Document, check, parse_toml};
+use crate::config::{Camera, Document, check, parse_toml};
 
 /// A change of a group's document.
 #[derive(Debug, Clone, PartialEq)]
@@ -147,14 +147,10 @@ pub fn read_watch(path: &Path) -> Result<Vec<Watch>, String> {
 
 /// A configuration with one camera that watches for it.
 fn trial(watch: &Watch) -> Document {
-    let text = "data = \"x\"\n[[camera]]\nname = \"any\"\nurl = \"tabletop://\"\n";
-    let mut document = parse_toml(text).expect("it is a configuration");
-    for camera in &mut document.cameras {
-        camera.queries.clone_from(&watch.queries);
-        camera.zones.clone_from(&watch.zones);
-        camera.lines.clone_from(&watch.lines);
-        camera.rules.clone_from(&watch.rules);
-    }
+    let mut document = parse_toml("data = \"x\"").expect("it is a configuration");
+    let mut camera = Camera::new("any".to_owned(), "tabletop://".to_owned());
+    watch.give(&mut camera);
+    document.cameras.push(camera);
     document
 }
 

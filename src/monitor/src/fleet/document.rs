@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use crate::config::{Document, schema};
+use crate::config::{Camera, Document, schema};
 
 /// What `schema` of a document says.
 pub const SCHEMA: &str = "mdetr-fleet/1";
@@ -165,6 +165,16 @@ fn place(revision: u64, device: &str) -> f64 {
     (u64::from_be_bytes(*head) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
+impl Watch {
+    /// Lets a camera watch for this and nothing else.
+    pub(super) fn give(&self, camera: &mut Camera) {
+        camera.queries.clone_from(&self.queries);
+        camera.zones.clone_from(&self.zones);
+        camera.lines.clone_from(&self.lines);
+        camera.rules.clone_from(&self.rules);
+    }
+}
+
 impl Release<'_> {
     /// Gives the cameras of a configuration what they are to watch for. Those that no pattern fits stay as they are.
     pub fn apply(&self, document: &mut Document) {
@@ -178,10 +188,7 @@ impl Release<'_> {
                 .iter()
                 .find(|(pattern, _)| pattern.matches(&camera.name));
             if let Some((_, watch)) = fitting {
-                camera.queries.clone_from(&watch.queries);
-                camera.zones.clone_from(&watch.zones);
-                camera.lines.clone_from(&watch.lines);
-                camera.rules.clone_from(&watch.rules);
+                watch.give(camera);
             }
         }
     }

@@ -47,6 +47,8 @@ pub struct Refusal {
 /// The newest document of the group that was taken.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FleetState {
+    /// What the fleet's topics begin with.
+    pub topic_prefix: String,
     /// The group.
     pub group: String,
     /// Name of the program.
@@ -59,7 +61,9 @@ impl FleetState {
     /// Whether it is what a program of this configuration has taken.
     pub fn is_of(&self, fleet: Option<&Fleet>) -> bool {
         fleet.is_some_and(|fleet| {
-            fleet.group.as_ref() == Some(&self.group) && fleet.device == self.device
+            fleet.topic_prefix == self.topic_prefix
+                && fleet.group.as_ref() == Some(&self.group)
+                && fleet.device == self.device
         })
     }
 

@@ -14,6 +14,9 @@ use crate::config::Broker;
 use crate::mqtt::link::{Happening, Incoming, Link, Message, Rumqttc, Subscription};
 use crate::mqtt::options::options;
 
+/// Tickets of the message behind a subscription, and of a document.
+const MARK: i64 = 0;
+const DOCUMENT: i64 = 1;
 /// How long the broker is silent when it has told all that it has kept.
 const SILENCE: Duration = Duration::from_secs(1);
 /// Longest time in which it has to tell that.
@@ -72,16 +75,43 @@ impl Operator {
         };
         let subscribed = self.link.subscribe(filters.map(wanted).to_vec()).await;
         subscribed.map_err(|error| error.to_string())?;
+        // The broker answers in order: what it acknowledges behind the subscription comes behind what it has kept.
+        let mark = Message {
+            topic: self.topics.operators(),
+            acknowledge: true,
+            ticket: Some(MARK),
+            ..Message::default()
+        };
+        let marked = self.link.publish(mark).await;
+        marked.map_err(|error| error.to_string())?;
         let mut group = Group::default();
         let end = Instant::now() + PATIENCE;
+        let mut has_answered = false;
         loop {
-            let silence = (Instant::now() + SILENCE).min(end);
-            let Ok(happening) = timeout_at(silence, self.incoming.next()).await else {
-                return Ok(group);
+            let wait = match has_answered {
+                true => end.min(Instant::now() + SILENCE),
+                false => end,
             };
-            let happening = happening.map_err(|error| error.to_string())?;
-            let Happening::Message { topic, payload, .. } = happening else {
-                continue;
+            let happening = match timeout_at(wait, self.incoming.next()).await {
+                Ok(happening) => happening.map_err(|error| error.to_string())?,
+                Err(_) if has_answered => return Ok(group),
+                Err(_) => {
+                    let seconds = PATIENCE.as_secs();
+                    return Err(format!("no answer of the broker within {seconds} s"));
+                }
+            };
+            let (topic, payload) = match happening {
+                Happening::Message { topic, payload, .. } => (topic, payload),
+                Happening::Acknowledged(ticket) => {
+                    has_answered |= ticket == MARK;
+                    continue;
+                }
+                Happening::Refused(_, reason) => {
+                    let topic = self.topics.operators();
+                    return Err(format!(
+                        "the broker does not take messages on {topic} ({reason}): allow it to this user"
+                    ));
+                }
             };
             if topic == self.topics.document() {
                 group.document = match payload.is_empty() {
@@ -109,7 +139,7 @@ impl Operator {
             retain: true,
             acknowledge: true,
             content_type: Some("application/json"),
-            ticket: Some(1),
+            ticket: Some(DOCUMENT),
             ..Message::default()
         };
         if !self.link.fits(&message) {
@@ -121,13 +151,13 @@ impl Operator {
         let answered = async {
             loop {
                 match self.incoming.next().await {
-                    Ok(Happening::Acknowledged(_)) => return Ok(()),
+                    Ok(Happening::Acknowledged(DOCUMENT)) => return Ok(()),
                     Ok(Happening::Refused(_, reason)) => {
                         return Err(format!(
                             "the broker does not take it ({reason}): allow it to this user"
                         ));
                     }
-                    Ok(Happening::Message { .. }) => {}
+                    Ok(_) => {}
                     Err(error) => return Err(error.to_string()),
                 }
             }

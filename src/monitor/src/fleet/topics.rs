@@ -33,6 +33,11 @@ impl FleetTopics {
         format!("{}/devices/{device}", self.prefix)
     }
 
+    /// Where operators say nothing, to hear that the broker has heard them.
+    pub fn operators(&self) -> String {
+        format!("{}/operators", self.prefix)
+    }
+
     /// Filter of what all programs say.
     pub fn receipts(&self) -> String {
         self.receipt("+")

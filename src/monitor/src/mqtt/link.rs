@@ -36,6 +36,13 @@ const EVENT: &str = "event";
 /// Bytes of a message beside its topic and payload, at most.
 const OVERHEAD: usize = 256;
 
+/// First wait before the next try to connect.
+pub const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// Longest wait.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// A connection that lasted that long was a good one, as is one that an event went through.
+pub const GOOD: Duration = Duration::from_secs(10);
+
 /// Where and how to connect.
 #[derive(Clone)]
 pub struct Options {

@@ -28,7 +28,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use self::board::Board;
 use self::commands::{Commands, Desk};
 use self::discovery::Discovery;
-use self::link::{Link, Rumqttc};
+use self::link::{FIRST_WAIT, GOOD, LONGEST_WAIT, Link, Rumqttc};
 use self::outbox::Outbox;
 use self::session::{Conditions, Session};
 use self::states::States;
@@ -44,12 +44,6 @@ pub use self::envelope::step_id;
 pub use self::outbox::RECEIVER;
 pub(crate) use self::session::STORED;
 
-/// First wait before the next try to connect.
-pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// Longest wait.
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// A connection that lasted that long was a good one, as is one that an event went through.
-pub(crate) const GOOD: Duration = Duration::from_secs(10);
 /// How often what queries found is published, if it changed.
 const PUBLISH: Duration = Duration::from_millis(500);
 /// How often numbers of the program are published.

@@ -75,6 +75,8 @@ impl Keeper {
                     };
                     let kept = self.keep(&archive, &sample);
                     if kept.is_err() {
+                        // The next frame is no still one: it would be compared with one that was not kept.
+                        self.cameras.remove(&sample.camera);
                         archive.metrics.not_kept(&sample.camera);
                     }
                     kept

@@ -127,14 +127,7 @@ fn nothing_is_kept_unless_the_configuration_says_so() {
     wait(&archive, 1);
 }
 
-/// A key that others may read, say: it is said, nothing is kept, and no frame waits.
-#[test]
-fn what_cannot_be_kept_is_counted() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("key"), "short").unwrap();
-    let (_, archive) = archive(dir.path(), "[past]\nkey = \"key\"\n");
-    offer(&archive, &scene(6), 100);
-    archive.stop();
+fn has_skipped_one(archive: &Archive) -> bool {
     let text = archive.metrics.render(&Scrape {
         revision: 1,
         cameras: Vec::new(),
@@ -145,10 +138,56 @@ fn what_cannot_be_kept_is_counted() {
         outbox: Vec::new(),
         counts: None,
     });
-    assert!(
-        text.contains("mdetr_past_skipped_total{camera=\"gate\"} 1"),
-        "{text}"
+    text.contains("mdetr_past_skipped_total{camera=\"gate\"} 1")
+}
+
+/// A scene that came while nothing could be kept is new when it comes again, and not as the one before.
+#[test]
+fn what_could_not_be_kept_is_not_still() {
+    let dir = tempfile::tempdir().unwrap();
+    let (hub, archive) = archive(dir.path(), "[past]\n");
+    let scenes = [scene(3), scene(4)];
+    offer(&archive, &scenes[0], 100);
+    wait(&archive, 1);
+    let with_free_bytes = |bytes: u64| {
+        let mut current = Current::clone(&hub.config());
+        current.document.store.free_bytes = bytes;
+        current.revision += 1;
+        hub.set_config(current);
+    };
+    with_free_bytes(u64::MAX);
+    offer(&archive, &scenes[1], 200);
+    for _ in 0..400 {
+        if has_skipped_one(&archive) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(has_skipped_one(&archive));
+    with_free_bytes(0);
+    offer(&archive, &scenes[1], 300);
+    archive.stop();
+    let past = wait(&archive, 2);
+    let times = past.frames().iter().map(|f| (f.time(), f.until()));
+    let seconds = 1_000_000_000;
+    assert_eq!(
+        times.collect::<Vec<_>>(),
+        [
+            (100 * seconds, 100 * seconds),
+            (300 * seconds, 300 * seconds)
+        ]
     );
+}
+
+/// A key that others may read, say: it is said, nothing is kept, and no frame waits.
+#[test]
+fn what_cannot_be_kept_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("key"), "short").unwrap();
+    let (_, archive) = archive(dir.path(), "[past]\nkey = \"key\"\n");
+    offer(&archive, &scene(6), 100);
+    archive.stop();
+    assert!(has_skipped_one(&archive));
     assert!(archive.open(&Selection::default()).is_err());
 }
 

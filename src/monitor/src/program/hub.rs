@@ -4,11 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sd_notify::NotifyState;
 use tokio::sync::watch;
 use tokio::time::{self, Instant};
 
-use super::{CLOSE, RunError, STOP, signals};
+use super::{CLOSE, RunError, STOP, until_end};
 use crate::central::Central;
 use crate::config::{self, ConfigFile};
 use crate::control::{self, Control};
@@ -60,15 +59,7 @@ pub(super) async fn run(
     let mut served = tokio::spawn(server.run(stopped.clone()));
     let sites = Sites::new(hub, central.clone(), counts);
     let taken = tokio::spawn(sites::run(sites, stopped));
-    let _ = sd_notify::notify(&[NotifyState::Ready]);
-    let outcome = tokio::select! {
-        outcome = signals(path, &control) => outcome.map_err(RunError::from),
-        served = &mut served => match served {
-            Ok(Err(error)) => Err(RunError::Http(error)),
-            _ => Ok(()),
-        },
-    };
-    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    let outcome = until_end(path, &control, &mut served).await;
     let deadline = Instant::now() + STOP;
     stop.send_replace(true);
     let _ = time::timeout_at(deadline, taken).await;

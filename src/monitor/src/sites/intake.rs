@@ -10,14 +10,18 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::counts::Outcome;
 use super::message::event_of;
+use super::overview;
+use super::shared::Sites;
 use super::topics::SiteTopics;
-use super::{Sites, overview};
 use crate::central::{Arrival, SiteName, of_site};
 use crate::config::{Broker, Central};
 use crate::hub::BrokerStatus;
-use crate::mqtt::link::{Happening, Incoming, Link, LinkError, Message, Rumqttc, Subscription};
+use crate::mqtt::STORED;
+use crate::mqtt::link::{
+    FIRST_WAIT, GOOD, Happening, Incoming, LONGEST_WAIT, Link, LinkError, Message, Rumqttc,
+    Subscription,
+};
 use crate::mqtt::options::options;
-use crate::mqtt::{FIRST_WAIT, GOOD, LONGEST_WAIT, STORED};
 use crate::retry::Backoff;
 
 /// Largest message from the broker in bytes: pictures go through.

@@ -7,7 +7,8 @@ use tokio::time::sleep;
 
 use super::counts::Outcome;
 use super::intake::{Arrived, Came, Kept};
-use super::{Sites, WAITS, overview, told};
+use super::report::SiteReport;
+use super::shared::{Sites, WAITS, told};
 use crate::central::Arrival;
 use crate::retry::Backoff;
 
@@ -55,7 +56,7 @@ pub(super) async fn run(
             }
         }
         for (site, state) in states {
-            if overview::SiteReport::parse(&state).is_some()
+            if SiteReport::parse(&state).is_some()
                 && let Err(error) = sites.central.keep_site(&site, &state).await
             {
                 tracing::debug!(site = site.as_str(), %error, "a state is not kept");

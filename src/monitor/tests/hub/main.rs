@@ -5,3 +5,5 @@ mod database;
 mod peers;
 mod postgres;
 mod running;
+#[path = "../mqtt/telling.rs"]
+mod telling;

@@ -1,14 +1,12 @@
 //! A PostgreSQL of the test's own.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use mdetr_monitor::config::{self, Document};
 use tempfile::TempDir;
 
-use crate::peers::{PATIENCE, free_port};
+use crate::peers::free_port;
 
 /// A server with a directory of its own.
 pub struct Postgres {
@@ -16,106 +14,39 @@ pub struct Postgres {
     pub port: u16,
 }
 
-/// The server's programs, which Debian keeps out of the PATH.
-fn program(name: &str) -> PathBuf {
-    let versions = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten();
-    let mut found: Vec<PathBuf> = versions
-        .flatten()
-        .map(|version| version.path().join("bin").join(name))
-        .filter(|path| path.exists())
-        .collect();
-    found.sort();
-    found.pop().unwrap_or_else(|| name.into())
-}
-
-fn is_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
-}
-
-/// The server refuses to run as root.
-fn command(name: &str) -> Command {
-    let mut command = match is_root() {
-        true => Command::new("runuser"),
-        false => Command::new(program(name)),
-    };
-    if is_root() {
-        command.args(["-u", "postgres", "--"]).arg(program(name));
-    }
-    command
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    command
-}
-
 impl Postgres {
     pub fn start() -> Postgres {
-        let directory = tempfile::tempdir().unwrap();
-        let data = directory.path().join("data");
-        if is_root() {
-            let owned = Command::new("chown")
-                .arg("postgres")
-                .arg(directory.path())
-                .status();
-            assert!(owned.unwrap().success());
-        }
-        let made = command("initdb")
-            .args([
-                "--auth=trust",
-                "--username=mdetr",
-                "--no-sync",
-                "--encoding=UTF8",
-                "--locale=C",
-                "-D",
-            ])
-            .arg(&data)
-            .status();
-        assert!(made.expect("PostgreSQL is installed").success());
         let server = Postgres {
-            directory,
+            directory: tempfile::tempdir().unwrap(),
             port: free_port(),
         };
         server.restart();
         server
     }
 
-    fn data(&self) -> PathBuf {
-        self.directory.path().join("data")
-    }
-
-    fn control(&self, arguments: &[&str]) -> bool {
-        let mut command = command("pg_ctl");
+    fn run(&self, action: &str, port: Option<u16>) -> bool {
+        let mut command =
+            Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tools/postgres"));
+        command.arg(action).arg(self.directory.path());
+        command.args(port.map(|port| port.to_string()));
+        // What the server inherited of our output would be open as long as it runs.
         command
-            .arg("-D")
-            .arg(self.data())
-            .args(["-w", "-s"])
-            .args(arguments);
-        command.stderr(Stdio::null()).status().unwrap().success()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.status().unwrap().success()
     }
 
     pub fn restart(&self) {
-        let place = self.directory.path().display();
-        let options = format!(
-            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories={place} -c logging_collector=off",
-            self.port
+        assert!(
+            self.run("start", Some(self.port)),
+            "PostgreSQL is installed"
         );
-        let log = self.directory.path().join("data").join("log");
-        let log = log.to_str().unwrap();
-        let begun = Instant::now();
-        while !self.control(&["start", "-o", &options, "-l", log]) {
-            assert!(
-                begun.elapsed() < PATIENCE,
-                "PostgreSQL does not start: see {log}"
-            );
-            std::thread::sleep(Duration::from_millis(100));
-        }
     }
 
     /// Ends it at once, as a crash does.
     pub fn kill(&self) {
-        assert!(self.control(&["stop", "-m", "immediate"]));
+        assert!(self.run("kill", None));
     }
 
     pub fn url(&self) -> String {
@@ -125,7 +56,7 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        self.control(&["stop", "-m", "immediate"]);
+        self.run("kill", None);
     }
 }
 

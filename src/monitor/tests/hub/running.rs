@@ -5,18 +5,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mdetr_monitor::central::Central;
-use mdetr_monitor::config;
-use mdetr_monitor::control::{Control, first};
 use mdetr_monitor::hub::{CameraState, Current, Hub, Notice};
-use mdetr_monitor::mqtt;
 use mdetr_monitor::sites::{self, Counts, Outcome, Sites};
 use mdetr_monitor::store::EventFilter;
 use mdetr_rules::EventKind;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::peers::{Listener, Mosquitto, Program, begun, later, until};
+use crate::peers::{Listener, Mosquitto, begun, later, until};
 use crate::postgres::{Postgres, hub_document};
+use crate::telling::{Telling, settings};
 
 /// What is old is removed.
 fn time() -> Timestamp {
@@ -68,55 +66,25 @@ impl Running {
 }
 
 /// A site whose program tells the broker.
-struct Site {
-    program: Program,
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
+async fn site(broker: &Mosquitto, name: &str) -> Telling {
+    let more = format!(
+        "client_id = \"{name}\"\ntopic_prefix = \"mdetr/{name}\"\n\
+         [fleet]\ndevice = \"{name}\"\nhub = true\n"
+    );
+    Telling::start(&settings(broker, &more)).await
 }
 
-impl Site {
-    async fn start(broker: &Mosquitto, name: &str) -> Site {
-        let more = format!(
-            "[mqtt]\nurl = \"{}\"\nclient_id = \"{name}\"\ntopic_prefix = \"mdetr/{name}\"\n\
-             [fleet]\ndevice = \"{name}\"\nhub = true\n",
-            broker.url()
-        );
-        let program = Program::start(&more).await;
-        let file = config::read(&program.file).unwrap();
-        first(&file, &program.store).await.unwrap();
-        let control = Control::new(program.hub.clone(), program.store.clone(), &file).await;
-        let (stop, stopped) = watch::channel(false);
-        let told = mqtt::run(
-            program.hub.clone(),
-            program.store.clone(),
-            Arc::new(control),
-            stopped,
-        );
-        Site {
-            task: tokio::spawn(told),
-            program,
-            stop,
-        }
+async fn events(site: &Telling, from: usize, count: usize) {
+    for number in from..from + count {
+        let new = begun(&format!("{number}.000-gate-no-helmet-1"), time());
+        site.program.record(&new, None).await;
+        let end = later(&new, EventKind::End, 2);
+        site.program.record(&end, None).await;
     }
+}
 
-    async fn events(&self, from: usize, count: usize) {
-        for number in from..from + count {
-            let new = begun(&format!("{number}.000-gate-no-helmet-1"), time());
-            self.program.record(&new, None).await;
-            self.program
-                .record(&later(&new, EventKind::End, 2), None)
-                .await;
-        }
-    }
-
-    async fn waiting(&self) -> u64 {
-        self.program.store.waiting("mqtt").await.unwrap()
-    }
-
-    async fn stop(self) {
-        self.stop.send_replace(true);
-        self.task.await.unwrap();
-    }
+async fn waiting(site: &Telling) -> u64 {
+    site.program.store.waiting("mqtt").await.unwrap()
 }
 
 async fn kept(central: &Central) -> usize {
@@ -141,13 +109,10 @@ async fn broker_hub_and_database_die_in_turn_and_nothing_is_lost_or_doubled() {
     );
     one.ready().await;
     two.ready().await;
-    let sites = [
-        Site::start(&broker, "north").await,
-        Site::start(&broker, "south").await,
-    ];
+    let sites = [site(&broker, "north").await, site(&broker, "south").await];
     let record = async |from: usize| {
         for site in &sites {
-            site.events(from, 10).await;
+            events(site, from, 10).await;
         }
     };
     record(0).await;
@@ -173,7 +138,7 @@ async fn broker_hub_and_database_die_in_turn_and_nothing_is_lost_or_doubled() {
     record(40).await;
     until("all are kept", async || kept(&three.central).await == 100).await;
     until("no site has one left", async || {
-        sites[0].waiting().await + sites[1].waiting().await == 0
+        waiting(&sites[0]).await + waiting(&sites[1]).await == 0
     })
     .await;
     assert_eq!(kept(&three.central).await, 100);
@@ -197,7 +162,7 @@ async fn the_page_sees_cameras_and_events_of_all_sites() {
     one.ready().await;
     two.ready().await;
     let mut heard = [one.hub.listen(), two.hub.listen()];
-    let site = Site::start(&broker, "north").await;
+    let site = site(&broker, "north").await;
     let new = begun("1.000-gate-no-helmet-1", time());
     site.program.record(&new, Some(b"\xff\xd8picture")).await;
     for notices in &mut heard {

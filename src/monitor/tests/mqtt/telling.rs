@@ -1,4 +1,5 @@
 //! The part of the program that tells a broker, running.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
         self.ask(&places, on)
     }
 
-    /// All that was not asked yet, in the order in which it lies on disk.
+    /// All that was not asked yet; where the best are wanted, beside the best scores first.
     pub(super) fn all(&mut self, on: &mut dyn FnMut(Event)) -> Result<(), PastError> {
         let mut gaps = self.gaps();
         if self.wanted.mode == Mode::Best {
