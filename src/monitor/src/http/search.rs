@@ -288,7 +288,7 @@ pub(super) async fn picture(
     Search(which): Search<Which>,
 ) -> Result<Response, ApiError> {
     let archive = kept(&app)?;
-    let place = app.search()?;
+    let place = app.kept_picture().await?;
     // Hits have milliseconds.
     let time = nanoseconds(which.time)?;
     let selection = Selection {

@@ -61,6 +61,7 @@ async fn what_was_kept_is_found_and_its_picture_shown() {
     let hit = &outcome["hits"][0];
     assert_eq!(hit["camera"], "gate");
     assert_eq!(hit["size"], json!([256, 192]));
+    assert_eq!(hit["has_picture"], true);
     assert_eq!(hit["detections"][0]["box"].as_array().unwrap().len(), 4);
     assert!(
         lines.iter().any(|line| line["hit"] == *hit),
@@ -111,6 +112,9 @@ async fn one_search_runs_at_a_time_and_ends_with_its_client() {
             .contains("another search"),
         "{refused}"
     );
+    let picture = bench.get("/api/search/picture.jpg?camera=gate&time=2026-01-05T10:00:00Z");
+    let meanwhile = picture.send().await.unwrap();
+    assert_eq!(meanwhile.status(), 200, "pictures do not wait for searches");
     drop(first);
     let short = json!({ "query": "a gray thing", "to": "2026-01-05T10:00:01Z" });
     for _ in 0..200 {

@@ -1,0 +1,299 @@
+"""What cameras saw, asked by a new sentence on the page."""
+
+import json
+import re
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from browser import AXE, PHONE
+from program import Program
+from selenium.webdriver.common.keys import Keys
+
+PAST = '[past]\nevery = "200ms"\nchange_threshold = 0\npictures = {pictures}\n'
+NO_PICTURES = PAST.format(pictures="false") + "[store]\npictures = false\n"
+PICTURES = PAST.format(pictures="true")
+# So many that a search of every frame takes some seconds.
+ENOUGH = 120
+HITS = ".hits .hit"
+STATUS = ".results [role=status]"
+SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def programs(request, tmp_path_factory):
+    """Monitors that keep what they see, by what else they are told."""
+    running = {}
+
+    def make(extra):
+        if extra not in running:
+            path = Path(request.config.getoption("--monitor")).resolve()
+            running[extra] = Program(path, tmp_path_factory.mktemp("past"), extra)
+        return running[extra]
+
+    yield make
+    for program in running.values():
+        program.end()
+
+
+@pytest.fixture
+def monitor(request):
+    """The monitor without pictures, unless the test says otherwise, or the stand-in."""
+    if not request.config.getoption("--monitor"):
+        if "stand_in" not in request.keywords:
+            pytest.skip("needs the program, which keeps what cameras saw")
+        running = request.getfixturevalue("running")
+        running.reset()
+        running.document["past"] = {"pictures": False}
+        return running
+    extra = getattr(request, "param", NO_PICTURES)
+    return request.getfixturevalue("programs")(extra)
+
+
+@pytest.fixture
+def search(page):
+    if isinstance(page.monitor, Program):
+        page.wait(lambda: kept(page.monitor) >= ENOUGH, SECONDS)
+    page.open("#/search")
+    page.find("#query")
+    return page
+
+
+def kept(monitor):
+    """Frames that were kept since the program began."""
+    with urllib.request.urlopen(f"{monitor.url}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    return sum(map(int, re.findall(r"^mdetr_past_frames_total\{.*\} (\d+)", text, re.MULTILINE)))
+
+
+def ask(page, text):
+    page.type(page.field("Look for"), text)
+    page.press(Keys.ENTER)
+
+
+def ends(page, words):
+    page.wait(lambda: words in page.text(STATUS), SECONDS)
+
+
+def check(page, label):
+    page.script("arguments[0].click()", page.script(LABELLED, label))
+
+
+LABELLED = (
+    "return [...document.querySelectorAll('input[type=checkbox]')]"
+    ".find((e) => e.labels[0].textContent.trim().startsWith(arguments[0]))"
+)
+# What a search shows on its way: its state, and how many hits there are.
+WATCH = """
+window.seen = [];
+const look = () => window.seen.push([
+  document.querySelector('.results [role=status]').textContent,
+  document.querySelectorAll('.hits .hit').length]);
+new MutationObserver(look).observe(document.querySelector('.results'),
+  {childList: true, subtree: true, characterData: true});
+"""
+
+
+def test_hits_stream_in_and_are_listed_best_first(search):
+    search.script(WATCH)
+    check(search, "Every frame")
+    ask(search, "[a red object] left of a blue object")
+    ends(search, "Found")
+    # Some were shown while it still ran.
+    seen = search.script("return window.seen")
+    assert any(state == "Searching…" and hits > 0 for state, hits in seen), seen
+    texts = [hit.text for hit in search.all(HITS)]
+    scores = [float(re.search(r"score ([\d.]+)", text).group(1)) for text in texts]
+    assert scores == sorted(scores, reverse=True)
+    assert any("red object" in text for text in texts), texts
+    assert any("· table" in text for text in texts), texts
+    assert search.ink(".hits canvas") > 100
+    # Nothing was kept that could be shown, and nothing is asked for.
+    assert not search.all(".hits img")
+    assert "frames asked" in search.text(".results")
+
+
+@pytest.mark.parametrize("monitor", [PICTURES], indirect=True)
+def test_boxes_are_drawn_on_the_picture_that_was_kept(search):
+    ask(search, "all objects")
+    ends(search, "Found")
+    loaded = "return [...document.querySelectorAll('.hits img')].map((e) => e.naturalWidth > 0)"
+    search.wait(lambda: any(search.script(loaded)))
+    assert search.ink(".hits canvas") > 100
+    search.find(".hits [role=img]")
+    assert "Picture of" in search.script(
+        "return document.querySelector('.hits [role=img]').ariaLabel"
+    )
+
+
+def test_a_search_is_cancelled_and_what_it_found_stays(search):
+    check(search, "Every frame")
+    ask(search, "all objects")
+    search.wait(lambda: search.all(HITS), SECONDS)
+    search.click("Cancel")
+    ends(search, "Cancelled")
+    assert search.all(HITS)
+    assert search.focused_name() == "Search"
+    # The place is free again.
+    free_again(search.monitor, search)
+
+
+def free_again(monitor, page):
+    def free():
+        try:
+            monitor.ask("POST", "/api/search", {"query": "x", "to": "2000-01-01T00:00:00Z"})
+        except urllib.error.HTTPError as error:
+            assert error.code == 429
+            return False
+        return True
+
+    page.wait(free, SECONDS)
+
+
+def test_leaving_ends_a_search_and_coming_back_shows_it(search):
+    check(search, "Every frame")
+    ask(search, "all objects")
+    search.wait(lambda: search.all(HITS), SECONDS)
+    search.press(Keys.ESCAPE)
+    search.driver.find_element("css selector", "#nav [data-tab=system]").click()
+    search.find("h1", "System")
+    free_again(search.monitor, search)
+    search.driver.back()
+    search.find("h1", "Search")
+    assert search.field("Look for").get_attribute("value") == "all objects"
+    ends(search, "Cancelled")
+    assert search.all(HITS)
+
+
+def test_a_hit_leads_to_the_events_of_its_time(search):
+    ask(search, "all objects")
+    ends(search, "Found")
+    search.find(f"{HITS} a", "Events of this time").click()
+    search.find("h1", "Events")
+    assert search.field("From").get_attribute("value")
+    assert search.field("Camera").get_attribute("value")
+
+
+def test_a_question_is_a_curve_and_a_table(search):
+    check(search, "table")
+    ask(search, "how many objects are there?")
+    ends(search, "Answered over time")
+    search.find('.curve[data-camera="table"] svg')
+    assert search.script("return document.querySelectorAll('.curve .held').length") > 0
+    row = search.script("return document.querySelector('.curve tbody td:last-child').textContent")
+    assert row.isdigit()
+    assert search.script("return document.querySelectorAll('.curve').length") == 1
+
+
+def test_moments_are_listed(search):
+    check(search, "Moments")
+    check(search, "Every frame")
+    ask(search, "[a red object] left of a blue object")
+    search.wait(lambda: re.search("Moments: |neither appeared", search.text(STATUS)), SECONDS)
+    rows = search.all(".moment")
+    told = re.search(r"Moments: (\d+)", search.text(STATUS))
+    assert len(rows) == (int(told.group(1)) if told else 0)
+    for row in rows:
+        assert re.match("Appeared|Disappeared", row.text), row.text
+
+
+def test_what_is_wrong_is_said_at_the_field(search):
+    ask(search, "[a red object")
+    search.find("#query-fault", "not closed")
+    search.type(search.field("Look for"), "a red object")
+    search.script(
+        "const [a, b] = document.querySelectorAll('[type=datetime-local]');"
+        "a.value = '2026-01-05T10:00'; b.value = '2026-01-05T09:00'"
+    )
+    search.press(Keys.ENTER)
+    search.find(".fault", "after “From”")
+
+
+@pytest.mark.console("400|422")
+def test_a_sentence_that_is_refused_is_told_in_words(search):
+    ask(search, " ".join(["red"] * 300))
+    search.wait(lambda: "tokens" in search.text(".results .fault"), SECONDS)
+
+
+def test_nothing_found_and_nothing_kept_are_told_apart(search):
+    ask(search, "a purple ball behind a purple ball")
+    search.wait(lambda: re.search("Nothing was found|Found", search.text(STATUS)), SECONDS)
+    search.open("#/search?query=a+cube&from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z&camera=gone")
+    search.find("#query").send_keys(Keys.ENTER)
+    ends(search, "Nothing was kept of this time and these cameras: gone.")
+
+
+@pytest.mark.console("429")
+def test_one_search_at_a_time(search):
+    body = json.dumps({"query": "all objects", "exhaustive": True}).encode()
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{search.monitor.url}/api/search", body, headers)
+    with urllib.request.urlopen(request, timeout=SECONDS) as other:
+        other.readline()
+        ask(search, "all objects")
+        search.find(".results .fault", "Another search is running")
+    free_again(search.monitor, search)
+
+
+def test_the_keyboard_suffices(search):
+    search.press("4")
+    search.press("/")
+    assert search.focused_name() == "Look for"
+    search.press("a", " ", "c", "u", "b", "e", Keys.ENTER)
+    search.wait(lambda: search.text(STATUS) not in ("", "Searching…"), SECONDS)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("text", ["all objects", "how many objects are there?"])
+def test_axe_finds_nothing_and_a_phone_is_wide_enough(search, axe, text, dark):
+    search.dark(dark)
+    search.size(*PHONE, mobile=True)
+    ask(search, text)
+    search.wait(lambda: search.text(STATUS) not in ("", "Searching…"), SECONDS)
+    search.script(axe)
+    assert search.driver.execute_async_script(AXE) == []
+    assert search.script("return document.scrollingElement.scrollWidth") == PHONE[0]
+
+
+# Failures on demand
+
+OUTCOME = {
+    "mode": "best",
+    "frames": 9,
+    "asked": 9,
+    "unreadable": 0,
+    "first_unreadable": None,
+    "cancelled": False,
+    "hits": [],
+    "curve": [],
+    "moments": [],
+}
+
+
+@pytest.mark.stand_in
+def test_a_stream_that_ends_too_early_is_said(search):
+    search.monitor.found = [{"progress": {"asked": 3, "of": 9}}]
+    ask(search, "a cube")
+    search.find(".results .fault", "interrupted")
+    search.monitor.found = [{"error": "not one of 9 frames can be asked"}]
+    ask(search, "a cube")
+    search.find(".results .fault", "not one of 9 frames")
+
+
+@pytest.mark.stand_in
+def test_a_model_without_answers_is_said(search):
+    search.monitor.found = [{"outcome": OUTCOME}]
+    ask(search, "how many cones are there?")
+    search.find(".results .hint", "cannot answer questions")
+    ends(search, "Nothing was found")
+
+
+@pytest.mark.stand_in
+def test_the_tab_is_there_only_where_something_is_kept(search):
+    tab = "#nav [data-tab=search]"
+    search.find(tab)
+    search.monitor.change(lambda document: document.pop("past"))
+    search.gone(tab)
+    search.find(".empty", "keeps nothing")
+    assert not search.all("#query")
