@@ -8,7 +8,10 @@ import { t } from "./strings.js";
 /** @typedef {import("./found.js").Point} Point */
 /** @typedef {import("./found.js").Stretch} Stretch */
 
-const [WIDTH, HEIGHT] = [1000, 120];
+const WIDTH = 1000;
+const LEAST_HEIGHT = 120;
+/** Height of a level's name. */
+const ROW = 18;
 /** Most rows of a table. */
 const MOST_ROWS = 200;
 /** Least length of a line that is seen. */
@@ -34,7 +37,8 @@ function chart(camera, all) {
   const [begin, end] = [all[0].from, all[all.length - 1].to];
   const length = Math.max(end - begin, 1);
   const x = (/** @type {number} */ time) => ((time - begin) / length) * WIDTH;
-  const y = (/** @type {string} */ text) => HEIGHT - 8 - levelOf(curve, text) * (HEIGHT - 16);
+  const height = Math.max(LEAST_HEIGHT, ROW * (curve.numeric ? 2 : curve.levels.length));
+  const y = (/** @type {string} */ text) => height - ROW / 2 - levelOf(curve, text) * (height - ROW);
   const parts = [];
   for (const [index, { from, to, text }] of all.entries()) {
     const next = all[index + 1];
@@ -43,16 +47,16 @@ function chart(camera, all) {
     parts.push(svg("path", { class: "held", d: `M${left} ${at}H${Math.max(x(to), left + LEAST)}` }));
     if (next?.text) parts.push(svg("path", { class: "between", d: `M${x(to)} ${at}L${x(next.from)} ${y(next.text)}` }));
   }
-  const levels = curve.numeric ? [...new Set([curve.high, curve.low])].map(String) : [...curve.levels].reverse();
+  const levels = curve.numeric ? [curve.low, curve.high] : curve.levels;
   const words = t("search.curve.label", { camera, n: all.length, from: moment(begin), to: moment(end) });
   return h(
     "div",
     { class: "chart" },
-    h("ul", { class: "levels", "aria-hidden": "true" }, levels.map((level) => h("li", {}, level))),
+    h("ul", { class: "levels", "aria-hidden": "true", style: { height: `${height}px` } }, levels.map((level) => h("li", {}, level))),
     h(
       "div",
       { class: "plot" },
-      svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", height: HEIGHT, role: "img", "aria-label": words }, parts),
+      svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, preserveAspectRatio: "none", height, role: "img", "aria-label": words }, parts),
       h("p", { class: "ticks", "aria-hidden": "true" }, h("span", {}, moment(begin)), h("span", {}, moment(end))),
     ),
   );

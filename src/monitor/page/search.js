@@ -100,7 +100,7 @@ export function searchView(main, scope, given) {
     const known = world.config !== null;
     none.hidden = !known || keepsPast();
     form.element.hidden = known && !keepsPast();
-    form.guard();
+    form.offer();
   };
   for (const topic of ["config", "session"]) scope.add(hear(topic, guard));
   guard();
@@ -144,11 +144,10 @@ function searchForm(given) {
   const cameras = h("fieldset", {}, h("legend", {}, t("search.cameras")), names);
   const box = (/** @type {string} */ key) => h("input", { type: "checkbox", checked: given.get(key) === "true" });
   const [moments, exhaustive] = [box("moments"), box("exhaustive")];
-  const option = (/** @type {HTMLElement} */ input, /** @type {string} */ key) =>
-    h("label", { class: "switch" }, input, h("span", { class: "knob" }), h("span", {}, t(`search.${key}`)));
+  const option = (/** @type {HTMLElement} */ input, /** @type {string} */ words) =>
+    h("label", { class: "switch" }, input, h("span", { class: "knob" }), h("span", {}, words));
   const go = h("button", { type: "submit", class: "button primary" }, t("search.go"));
   const actions = h("div", { class: "actions" }, go);
-  const why = h("p", { class: "hint", hidden: true }, t("search.viewer"));
   const element = h(
     "form",
     { class: "prompt card", role: "search", "aria-label": t("search.title"), novalidate: true },
@@ -156,12 +155,11 @@ function searchForm(given) {
     actions,
     h("div", { class: "fields" }, from.element, to.element),
     cameras,
-    h("div", { class: "row" }, option(moments, "moments"), option(exhaustive, "exhaustive")),
-    why,
+    h("div", { class: "row" }, option(moments, t("search.moments")), option(exhaustive, t("search.exhaustive"))),
   );
   const chosen = () => [...names.querySelectorAll("input")].filter((input) => input.checked).map((input) => input.value);
   let first = true;
-  const guard = () => {
+  const offer = () => {
     const kept = first ? given.getAll("camera") : chosen();
     first = world.config === null;
     // What was asked for stays, even if the camera is gone: what it saw may still be there.
@@ -173,14 +171,12 @@ function searchForm(given) {
         all.map((name) => h("label", { class: "day" }, h("input", { type: "checkbox", value: name, checked: kept.includes(name) }), h("span", {}, name))),
       );
     }
-    go.disabled = world.reader;
-    why.hidden = !world.reader;
   };
   return {
     element,
     actions,
     go,
-    guard,
+    offer,
     focus: () => query.input.focus(),
     /** @returns {Asked | null} what is asked; none if something is wrong with it, which is said */
     read() {

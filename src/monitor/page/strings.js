@@ -365,7 +365,6 @@ export const STRINGS = {
   "search.cameras": "Cameras; none chosen: all",
   "search.moments": "Moments: when did it appear or disappear",
   "search.exhaustive": "Every frame (slower, misses nothing)",
-  "search.viewer": "Your token has the role viewer: searches need the role admin.",
   "search.times.bad": "Expected a time after “From”.",
   "search.none-kept": "This monitor keeps nothing to be searched: its configuration has no [past].",
   "search.running": "Searching…",
