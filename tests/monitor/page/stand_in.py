@@ -59,6 +59,7 @@ class StandIn:
         self.events = {}
         self.tokens = {}
         self.sessions = {}
+        self.hub = False
         self.listeners = getattr(self, "listeners", set())
         self.sockets = getattr(self, "sockets", set())
         self.requests = []
@@ -286,6 +287,7 @@ class StandIn:
                 "engine": "tract",
                 "name": "phone" if self.tokens else "loopback",
                 "role": request[ROLE],
+                "hub": self.hub,
                 "cameras": list(self.states.values()),
                 "store": self.store,
                 **({"broker": self.broker} if self.broker else {}),

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -52,14 +53,16 @@ def monitor(request):
         running.reset()
         running.document["past"] = {"pictures": False}
         return running
-    extra = getattr(request, "param", NO_PICTURES)
-    return request.getfixturevalue("programs")(extra)
+    extra, enough = getattr(request, "param", (NO_PICTURES, ENOUGH))
+    program = request.getfixturevalue("programs")(extra)
+    end = time.monotonic() + SECONDS
+    while kept(program) < enough:
+        program.rest_until(end, f"fewer than {enough} frames were kept")
+    return program
 
 
 @pytest.fixture
 def search(page):
-    if isinstance(page.monitor, Program):
-        page.wait(lambda: kept(page.monitor) >= ENOUGH, SECONDS)
     page.open("#/search")
     page.find("#query")
     return page
@@ -183,7 +186,7 @@ def test_moments_are_listed(search):
     check(search, "Every frame")
     ask(search, "[a red object] left of a blue object")
     search.wait(lambda: re.search("Moments: |neither appeared", search.text(STATUS)), SECONDS)
-    rows = search.all(".moment")
+    rows = search.all(".moment h2")
     told = re.search(r"Moments: (\d+)", search.text(STATUS))
     assert len(rows) == (int(told.group(1)) if told else 0)
     for row in rows:
@@ -257,7 +260,7 @@ def test_axe_finds_nothing_and_a_phone_is_wide_enough(search, axe, text, dark):
 
 
 # Last: another program runs from here on.
-@pytest.mark.parametrize("monitor", [PICTURES], indirect=True)
+@pytest.mark.parametrize("monitor", [(PICTURES, 6)], indirect=True, ids=["pictures"])
 def test_boxes_are_drawn_on_the_picture_that_was_kept(search):
     ask(search, "all objects")
     ends(search, "Found")
@@ -304,6 +307,78 @@ def test_a_model_without_answers_is_said(search):
 
 
 @pytest.mark.stand_in
+def test_moments_say_what_is_known_of_them(search):
+    shown = {
+        "camera": "table",
+        "time": "2026-01-05T10:00:00Z",
+        "until": "2026-01-05T10:00:00Z",
+        "size": [640, 480],
+        "score": 0.9,
+        "has_picture": False,
+        "detections": [{"box": [10, 20, 100, 120], "score": 0.9, "phrases": []}],
+    }
+    moments = [
+        {"camera": "table", "appears": appears, "time": time, "after": after, "shown": hit}
+        for appears, time, after, hit in [
+            (False, "2026-01-05T11:00:02Z", "2026-01-05T11:00:00Z", None),
+            (True, "2026-01-05T10:00:00Z", "2026-01-05T09:59:00Z", shown),
+        ]
+    ]
+    search.monitor.found = [{"outcome": {**OUTCOME, "mode": "moments", "moments": moments}}]
+    ask(search, "a cube")
+    ends(search, "Moments: 2")
+    first, last = (row.text for row in search.all(".moment .about"))
+    assert re.search("Appeared · .*10:00:00.* · table\nnot there until .*9:59:00", first), first
+    assert re.search("Disappeared · .*11:00:02.* · table\nthere until .*11:00:00", last), last
+    assert len(search.all(".moment .screen")) == 1
+    search.find(".moment .note", "no picture kept")
+
+
+@pytest.mark.stand_in
+def test_answers_over_time_are_drawn_and_listed(search):
+    points = [
+        {
+            "camera": "table",
+            "time": f"2026-01-05T10:00:{second}Z",
+            "until": f"2026-01-05T10:00:{second}Z",
+            "answer": text and {"text": text, "score": 0.9},
+        }
+        for second, text in [(10, "red"), (20, "red"), (30, "blue"), (40, None), (50, "green")]
+    ]
+    answers = [{"answer": point} for point in points]
+    search.monitor.found = [*answers, {"outcome": {**OUTCOME, "mode": "curve", "curve": points}}]
+    ask(search, "what color is the cube?")
+    ends(search, "Answered over time")
+    rows = search.script(
+        "return [...document.querySelectorAll('tbody tr')].map((e) => e.lastChild.textContent)"
+    )
+    assert rows == ["red", "blue", "no answer", "green"]
+    # Each name is beside its line.
+    places = search.script(
+        "const top = document.querySelector('.plot svg').getBoundingClientRect().top;"
+        "const names = [...document.querySelectorAll('.levels li')].map((e) => {"
+        "  const {y, height} = e.getBoundingClientRect(); return y + height / 2 - top; });"
+        "const d = document.querySelector('.held').getAttribute('d');"
+        "return [names, [...d.matchAll(/M[\\d.]+ ([\\d.]+)/g)].map(([, y]) => Number(y))];"
+    )
+    (blue, green, red), lines = places
+    for line, name in zip(lines, (red, blue, green), strict=True):
+        assert abs(line - name) < 2, places
+
+
+@pytest.mark.stand_in
+@pytest.mark.console("401")
+def test_who_may_look_only_may_search(search):
+    search.monitor.tokens = {"right": "viewer"}
+    search.monitor.found = [{"outcome": OUTCOME}]
+    search.open("#/search")
+    search.find("#token").send_keys("right", Keys.ENTER)
+    search.find('[data-banner="viewer"]')
+    ask(search, "a cube")
+    ends(search, "Nothing was found.")
+
+
+@pytest.mark.stand_in
 def test_the_tab_is_there_only_where_something_is_kept(search):
     tab = "#nav [data-tab=search]"
     search.find(tab)
@@ -311,3 +386,9 @@ def test_the_tab_is_there_only_where_something_is_kept(search):
     search.gone(tab)
     search.find(".empty", "keeps nothing")
     assert not search.all("#query")
+    search.monitor.change(lambda document: document.update(past={}))
+    search.find(tab)
+    search.monitor.hub = True
+    search.open("#/search")
+    search.find(".empty", "keeps nothing")
+    assert not search.all(tab)
