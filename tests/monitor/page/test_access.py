@@ -18,6 +18,7 @@ LOGIN_TOO = [
     pytest.param(view, marks=pytest.mark.stand_in) if view == "login" else view for view in VIEWS
 ]
 
+
 def show(page, view):
     """Opens a view with all that is in it."""
     if view in ("cameras", "events", "event"):
