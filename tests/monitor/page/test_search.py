@@ -66,7 +66,7 @@ def search(page):
 
 
 def keep(monitor, frames):
-    """Waits until so many are kept, and then switches the cameras off: searches give way to them."""
+    """Waits until so many are kept, then switches the cameras off: searches give way to them."""
     end = time.monotonic() + SECONDS
     while kept(monitor) < frames:
         monitor.rest_until(end, f"fewer than {frames} frames were kept")
