@@ -1,16 +1,17 @@
 /** A question's answers over time: drawn, and in a table. */
 
 import { h, svg } from "./dom.js";
-import { curveOf, levelOf, stretches } from "./found.js";
+import { MOST_ROWS, curveOf, levelOf, stretches } from "./found.js";
 import { moment } from "./format.js";
 import { t } from "./strings.js";
 
 /** @typedef {import("./found.js").Point} Point */
 /** @typedef {import("./found.js").Stretch} Stretch */
 
-const [WIDTH, HEIGHT] = [1000, 120];
-/** Most rows of a table. */
-const MOST_ROWS = 200;
+const WIDTH = 1000;
+const LEAST_HEIGHT = 120;
+/** Height of a level's name. */
+const ROW = 18;
 /** Least length of a line that is seen. */
 const LEAST = 4;
 
@@ -34,25 +35,31 @@ function chart(camera, all) {
   const [begin, end] = [all[0].from, all[all.length - 1].to];
   const length = Math.max(end - begin, 1);
   const x = (/** @type {number} */ time) => ((time - begin) / length) * WIDTH;
-  const y = (/** @type {string} */ text) => HEIGHT - 8 - levelOf(curve, text) * (HEIGHT - 16);
-  const parts = [];
+  const height = Math.max(LEAST_HEIGHT, ROW * (curve.numeric ? 2 : curve.levels.length));
+  const y = (/** @type {string} */ text) => height - ROW / 2 - levelOf(curve, text) * (height - ROW);
+  let [held, between] = ["", ""];
   for (const [index, { from, to, text }] of all.entries()) {
     const next = all[index + 1];
     if (text === null) continue;
     const [left, at] = [Math.min(x(from), WIDTH - LEAST), y(text)];
-    parts.push(svg("path", { class: "held", d: `M${left} ${at}H${Math.max(x(to), left + LEAST)}` }));
-    if (next?.text) parts.push(svg("path", { class: "between", d: `M${x(to)} ${at}L${x(next.from)} ${y(next.text)}` }));
+    held += `M${left} ${at}H${Math.max(x(to), left + LEAST)}`;
+    if (next?.text) between += `M${x(to)} ${at}L${x(next.from)} ${y(next.text)}`;
   }
-  const levels = curve.numeric ? [...new Set([curve.high, curve.low])].map(String) : [...curve.levels].reverse();
+  const levels = curve.numeric ? [curve.low, curve.high] : curve.levels;
   const words = t("search.curve.label", { camera, n: all.length, from: moment(begin), to: moment(end) });
   return h(
     "div",
     { class: "chart" },
-    h("ul", { class: "levels", "aria-hidden": "true" }, levels.map((level) => h("li", {}, level))),
+    h("ul", { class: "levels", "aria-hidden": "true", style: { height: `${height}px` } }, levels.map((level) => h("li", {}, level))),
     h(
       "div",
       { class: "plot" },
-      svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", height: HEIGHT, role: "img", "aria-label": words }, parts),
+      svg(
+        "svg",
+        { viewBox: `0 0 ${WIDTH} ${height}`, preserveAspectRatio: "none", height, role: "img", "aria-label": words },
+        svg("path", { class: "between", d: between }),
+        svg("path", { class: "held", d: held }),
+      ),
       h("p", { class: "ticks", "aria-hidden": "true" }, h("span", {}, moment(begin)), h("span", {}, moment(end))),
     ),
   );
@@ -77,6 +84,6 @@ function table(camera, all) {
       { class: "scroll", tabindex: 0, role: "region", "aria-label": t("search.table.label", { camera }) },
       h("table", {}, h("thead", {}, h("tr", {}, columns.map((one) => h("th", { scope: "col" }, t(`search.table.${one}`))))), h("tbody", {}, rows)),
     ),
-    more > 0 && h("p", { class: "quiet" }, t("search.table.more", { n: more })),
+    more > 0 && h("p", { class: "quiet" }, t("search.more", { n: more })),
   );
 }

@@ -12,6 +12,8 @@
  * @typedef {{stretches: Stretch[], levels: string[], numeric: boolean, low: number, high: number}} Curve
  */
 
+/** Most rows that are listed of answers or moments. */
+export const MOST_ROWS = 200;
 /** Of hits of a camera that are closer than this only the best is shown, as in the outcome. */
 const APART_MS = 60_000;
 
@@ -44,7 +46,8 @@ export class Found {
 
   /** @param {Outcome} outcome */
   #end(outcome) {
-    this.outcome = outcome;
+    const byTime = (/** @type {Moment} */ one, /** @type {Moment} */ other) => Date.parse(one.time) - Date.parse(other.time);
+    this.outcome = { ...outcome, moments: [...outcome.moments].sort(byTime) };
     this.hits = outcome.hits;
     this.points = outcome.curve;
     [this.asked, this.of] = [outcome.asked, outcome.frames];

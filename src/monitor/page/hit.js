@@ -38,13 +38,16 @@ export function frame(hit, sizes) {
     queries: [{ id: "search", text: "", detections }],
   });
   sizes.observe(canvas);
+  const none = h("p", { class: "note", "aria-hidden": "true" }, t("search.no-picture"));
   const stage = h("div", { class: "stage", role: "img", "aria-label": words, style: { "--ratio": `${width} / ${height}` } }, canvas);
   if (hit.has_picture) {
     const picture = h("img", { class: "picture", alt: "", loading: "lazy", decoding: "async" });
     // It may have been removed by its age meanwhile: then the frame is empty.
-    picture.addEventListener("error", () => picture.remove());
+    picture.addEventListener("error", () => picture.replaceWith(none));
     picture.src = `${path("search", "picture.jpg")}${search({ camera, time })}`;
     stage.prepend(picture);
+  } else {
+    stage.append(none);
   }
   return h("div", { class: "screen compact" }, stage);
 }

@@ -3,7 +3,7 @@
 import { ApiError, path, stream } from "./api.js";
 import { fill, h, place, setText } from "./dom.js";
 import { curves } from "./curve.js";
-import { eventsAbout, Found } from "./found.js";
+import { eventsAbout, Found, MOST_ROWS } from "./found.js";
 import { asInstant, asTyped, moment } from "./format.js";
 import { frame, hitCard, keyOf, redraw } from "./hit.js";
 import { MAX_TEXT, faultOf, field, wordsOfError } from "./prompt.js";
@@ -13,8 +13,10 @@ import { hear, world } from "./world.js";
 
 /** Most hits. */
 const LIMIT = 20;
-/** What comes is shown so often. */
+/** What comes is shown so often, and less often if that takes long. */
 const SHOW_MS = 200;
+/** Most part of the time that showing it takes. */
+const SHARE = 0.1;
 
 /**
  * @typedef {{query: string, from: string, to: string, cameras: string[], exhaustive: boolean, moments: boolean}} Asked
@@ -100,7 +102,7 @@ export function searchView(main, scope, given) {
     const known = world.config !== null;
     none.hidden = !known || keepsPast();
     form.element.hidden = known && !keepsPast();
-    form.guard();
+    form.offer();
   };
   for (const topic of ["config", "session"]) scope.add(hear(topic, guard));
   guard();
@@ -144,11 +146,10 @@ function searchForm(given) {
   const cameras = h("fieldset", {}, h("legend", {}, t("search.cameras")), names);
   const box = (/** @type {string} */ key) => h("input", { type: "checkbox", checked: given.get(key) === "true" });
   const [moments, exhaustive] = [box("moments"), box("exhaustive")];
-  const option = (/** @type {HTMLElement} */ input, /** @type {string} */ key) =>
-    h("label", { class: "switch" }, input, h("span", { class: "knob" }), h("span", {}, t(`search.${key}`)));
+  const option = (/** @type {HTMLElement} */ input, /** @type {string} */ words) =>
+    h("label", { class: "switch" }, input, h("span", { class: "knob" }), h("span", {}, words));
   const go = h("button", { type: "submit", class: "button primary" }, t("search.go"));
   const actions = h("div", { class: "actions" }, go);
-  const why = h("p", { class: "hint", hidden: true }, t("search.viewer"));
   const element = h(
     "form",
     { class: "prompt card", role: "search", "aria-label": t("search.title"), novalidate: true },
@@ -156,12 +157,11 @@ function searchForm(given) {
     actions,
     h("div", { class: "fields" }, from.element, to.element),
     cameras,
-    h("div", { class: "row" }, option(moments, "moments"), option(exhaustive, "exhaustive")),
-    why,
+    h("div", { class: "row" }, option(moments, t("search.moments")), option(exhaustive, t("search.exhaustive"))),
   );
   const chosen = () => [...names.querySelectorAll("input")].filter((input) => input.checked).map((input) => input.value);
   let first = true;
-  const guard = () => {
+  const offer = () => {
     const kept = first ? given.getAll("camera") : chosen();
     first = world.config === null;
     // What was asked for stays, even if the camera is gone: what it saw may still be there.
@@ -173,14 +173,12 @@ function searchForm(given) {
         all.map((name) => h("label", { class: "day" }, h("input", { type: "checkbox", value: name, checked: kept.includes(name) }), h("span", {}, name))),
       );
     }
-    go.disabled = world.reader;
-    why.hidden = !world.reader;
   };
   return {
     element,
     actions,
     go,
-    guard,
+    offer,
     focus: () => query.input.focus(),
     /** @returns {Asked | null} what is asked; none if something is wrong with it, which is said */
     read() {
@@ -218,11 +216,13 @@ function resultsOf(scope) {
   let cards = new Map();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let waiting;
+  let took = 0;
   scope.add(() => clearTimeout(waiting));
 
   const show = (/** @type {Run} */ run) => {
     clearTimeout(waiting);
     waiting = undefined;
+    const start = performance.now();
     const { found, state, message } = run;
     bar.hidden = state !== "running";
     bar.max = Math.max(found.of, 1);
@@ -236,13 +236,14 @@ function resultsOf(scope) {
     hits.hidden = shown.length === 0;
     const moments = found.outcome?.moments ?? [];
     fill(rest, notesOf(run).map((words) => h("p", { class: "hint" }, words)), curves(found.points), moments.length > 0 && momentList(moments, sizes));
+    took = performance.now() - start;
   };
   return {
     element: h("div", { class: "stack results" }, bar, status, fault, progress, hits, rest),
     show,
     /** Shows it soon: lines come faster than anybody reads. */
     later(/** @type {Run} */ run) {
-      if (!scope.closed) waiting ??= setTimeout(() => show(run), SHOW_MS);
+      if (!scope.closed) waiting ??= setTimeout(() => show(run), Math.max(SHOW_MS, took / SHARE));
     },
     clear() {
       cards = new Map();
@@ -288,7 +289,7 @@ function notesOf({ found: { outcome }, asked }) {
  * @param {ResizeObserver} sizes
  */
 function momentList(moments, sizes) {
-  const items = moments.map(({ camera, appears, time, after, shown }) =>
+  const items = moments.slice(0, MOST_ROWS).map(({ camera, appears, time, after, shown }) =>
     h(
       "li",
       { class: "card moment", "data-appears": appears },
@@ -302,5 +303,9 @@ function momentList(moments, sizes) {
       ),
     ),
   );
-  return h("ol", { class: "stack", "aria-label": t("search.moments.label") }, items);
+  const more = moments.length - items.length;
+  return [
+    h("ol", { class: "stack", "aria-label": t("search.moments.label") }, items),
+    more > 0 && h("p", { class: "quiet" }, t("search.more", { n: more })),
+  ];
 }

@@ -77,6 +77,13 @@ test("numbers are as high as they are, words one above the other", () => {
   assert.deepEqual(curve(null).levels, []);
 });
 
+test("moments of all cameras are told in order", () => {
+  const found = new Found(1);
+  const moments = [30, 10, 20].map((second, index) => ({ camera: `${index}`, appears: true, time: at(second), after: at(0), shown: null }));
+  found.take({ outcome: { mode: "moments", frames: 9, asked: 9, hits: [], curve: [], moments } });
+  assert.deepEqual(found.outcome.moments.map(({ camera }) => camera), ["1", "2", "0"]);
+});
+
 test("events are looked for a minute around", () => {
   const link = eventsAbout("gate & yard", at(30), at(40));
   const asked = new URLSearchParams(link.split("?")[1]);
