@@ -102,6 +102,13 @@ impl Run<'_> {
         });
         let mut found: Vec<Vec<(usize, Detection)>> = decoded.collect();
         self.draw_masks(&mut found, seen, fused)?;
+        if self.model.bundle.manifest().thresholds.tight.is_some() {
+            // Boxes that were apart may be around one mask now.
+            for (found, (_, outputs)) in found.iter_mut().zip(outputs) {
+                let decoding = self.decoding(&outputs.query);
+                *found = decoding.without_seconds(std::mem::take(found));
+            }
+        }
         let result = |(found, (_, outputs)): (Vec<(usize, Detection)>, &(usize, RawOutputs))| {
             let query = outputs.query.clone();
             let answering = self.model.answering.as_ref();
