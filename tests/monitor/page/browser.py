@@ -145,11 +145,18 @@ class Page:
         return self.wait(lambda: words in self.text(css))
 
     def click(self, name):
+        self._click(lambda: self.button(name))
+
+    def pick(self, css, words=None):
+        """Clicks the first element that is seen and has the words."""
+        self._click(lambda: self.find(css, words))
+
+    def _click(self, find):
         def clicked():
-            self.button(name).click()
+            find().click()
             return True
 
-        # A button that is drawn anew meanwhile is looked for again.
+        # What is drawn anew meanwhile is looked for again.
         self.wait(clicked)
 
     def type(self, element, text):

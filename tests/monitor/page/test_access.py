@@ -44,7 +44,7 @@ def show(page, view):
         page.find(".event")
         page.wait(lambda: page.script("return document.querySelectorAll('.mark').length > 0"))
     elif view == "event":
-        page.find(".event:not(.open)").click()
+        page.pick(".event:not(.open)")
         page.find(".facts-list")
         page.find("img.shot")
     elif view == "system":

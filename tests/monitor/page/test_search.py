@@ -185,7 +185,7 @@ def test_leaving_ends_a_search_and_coming_back_shows_it(slow_search):
 def test_a_hit_leads_to_the_events_of_its_time(search):
     ask(search, "all objects")
     ends(search, "Found")
-    search.find(f"{HITS} a", "Events of this time").click()
+    search.pick(f"{HITS} a", "Events of this time")
     search.find("h1", "Events")
     assert search.field("From").get_attribute("value")
     assert search.field("Camera").get_attribute("value")
