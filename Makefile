@@ -95,7 +95,7 @@ test-models: setup python
 	$(VENV)/bin/ruff check --config models/training/pyproject.toml $(PYTHON_FILES)
 	$(VENV)/bin/ruff format --config models/training/pyproject.toml --check $(PYTHON_FILES)
 	cargo build -p mdetr-cli
-	cd models/training && OMP_NUM_THREADS=1 ../../$(VENV)/bin/python -m pytest -q -n $$(nproc)
+	cd models/training && OMP_NUM_THREADS=1 ../../$(VENV)/bin/python -m pytest -q -n $$(nproc) --dist worksteal
 	$(VENV)/bin/python -m pytest -q tools/bench
 	tools/test-onnxruntime
 ifdef FULL

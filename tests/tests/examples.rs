@@ -199,7 +199,7 @@ fn rust_finds_sentences_in_a_picture() {
     let said = rust_example(&env, "detect", &[picture, "all cubes", "a cone"]);
     let said = said.success();
     assert!(
-        said.starts_with("all cubes\n  nothing\na cone\n  418 155 "),
+        said.starts_with("all cubes\n  nothing\na cone\n  412 158 "),
         "{said}"
     );
     let help = rust_example(&env, "detect", &["--help"]).success();

@@ -98,7 +98,7 @@ def test_masks_and_answers(config: Config, tokenizer: Path, tmp_path: Path):
     c = replace(config.network, answers="clevr", answer_attributes=words, masks=True, mask_width=16)
     c.aligned_logits = c.answers_from_objects = True
     network = build(c).eval()
-    config = replace(config, network=c, bundle=BundleConfig("list", 0.8, 0.2, 0.6, "lower"))
+    config = replace(config, network=c, bundle=BundleConfig("list", 0.8, 0.2, 0.6, 0.5, "lower"))
     found = export(config, network, tokenizer, tmp_path / "bundle", "0.1.0")
     heads = ["answer_type", "answer_binary", "answer_reg", "answer_attr"]
     assert list(found["vision"]) == ["tokens", "pyramid_8", "pyramid_4"]
@@ -108,7 +108,12 @@ def test_masks_and_answers(config: Config, tokenizer: Path, tmp_path: Path):
     assert manifest["tasks"] == ["grounding", "segmentation", "questions"]
     assert manifest["answers"] == {"kind": "clevr", "attributes": words}
     assert (manifest["captions"], manifest["case"]) == ("list", "lower")
-    assert manifest["thresholds"] == {"score": 0.8, "phrase": 0.2, "overlap": 0.6}
+    assert manifest["thresholds"] == {
+        "score": 0.8,
+        "phrase": 0.2,
+        "overlap": 0.6,
+        "tight": 0.5,
+    }
     assert "mask.onnx" in manifest["files"]
     image, ids = torch.randn(1, 3, 75, 107), torch.randint(5, 300, (1, 9))
     expected = official.run(network, image, ids)

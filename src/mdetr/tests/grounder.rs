@@ -540,3 +540,32 @@ fn a_short_side_is_chosen_by_measuring() {
         assert!(error.to_string().contains("more than 0"), "{error}");
     }
 }
+
+#[test]
+fn boxes_are_those_around_masks_and_each_once() {
+    let grounder = grounder();
+    let texts = ["all objects", "all cylinders", "every cube"];
+    grounder.set_queries(queries(&texts)).unwrap();
+    grounder.change_settings(|settings| settings.score_threshold = 0.0);
+    let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/parity");
+    let mut tight = 0;
+    for number in 0..8 {
+        let picture = pictures.join(format!("{number:02}.png"));
+        let picture = image::open(picture).unwrap().to_rgb8();
+        let (width, height) = picture.dimensions();
+        let frame = Frame::rgb(width, height, picture.as_raw()).unwrap();
+        for found in grounder.ground(&frame).unwrap().queries {
+            for (place, one) in found.detections.iter().enumerate() {
+                let bounds = one.mask.as_ref().and_then(mdetr::Rle::bounds);
+                tight += usize::from(bounds == Some(one.bbox));
+                for other in &found.detections[..place] {
+                    let mut phrases = one.phrases.iter();
+                    let same = phrases.all(|phrase| other.answers_to(phrase.span));
+                    let apart = one.bbox.iou(other.bbox) <= 0.5;
+                    assert!(!same || apart, "{number}: {one:?} {other:?}");
+                }
+            }
+        }
+    }
+    assert!(tight >= 50, "{tight}");
+}

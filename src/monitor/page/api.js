@@ -1,5 +1,7 @@
 /** The monitor's HTTP interface. */
 
+import { jsonLines } from "./lines.js";
+
 /** @typedef {{place: string, message: string}} Fault */
 
 /** Longest wait for an answer. */
@@ -63,20 +65,56 @@ export async function request(method, path, { body, revision, signal } = {}) {
     if (signal?.aborted) throw error;
     throw new ApiError(0, String(error instanceof Error ? error.message : error));
   }
-  let data = null;
-  try {
-    data = text ? JSON.parse(text) : null;
-  } catch {
-    data = null;
-  }
-  if (!response.ok) {
-    const words = typeof data?.error === "string" ? data.error : `${response.status} ${response.statusText}`.trim();
-    const refused = new ApiError(response.status, words, Array.isArray(data?.faults) ? data.faults : []);
-    if (response.status === 401 || response.status === 403) for (const guard of guards) guard(refused);
-    throw refused;
-  }
+  const data = parsed(text);
+  if (!response.ok) throw refusal(response, data);
   const tag = /"(\d+)"/.exec(response.headers.get("ETag") ?? "");
   return { data, revision: tag ? Number(tag[1]) : null };
+}
+
+/** @param {string} text */
+function parsed(text) {
+  try {
+    return text ? JSON.parse(text) : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The error of an answer that is one.
+ * @param {Response} response
+ * @param {any} data
+ */
+function refusal(response, data) {
+  const words = typeof data?.error === "string" ? data.error : `${response.status} ${response.statusText}`.trim();
+  const refused = new ApiError(response.status, words, Array.isArray(data?.faults) ? data.faults : []);
+  if (response.status === 401 || response.status === 403) for (const guard of guards) guard(refused);
+  return refused;
+}
+
+/**
+ * Asks for an answer that comes line by line, for as long as it takes.
+ * @param {string} path
+ * @param {unknown} body
+ * @param {AbortSignal} signal ends it
+ * @returns {AsyncGenerator<any>}
+ */
+export async function* stream(path, body, signal) {
+  try {
+    const response = await fetch(path, {
+      method: "POST",
+      headers: { Accept: "application/x-ndjson", "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+      signal,
+      credentials: "same-origin",
+      cache: "no-store",
+    });
+    if (!response.ok) throw refusal(response, parsed(await response.text()));
+    if (response.body) yield* jsonLines(response.body);
+  } catch (error) {
+    if (signal.aborted || error instanceof ApiError) throw error;
+    throw new ApiError(0, String(error instanceof Error ? error.message : error));
+  }
 }
 
 /**

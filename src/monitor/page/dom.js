@@ -83,10 +83,24 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/**
+ * Puts items in order without moving those that are in place: what has the focus keeps it.
+ * @param {Element} list
+ * @param {Element[]} items
+ */
+export function place(list, items) {
+  const wanted = new Set(items);
+  for (const child of [...list.children]) if (!wanted.has(child)) child.remove();
+  items.forEach((item, index) => {
+    if (list.children[index] !== item) list.insertBefore(item, list.children[index] ?? null);
+  });
+}
+
 /** @type {Record<string, string>} Outlines of 20 x 20. */
 const ICONS = {
   camera: "M2.5 6.5h9.5v8h-9.5zM12 9l5.5-2.5v8L12 12",
   events: "M3 4.5h14M3 10h14M3 15.5h9",
+  search: "M8.5 3.5a5 5 0 1 0 0 10a5 5 0 0 0 0-10M12.2 12.2l4.3 4.3",
   system: "M3 5.5h8M15 5.5h2M13 3.5v4M3 14.5h2M9 14.5h8M7 12.5v4",
   back: "M11.5 4 5.5 10l6 6M6 10h10.5",
   previous: "M12 4.5 6.5 10l5.5 5.5",

@@ -1,7 +1,7 @@
 /** A list of events: read page by page, and kept up to date while they happen. */
 
 import { ApiError, path, request, search } from "./api.js";
-import { h, setText } from "./dom.js";
+import { h, place, setText } from "./dom.js";
 import { eventRow } from "./eventrow.js";
 import { t } from "./strings.js";
 import { hear } from "./world.js";
@@ -180,17 +180,3 @@ export class EventList {
     for (const listener of this.#listeners) listener();
   }
 }
-
-/**
- * Puts items in order without moving those that are in place: what has the focus keeps it.
- * @param {Element} list
- * @param {Element[]} items
- */
-function place(list, items) {
-  const wanted = new Set(items);
-  for (const child of [...list.children]) if (!wanted.has(child)) child.remove();
-  items.forEach((item, index) => {
-    if (list.children[index] !== item) list.insertBefore(item, list.children[index] ?? null);
-  });
-}
-

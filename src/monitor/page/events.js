@@ -4,7 +4,7 @@ import { fill, h } from "./dom.js";
 import { choice } from "./condition.js";
 import { DayStrip } from "./strip.js";
 import { EventList } from "./eventlist.js";
-import { localField } from "./format.js";
+import { asInstant, asTyped } from "./format.js";
 import { t } from "./strings.js";
 import { hear, world } from "./world.js";
 
@@ -53,7 +53,6 @@ export function eventsView(main, scope, asked) {
   };
   choices();
   const values = () => {
-    const at = (/** @type {string} */ value) => (value ? new Date(value).toISOString() : "");
     const { camera, rule, words, severity, open, from, to } = fields;
     return {
       camera: camera.value,
@@ -61,8 +60,8 @@ export function eventsView(main, scope, asked) {
       words: words.value.trim(),
       severity: severity.value,
       open: open.value,
-      from: at(from.value),
-      to: at(to.value),
+      from: asInstant(from.value),
+      to: asInstant(to.value),
     };
   };
   const show = () => {
@@ -139,10 +138,4 @@ export function eventsView(main, scope, asked) {
       return true;
     },
   };
-}
-
-/** @param {string} text an RFC 3339 time @returns {string} for a field */
-function asTyped(text) {
-  const date = new Date(text);
-  return Number.isNaN(date.getTime()) ? "" : localField(date);
 }

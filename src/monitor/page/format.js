@@ -64,3 +64,20 @@ export function localField(date) {
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
   return `${day}T${two(date.getHours())}:${two(date.getMinutes())}`;
 }
+
+/**
+ * A time for a field of type datetime-local.
+ * @param {string} text an RFC 3339 time
+ */
+export function asTyped(text) {
+  const date = new Date(text);
+  return Number.isNaN(date.getTime()) ? "" : localField(date);
+}
+
+/**
+ * An RFC 3339 time of what was typed in such a field.
+ * @param {string} value
+ */
+export function asInstant(value) {
+  return value ? new Date(value).toISOString() : "";
+}

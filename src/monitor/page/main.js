@@ -7,6 +7,7 @@ import { Scope, fill, h, icon, iconButton, openDialog, setText } from "./dom.js"
 import { eventView } from "./event.js";
 import { eventsView } from "./events.js";
 import { loginView } from "./login.js";
+import { keepsPast, searchView } from "./search.js";
 import { t } from "./strings.js";
 import { systemView } from "./system.js";
 import { connect, hear, logOut, restWhileKept, world } from "./world.js";
@@ -20,6 +21,7 @@ const TABS = /** @type {const} */ ([
   ["cameras", "#/", "camera"],
   ["events", "#/events", "events"],
   ["system", "#/system", "system"],
+  ["search", "#/search", "search"],
 ]);
 /** Time for which something is said in the corner. */
 const TOAST_MS = 5000;
@@ -81,10 +83,12 @@ function show() {
     view = eventsView(main, scope, query);
   } else if (parts[0] === "system") {
     view = systemView(main, scope);
+  } else if (parts[0] === "search") {
+    view = searchView(main, scope, query);
   } else {
     view = camerasView(main, scope);
   }
-  const current = parts[0] === "events" || parts[0] === "system" ? parts[0] : "cameras";
+  const current = TABS.find(([name]) => name === parts[0])?.[0] ?? "cameras";
   for (const link of document.querySelectorAll("#nav a")) {
     const here = link.getAttribute("data-tab") === current;
     if (here) link.setAttribute("aria-current", "page");
@@ -116,10 +120,17 @@ async function route() {
   show();
 }
 
+/** @param {string} tab */
+function isThere(tab) {
+  return tab !== "search" || keepsPast();
+}
+
 function header() {
-  const links = TABS.map(([name, href, picture]) =>
-    h("a", { href, "data-tab": name }, icon(picture), h("span", {}, t(`nav.${name}`))),
+  const tabs = TABS.map(
+    ([name, href, picture]) =>
+      /** @type {const} */ ([name, h("a", { href, "data-tab": name }, icon(picture), h("span", {}, t(`nav.${name}`)))]),
   );
+  const links = tabs.map(([, link]) => link);
   fill(/** @type {HTMLElement} */ (document.getElementById("nav")), links);
   document.getElementById("nav")?.setAttribute("aria-label", t("nav.label"));
   polite.setAttribute("aria-label", t("alerts.label"));
@@ -131,9 +142,10 @@ function header() {
     look.setAttribute("aria-label", words);
     look.title = words;
     out.hidden = !world.loggedIn;
+    for (const [name, link] of tabs) link.hidden = !isThere(name);
   };
   window.addEventListener("theme", say);
-  for (const topic of ["session", "status"]) hear(topic, say);
+  for (const topic of ["session", "status", "config"]) hear(topic, say);
   say();
   fill(tools, look, iconButton("help", t("tool.help"), help), out);
 }
@@ -191,7 +203,7 @@ function alerts() {
 }
 
 function help() {
-  const rows = ["1", "2", "3", "/", "[ ]", "b", "f", "t", "?", "Esc"];
+  const rows = ["1", "2", "3", ...(keepsPast() ? ["4"] : []), "/", "[ ]", "b", "f", "t", "?", "Esc"];
   const on = h("input", { type: "checkbox", checked: remembered(KEYS_OFF) !== "yes" });
   on.addEventListener("change", () => remember(KEYS_OFF, on.checked ? "no" : "yes"));
   openDialog(t("help.title"), (dialog) => [
@@ -218,7 +230,7 @@ function pressed(event) {
   }
   if (!plain) return;
   const tab = TABS[Number(event.key) - 1];
-  if (tab) location.hash = tab[1];
+  if (tab && isThere(tab[0])) location.hash = tab[1];
   else if (event.key === "?") help();
   else if (event.key === "t") nextTheme();
   else return;

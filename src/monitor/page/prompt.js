@@ -9,7 +9,8 @@ import { setWatch, world } from "./world.js";
 
 /** @typedef {import("./world.js").Query} Query */
 
-const MAX_TEXT = 4096;
+/** Longest sentence. */
+export const MAX_TEXT = 4096;
 const MAX_ID = 128;
 
 /**

@@ -122,7 +122,7 @@ const DECLARED: &[Declared] = &[
         default: || ParameterValue::Boolean(true),
         allowed: Allowed::Any,
         change: Change::Always,
-        description: "Draw masks, if the model can. Without them a picture takes less time.",
+        description: "Draw masks, if the model can. Without them a picture takes less time, and boxes of some models are looser.",
     },
     Declared {
         name: "max_detections",

@@ -28,6 +28,17 @@ return [...document.querySelectorAll(css)].filter(
 );
 """
 
+AXE = """
+const done = arguments[0];
+axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}).then(
+  ({violations}) => done(violations.map(({id, help, nodes}) => {
+    const found = nodes.map((node) => `${node.html.slice(0, 300)}: ${node.failureSummary}`);
+    return {id, help, found};
+  })),
+  (error) => done(String(error)),
+);
+"""
+
 
 def chromium():
     """A browser that keeps what its console says."""
@@ -134,11 +145,18 @@ class Page:
         return self.wait(lambda: words in self.text(css))
 
     def click(self, name):
+        self._click(lambda: self.button(name))
+
+    def pick(self, css, words=None):
+        """Clicks the first element that is seen and has the words."""
+        self._click(lambda: self.find(css, words))
+
+    def _click(self, find):
         def clicked():
-            self.button(name).click()
+            find().click()
             return True
 
-        # A button that is drawn anew meanwhile is looked for again.
+        # What is drawn anew meanwhile is looked for again.
         self.wait(clicked)
 
     def type(self, element, text):
@@ -210,6 +228,12 @@ class Page:
     def is_live(self, camera=None):
         first = self.wait(lambda: self.frames(camera) is not None) and self.frames(camera)
         return self.wait(lambda: self.frames(camera) != first)
+
+    def complaints(self, axe):
+        """What axe-core, given as its script, has to say."""
+        # The policy of the page refuses foreign scripts: the driver's are not bound by it.
+        self.script(axe)
+        return self.driver.execute_async_script(AXE)
 
     def ink(self, css=".screen .overlay"):
         """How many pixels of a canvas are drawn on."""

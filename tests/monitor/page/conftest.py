@@ -10,6 +10,7 @@ Tests that need failures on demand are for the stand-in only.
 
 import os
 import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -63,6 +64,20 @@ def driver():
     driver = chromium()
     yield driver
     driver.quit()
+
+
+@pytest.fixture(scope="session")
+def axe():
+    """axe-core's script: AXE_JS, or what fetch_axe.py put into the virtual environment."""
+    given = os.environ.get("AXE_JS")
+    places = [Path(given)] if given else []
+    places.append(Path(sys.prefix) / "axe.min.js")
+    for place in places:
+        if place.is_file():
+            return place.read_text()
+    pytest.fail(
+        f"no axe.min.js in {', '.join(map(str, places))}: run tests/monitor/page/fetch_axe.py"
+    )
 
 
 @pytest.fixture

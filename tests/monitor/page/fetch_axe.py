@@ -1,4 +1,4 @@
-"""Puts axe-core's axe.min.js into the virtual environment this runs in, for test_access.py."""
+"""Puts axe-core's axe.min.js into the virtual environment this runs in, for tests of the page."""
 
 import hashlib
 import io

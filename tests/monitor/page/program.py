@@ -16,13 +16,13 @@ PARTS = {"queries": "query", "zones": "zone", "lines": "line", "rules": "rule"}
 class Program:
     """Starts the program; `reset` puts what it watches for back."""
 
-    def __init__(self, path, directory):
+    def __init__(self, path, directory, extra=""):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         config = directory / "monitor.toml"
-        config.write_text(toml(directory, port))
+        config.write_text(toml(directory, port, extra))
         self.log = (directory / "log").open("w")
         self.process = subprocess.Popen(
             [path, config],
@@ -99,12 +99,13 @@ class Program:
         self.log.close()
 
 
-def toml(directory, port):
-    """The document of the stand-in as a configuration file."""
+def toml(directory, port, extra):
+    """The document of the stand-in as a configuration file, with extra tables."""
     lines = [
         f"model = {json.dumps(str(recording.ROOT / 'models/tabletop'))}",
         f"data = {json.dumps(str(directory / 'data'))}",
         f'[http]\nlisten = "127.0.0.1:{port}"',
+        extra,
     ]
     for camera in first_document()["camera"]:
         name, url = json.dumps(camera["name"]), json.dumps(camera["url"])

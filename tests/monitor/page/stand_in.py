@@ -59,9 +59,12 @@ class StandIn:
         self.events = {}
         self.tokens = {}
         self.sessions = {}
+        self.hub = False
         self.listeners = getattr(self, "listeners", set())
         self.sockets = getattr(self, "sockets", set())
         self.requests = []
+        # Lines that answer a search.
+        self.found = []
         self.live = True
         self.age_ms = 40.0
         self.broker = {"connected": True, "waiting": 0}
@@ -216,6 +219,7 @@ class StandIn:
             ("PUT", f"{event}/kept", self._keep),
             ("GET", f"{event}/picture.jpg", self._event_picture),
             ("GET", f"{event}/clip", self._clip),
+            ("POST", "/api/search", self._search),
             ("POST", "/api/login", self._login),
             ("POST", "/api/logout", self._logout),
         ]
@@ -249,7 +253,8 @@ class StandIn:
         role = self.sessions.get(request.cookies.get("session"))
         if role is None:
             raise RefusedError(401, "a token is needed")
-        unsafe = request.method not in ("GET", "HEAD") and request.path != "/api/logout"
+        for_viewers = request.path in ("/api/logout", "/api/search")
+        unsafe = request.method not in ("GET", "HEAD") and not for_viewers
         if role == "viewer" and (unsafe or request.path.endswith("/history")):
             raise RefusedError(403, "the token allows to look only")
         return role
@@ -282,6 +287,7 @@ class StandIn:
                 "engine": "tract",
                 "name": "phone" if self.tokens else "loopback",
                 "role": request[ROLE],
+                "hub": self.hub,
                 "cameras": list(self.states.values()),
                 "store": self.store,
                 **({"broker": self.broker} if self.broker else {}),
@@ -540,6 +546,12 @@ class StandIn:
     async def _clip(self, request):
         self._known(request)
         return web.FileResponse(self.clip(), headers={"Content-Type": "video/webm"})
+
+    async def _search(self, request):
+        if "past" not in self.document:
+            raise RefusedError(404, "nothing is kept to be asked later")
+        text = "".join(f"{json.dumps(line)}\n" for line in self.found)
+        return web.Response(text=text, content_type="application/x-ndjson")
 
     def clip(self):
         """Path of a short clip."""

@@ -1,9 +1,5 @@
 """For everybody: contrast, labels, keyboard, phones, dark rooms, little motion."""
 
-import os
-import sys
-from pathlib import Path
-
 import pytest
 from browser import PHONE
 from selenium.webdriver.common.keys import Keys
@@ -21,31 +17,6 @@ VIEWS = {
 LOGIN_TOO = [
     pytest.param(view, marks=pytest.mark.stand_in) if view == "login" else view for view in VIEWS
 ]
-
-AXE = """
-const done = arguments[0];
-axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}).then(
-  ({violations}) => done(violations.map(({id, help, nodes}) => {
-    const found = nodes.map((node) => `${node.html.slice(0, 300)}: ${node.failureSummary}`);
-    return {id, help, found};
-  })),
-  (error) => done(String(error)),
-);
-"""
-
-
-@pytest.fixture(scope="session")
-def axe():
-    """axe-core's script: AXE_JS, or what fetch_axe.py put into the virtual environment."""
-    given = os.environ.get("AXE_JS")
-    places = [Path(given)] if given else []
-    places.append(Path(sys.prefix) / "axe.min.js")
-    for place in places:
-        if place.is_file():
-            return place.read_text()
-    pytest.fail(
-        f"no axe.min.js in {', '.join(map(str, places))}: run tests/monitor/page/fetch_axe.py"
-    )
 
 
 def show(page, view):
@@ -73,7 +44,7 @@ def show(page, view):
         page.find(".event")
         page.wait(lambda: page.script("return document.querySelectorAll('.mark').length > 0"))
     elif view == "event":
-        page.find(".event:not(.open)").click()
+        page.pick(".event:not(.open)")
         page.find(".facts-list")
         page.find("img.shot")
     elif view == "system":
@@ -90,9 +61,7 @@ def test_axe_finds_nothing(page, axe, view, dark):
         page.monitor.tokens = {"right": "admin"}
     page.dark(dark)
     show(page, view)
-    # The policy of the page refuses foreign scripts: the driver's are not bound by it.
-    page.script(axe)
-    assert page.driver.execute_async_script(AXE) == []
+    assert page.complaints(axe) == []
 
 
 @pytest.mark.stand_in
@@ -102,23 +71,21 @@ def test_axe_finds_nothing_in_banners(page, axe):
     page.monitor.set_store(writable=False, message="the disk is full")
     page.monitor.set_broker(connected=False, message="refused", waiting=3)
     page.find('[data-banner="broker"]')
-    page.script(axe)
-    assert page.driver.execute_async_script(AXE) == []
+    assert page.complaints(axe) == []
 
 
 @pytest.mark.console("401")
 def test_axe_finds_nothing_in_dialogs(page, axe):
     page.open("#/system")
     page.find("tbody tr")
-    page.script(axe)
-    assert page.driver.execute_async_script(AXE) == []
+    assert page.complaints(axe) == []
     page.press("?")
     page.find("dialog", "Keys")
-    assert page.driver.execute_async_script(AXE) == []
+    assert page.complaints(axe) == []
     page.click("Close")
     page.click("Add camera")
     page.find("dialog", "Add a camera")
-    assert page.driver.execute_async_script(AXE) == []
+    assert page.complaints(axe) == []
 
 
 @pytest.mark.parametrize("view", [view for view in VIEWS if view != "login"])

@@ -43,7 +43,7 @@ def test_pictures_are_shown(timeline):
 
 
 def test_an_event_has_a_page_with_picture_and_facts(timeline):
-    timeline.find(f"{ROW}:not(.open)").click()
+    timeline.pick(f"{ROW}:not(.open)")
     timeline.find(".facts-list", "red-seen")
     shot = timeline.find("img.shot")
     timeline.wait(lambda: timeline.script("return arguments[0].naturalWidth > 0", shot))
@@ -59,7 +59,7 @@ def test_an_event_has_a_page_with_picture_and_facts(timeline):
 @pytest.mark.stand_in
 def test_clips_play(timeline):
     timeline.monitor.clip()
-    timeline.find(f"{ROW}:not(.open)").click()
+    timeline.pick(f"{ROW}:not(.open)")
     video = timeline.find("video")
     timeline.wait(lambda: timeline.script("return arguments[0].readyState >= 1", video))
     timeline.script("arguments[0].muted = true; return arguments[0].play()", video)
@@ -67,7 +67,7 @@ def test_clips_play(timeline):
 
 
 def test_an_event_is_kept(timeline):
-    timeline.find(f"{ROW}:not(.open)").click()
+    timeline.pick(f"{ROW}:not(.open)")
     timeline.click("Keep")
     timeline.click("Kept")
     timeline.click("Keep")
@@ -76,14 +76,14 @@ def test_an_event_is_kept(timeline):
 
 
 def test_an_event_is_removed_after_a_question(timeline):
-    timeline.find(f"{ROW}:not(.open)").click()
+    timeline.pick(f"{ROW}:not(.open)")
     id = timeline.wait(lambda: timeline.text(".facts-list code"))
     timeline.click("Remove")
     timeline.find("dialog", "Remove this event")
     timeline.click("Cancel")
     timeline.gone("dialog")
     timeline.click("Remove")
-    timeline.find("dialog .danger").click()
+    timeline.pick("dialog .danger")
     timeline.find("h1", "Events")
     timeline.wait(lambda: id not in ids(timeline))
 
@@ -250,5 +250,5 @@ def test_absence_is_said(page):
         rule="no-cones", query="cones", start=now() - timedelta(minutes=2), seconds=9, zones=[]
     )
     page.open("#/events")
-    page.find(ROW, "Not seen: all cones").click()
+    page.pick(ROW, "Not seen: all cones")
     page.find(".facts-list", "Nothing was seen")

@@ -167,7 +167,7 @@ def test_times_frames_severity_and_schedule(rules):
     )
     rules.type(within(rules, form, "Time zone"), "Europe/Berlin")
     for day in ("Mon", "Fri"):
-        rules.find(f"{form} .day", day).click()
+        rules.pick(f"{form} .day", day)
     rules.click("Done")
     save(rules)
     rule = saved(rules, "red-seen")

@@ -27,14 +27,14 @@ def test_a_camera_is_added_and_removed(system):
     system.click("Add camera")
     system.type(system.field("Name"), "no name")
     system.type(system.field("Address"), "tabletop://?seed=3")
-    system.find("dialog .primary").click()
+    system.pick("dialog .primary")
     system.find("dialog .fault", "letters, digits")
     system.type(system.field("Name"), "attic")
-    system.find("dialog .primary").click()
+    system.pick("dialog .primary")
     system.gone("dialog")
     system.find('tr[data-camera="attic"]')
     system.click("Remove camera attic")
-    system.find("dialog .danger").click()
+    system.pick("dialog .danger")
     system.gone('tr[data-camera="attic"]')
 
 
@@ -43,7 +43,7 @@ def test_what_is_wrong_with_a_camera_is_said_and_kept(system):
     system.click("Add camera")
     system.type(system.field("Name"), "attic")
     system.type(system.field("Address"), "gopher://attic")
-    system.find("dialog .primary").click()
+    system.pick("dialog .primary")
     system.find("dialog .fault", "url: expected one of")
     assert system.field("Address").get_attribute("value") == "gopher://attic"
 
@@ -152,5 +152,5 @@ def test_no_camera_at_all(page):
     page.monitor.change(lambda document: document["camera"].clear())
     page.open("#/")
     page.find(".empty", "There is no camera yet")
-    page.find(".empty .primary", "Add camera").click()
+    page.pick(".empty .primary", "Add camera")
     page.find("dialog", "Add a camera")

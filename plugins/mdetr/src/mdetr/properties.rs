@@ -184,7 +184,7 @@ fn queries(defaults: &Settings) -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecBoolean::builder("masks")
             .nick("Masks")
-            .blurb("Draw the mask of every detection, if the model can; without them frames take less time")
+            .blurb("Draw the mask of every detection, if the model can; without them frames take less time, and boxes of some models are looser")
             .default_value(defaults.masks)
             .mutable_playing()
             .build(),

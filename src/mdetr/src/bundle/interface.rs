@@ -77,9 +77,14 @@ pub(super) fn expected_interfaces(
     let (float, integer) = (ElementType::F32, ElementType::I64);
     let network = &manifest.network;
     let d = network.d_model;
+    // Each map has a size of its own; masks have that of the finest.
+    let sides = |stride: usize| [format!("h{stride}"), format!("w{stride}")];
     let levels = |batch: &dyn ToDimension| -> Vec<Expected> {
-        let map = |name| Expected::new(name, float, [batch, &"C", &"h", &"w"]);
-        pyramid.iter().map(|(name, _)| map(*name)).collect()
+        let map = |(name, stride): &(&'static str, usize)| {
+            let [h, w] = sides(*stride);
+            Expected::new(name, float, [batch, &"C", &h.as_str(), &w.as_str()])
+        };
+        pyramid.iter().map(map).collect()
     };
     let mut seen = vec![Expected::new("tokens", float, [&"B", &"N", &d])];
     seen.extend(levels(&"B"));
@@ -139,7 +144,9 @@ pub(super) fn expected_interfaces(
             Expected::new("tokens", float, [&1, &"N", &d]),
         ];
         inputs.extend(levels(&1));
-        let masks = Expected::new("masks", float, [&1, &"K", &"h", &"w"]);
+        let finest = pyramid.iter().map(|(_, stride)| *stride).min();
+        let [h, w] = sides(finest.unwrap_or_default());
+        let masks = Expected::new("masks", float, [&1, &"K", &h.as_str(), &w.as_str()]);
         interfaces.push((MASK_GRAPH, inputs, vec![masks]));
     }
     interfaces

@@ -218,7 +218,7 @@ fn masks_and_answers_need_their_graphs_outputs() {
     let cases: [(Change, &str); 7] = [
         (
             |s| s.graph(VISION_GRAPH).outputs.truncate(2),
-            "output pyramid_4: expected f32 [B, C, h, w], found nothing",
+            "output pyramid_4: expected f32 [B, C, h4, w4], found nothing",
         ),
         (
             |s| drop(s.graph(FUSION_GRAPH).outputs.remove(2)),

@@ -73,7 +73,10 @@ impl Decoding {
 
     /// Without second detections of an object that answer to no words which the first does not answer
     /// to. Those with the greatest scores come first.
-    fn without_seconds(self, detections: Vec<(usize, Detection)>) -> Vec<(usize, Detection)> {
+    pub(crate) fn without_seconds(
+        self,
+        detections: Vec<(usize, Detection)>,
+    ) -> Vec<(usize, Detection)> {
         let mut kept: Vec<(usize, Detection)> = Vec::with_capacity(detections.len());
         for (index, detection) in detections {
             let second = kept.iter().any(|(_, first)| {

@@ -47,7 +47,8 @@ pub struct GrounderOptions {
     /// [`SMALL_MEMORY`](Self::SMALL_MEMORY) are not held against what is free. Frames of several threads
     /// that would take more together wait for each other.
     pub memory_limit: Option<u64>,
-    /// Draw masks, if the model can. It costs a run of the mask graph for every few detections.
+    /// Draw masks, if the model can. It costs a run of the mask graph for every few detections. Some models' boxes are
+    /// tighter with them.
     pub masks: bool,
     /// Which standing queries are fused as one caption.
     pub packing: Packing,

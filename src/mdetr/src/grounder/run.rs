@@ -107,6 +107,16 @@ impl Run<'_> {
         });
         let mut found: Vec<Vec<(usize, Detection)>> = decoded.collect();
         self.draw_masks(&mut found, seen, fused)?;
+        if let Some(least) = self.model.bundle.manifest().thresholds.tight {
+            for (found, (_, outputs)) in found.iter_mut().zip(outputs) {
+                for (_, detection) in found.iter_mut() {
+                    detection.tighten(least);
+                }
+                // Boxes that were apart may be around one mask now.
+                let decoding = self.decoding(&outputs.query);
+                *found = decoding.without_seconds(std::mem::take(found));
+            }
+        }
         let result = |(found, (_, outputs)): (Vec<(usize, Detection)>, &(usize, RawOutputs))| {
             let query = outputs.query.clone();
             let answering = self.model.answering.as_ref();
@@ -151,12 +161,8 @@ impl Run<'_> {
             };
             let masks: BTreeMap<usize, Rle> =
                 objects.into_iter().zip(logits.iter().map(mask)).collect();
-            let tight = self.model.bundle.manifest().thresholds.tight;
             for (object, detection) in found.iter_mut().flatten() {
                 detection.mask = masks.get(object).cloned();
-                if let Some(least) = tight {
-                    detection.tighten(least);
-                }
             }
             Ok(())
         })

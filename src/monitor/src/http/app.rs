@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -18,6 +19,8 @@ use crate::store::Store;
 
 /// Searches at once: each takes all the time that cameras leave.
 const SEARCHES: usize = 1;
+/// Pictures that were kept and are read at once; others wait.
+const KEPT_PICTURES: usize = 2;
 
 /// What is served.
 #[derive(Debug, Clone)]
@@ -93,6 +96,7 @@ pub(super) struct Shared {
     pub connections: Arc<Semaphore>,
     pub streams: Arc<Semaphore>,
     pub searches: Arc<Semaphore>,
+    pub kept_pictures: Arc<Semaphore>,
 }
 
 impl std::ops::Deref for App {
@@ -114,6 +118,7 @@ impl App {
             connections: Arc::new(Semaphore::new(limits.connections)),
             streams: Arc::new(Semaphore::new(limits.streams)),
             searches: Arc::new(Semaphore::new(SEARCHES)),
+            kept_pictures: Arc::new(Semaphore::new(KEPT_PICTURES)),
         }))
     }
 
@@ -125,6 +130,12 @@ impl App {
                 5,
             )
         })
+    }
+
+    /// A place to read a picture that was kept, once there is one.
+    pub(super) async fn kept_picture(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let place = self.kept_pictures.clone().acquire_owned().await;
+        place.map_err(|_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the program ends"))
     }
 
     /// A place among the streams.

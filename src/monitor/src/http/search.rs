@@ -1,5 +1,6 @@
 //! What cameras saw, asked later.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -122,7 +123,8 @@ impl Asked {
 /// camera and about its time, `{"answer": ...}` for a question's answer for a frame, `{"progress": {"asked": N, "of": N}}`, and last
 /// `{"outcome": ...}` with the best hits, the answers over time or the moments, or `{"error": ...}`. A sentence gives hits, a question
 /// answers, and `moments` when something appears and disappears. Every 64th frame of each camera is asked first, then those around
-/// what was found. The search ends when the client closes the connection. One runs at a time, at a low priority.
+/// what was found. The search ends when the client closes the connection. One runs at a time, at a low priority. Viewers may
+/// search too.
 #[utoipa::path(
     post,
     path = "/api/search",
@@ -141,6 +143,7 @@ pub(super) async fn search(
     let archive = kept(&app)?;
     let (query, selection) = (asked.query()?, asked.selection()?);
     let place = app.search()?;
+    check_cameras(&app, &archive, &selection.cameras).await?;
     let (send, receive) = mpsc::channel(WAITING);
     let cancel = Arc::new(AtomicBool::new(false));
     let work = Work {
@@ -179,6 +182,44 @@ fn kept(app: &App) -> Result<Arc<Archive>, ApiError> {
     let message = "nothing is kept to be asked later: the configuration has no [past]";
     let kept = config.document.past.as_ref().and(app.state.past.clone());
     kept.ok_or_else(|| ApiError::missing(message))
+}
+
+/// Refuses cameras that the configuration does not have and no frame was kept of.
+async fn check_cameras(
+    app: &App,
+    archive: &Arc<Archive>,
+    wanted: &[String],
+) -> Result<(), ApiError> {
+    let config = app.state.hub.config();
+    let cameras = config.document.cameras.iter();
+    let mut known: BTreeSet<String> = cameras.map(|camera| camera.name.clone()).collect();
+    if wanted.iter().all(|name| known.contains(name)) {
+        return Ok(());
+    }
+    let archive = archive.clone();
+    known.extend(read(move || archive.cameras()).await?);
+    let Some(unknown) = wanted.iter().find(|name| !known.contains(*name)) else {
+        return Ok(());
+    };
+    let known: Vec<String> = known.iter().map(|name| format!("{name:?}")).collect();
+    Err(ApiError::bad(format!(
+        "cameras: there is no camera {unknown:?}, and no frame of it was kept: expected some of {}",
+        known.join(", ")
+    )))
+}
+
+/// Reads what was kept, apart from the threads that answer.
+async fn read<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PastError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let failed = |error: &dyn std::fmt::Display| {
+        tracing::error!(%error, "what was kept is not read");
+        let message = "what was kept cannot be read: see the program's log";
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    };
+    let read = tokio::task::spawn_blocking(work).await;
+    let read = read.map_err(|error| failed(&error))?;
+    read.map_err(|error| failed(&error))
 }
 
 /// Who reads the lines. When it is gone, the search ends.
@@ -288,7 +329,7 @@ pub(super) async fn picture(
     Search(which): Search<Which>,
 ) -> Result<Response, ApiError> {
     let archive = kept(&app)?;
-    let place = app.search()?;
+    let place = app.kept_picture().await?;
     // Hits have milliseconds.
     let time = nanoseconds(which.time)?;
     let selection = Selection {
@@ -296,25 +337,15 @@ pub(super) async fn picture(
         to: Some(time.saturating_add(1_000_000)),
         cameras: vec![which.camera],
     };
-    let read = tokio::task::spawn_blocking(move || {
+    let jpeg = read(move || {
         let _place = place;
         let past = archive.open(&selection)?;
         let mut frames = past.frames().iter().filter(|frame| frame.time() >= time);
         let frame = frames.find(|frame| frame.has_picture());
-        Ok::<_, PastError>(
-            frame
-                .map(|frame| past.picture(frame))
-                .transpose()?
-                .flatten(),
-        )
-    });
-    let failed = |error: &dyn std::fmt::Display| {
-        tracing::error!(%error, "what was kept is not read");
-        let message = "what was kept cannot be read: see the program's log";
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
-    };
-    let read = read.await.map_err(|error| failed(&error))?;
-    let jpeg = read.map_err(|error| failed(&error))?;
+        let picture = frame.map(|frame| past.picture(frame)).transpose()?;
+        Ok(picture.flatten())
+    })
+    .await?;
     let none = || ApiError::missing("no frame with a picture was kept at this time");
     let jpeg = jpeg.ok_or_else(none)?;
     Ok(([(header::CONTENT_TYPE, "image/jpeg")], jpeg).into_response())

@@ -154,6 +154,18 @@ impl Archive {
         Past::open(&dir, key, wanted)
     }
 
+    /// Names of all cameras that frames were kept of, whether the configuration has them still or not.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn cameras(&self) -> Result<Vec<String>, PastError> {
+        let no_frames = Selection {
+            to: Some(i64::MIN),
+            ..Selection::default()
+        };
+        Ok(self.open(&no_frames)?.cameras().to_vec())
+    }
+
     /// The model, loaded; the cameras' elements share it.
     ///
     /// # Errors

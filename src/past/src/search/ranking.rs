@@ -73,6 +73,7 @@ mod tests {
             score,
             detections: Vec::new(),
             frame: 0,
+            has_picture: false,
         }
     }
 

@@ -388,6 +388,7 @@ fn hit(past: &Past, place: usize, found: &Found) -> Hit {
         score: found.score,
         detections: found.detections.clone(),
         frame: place,
+        has_picture: frame.has_picture(),
     }
 }
 

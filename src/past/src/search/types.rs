@@ -76,6 +76,8 @@ pub struct Hit {
     pub detections: Vec<Detection>,
     /// Place of the frame among [`Past::frames`](crate::Past::frames).
     pub frame: usize,
+    /// Whether a picture was kept beside it.
+    pub has_picture: bool,
 }
 
 /// What a question was answered from a time on.

@@ -129,6 +129,12 @@ async fn tokens_have_roles() {
     told(bench.request("DELETE", "/api/cameras/gate"), 403).await;
     told(bench.request("DELETE", "/api/events/1"), 403).await;
     told(bench.get("/api/config/history"), 403).await;
+    // What was kept may be asked: here nothing is.
+    let sentence = json!({ "query": "a cube" });
+    let search = bench.request("POST", "/api/search").json(&sentence);
+    told(search, 404).await;
+    let foreign = bench.request("POST", "/api/search").json(&sentence);
+    told(foreign.header("origin", "http://evil.example"), 403).await;
     let seen = bench.json("/api/config").await;
     assert!(seen["http"].get("token").is_none(), "{seen}");
 

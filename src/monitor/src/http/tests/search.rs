@@ -9,9 +9,15 @@ use super::*;
 
 const PICTURE: &[u8] = b"\xff\xd8 a picture";
 
-/// With so many frames of the camera "gate", a second apart from 10:00 on, all of the same scene.
+/// With so many frames of the camera "gate".
 async fn kept(frames: i64) -> Bench {
     let bench = Bench::with("[past]\n", Limits::default()).await;
+    bench.keep("gate", frames);
+    bench
+}
+
+/// A frame's tokens.
+fn tokens_of_a_picture() -> Vec<u8> {
     let picture = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../mdetr/tests/data/parity/03.png"
@@ -19,22 +25,23 @@ async fn kept(frames: i64) -> Bench {
     let picture = image::open(picture).unwrap().to_rgb8();
     let frame = Frame::rgb(picture.width(), picture.height(), &picture).unwrap();
     let grounder = Grounder::load(tabletop(), GrounderOptions::default()).unwrap();
-    let tokens = grounder
-        .see(&frame)
-        .unwrap()
-        .to_bytes(TokenPrecision::Int8)
-        .unwrap();
-    let dir = bench.hub.config().document.data.join("past");
-    let mut writer = Writer::open(&dir, WriterOptions::default()).unwrap();
-    let start: Timestamp = "2026-01-05T10:00:00Z".parse().unwrap();
-    for second in 0..frames {
-        let time = start.as_nanosecond() as i64 + second * 1_000_000_000;
-        writer.frame("gate", time, &tokens, Some(PICTURE)).unwrap();
-    }
-    bench
+    let seen = grounder.see(&frame).unwrap();
+    seen.to_bytes(TokenPrecision::Int8).unwrap()
 }
 
 impl Bench {
+    /// Keeps so many frames of a camera, a second apart from 10:00 on, all of the same scene.
+    fn keep(&self, camera: &str, frames: i64) {
+        let tokens = tokens_of_a_picture();
+        let dir = self.hub.config().document.data.join("past");
+        let mut writer = Writer::open(&dir, WriterOptions::default()).unwrap();
+        let start: Timestamp = "2026-01-05T10:00:00Z".parse().unwrap();
+        for second in 0..frames {
+            let time = start.as_nanosecond() as i64 + second * 1_000_000_000;
+            writer.frame(camera, time, &tokens, Some(PICTURE)).unwrap();
+        }
+    }
+
     fn search(&self, body: &Value) -> reqwest::RequestBuilder {
         self.request("POST", "/api/search").json(body)
     }
@@ -61,6 +68,7 @@ async fn what_was_kept_is_found_and_its_picture_shown() {
     let hit = &outcome["hits"][0];
     assert_eq!(hit["camera"], "gate");
     assert_eq!(hit["size"], json!([256, 192]));
+    assert_eq!(hit["has_picture"], true);
     assert_eq!(hit["detections"][0]["box"].as_array().unwrap().len(), 4);
     assert!(
         lines.iter().any(|line| line["hit"] == *hit),
@@ -111,6 +119,9 @@ async fn one_search_runs_at_a_time_and_ends_with_its_client() {
             .contains("another search"),
         "{refused}"
     );
+    let picture = bench.get("/api/search/picture.jpg?camera=gate&time=2026-01-05T10:00:00Z");
+    let meanwhile = picture.send().await.unwrap();
+    assert_eq!(meanwhile.status(), 200, "pictures do not wait for searches");
     drop(first);
     let short = json!({ "query": "a gray thing", "to": "2026-01-05T10:00:01Z" });
     for _ in 0..200 {
@@ -121,6 +132,23 @@ async fn one_search_runs_at_a_time_and_ends_with_its_client() {
         }
     }
     panic!("the search goes on without its client");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cameras_that_are_gone_are_asked_and_those_that_never_were_are_refused() {
+    let bench = kept(1).await;
+    bench.keep("attic", 2);
+    for (cameras, frames) in [(json!(["attic"]), 2), (json!(["dark"]), 0), (json!([]), 3)] {
+        let asked = json!({ "query": "a gray thing", "cameras": cameras });
+        let lines = lines(bench.search(&asked)).await;
+        assert_eq!(lines.last().unwrap()["outcome"]["frames"], frames);
+    }
+    let asked = json!({ "query": "a gray thing", "cameras": ["gate", "gone"] });
+    let refused = told(bench.search(&asked), 400).await;
+    assert_eq!(
+        refused["error"],
+        "cameras: there is no camera \"gone\", and no frame of it was kept: expected some of \"attic\", \"dark\", \"gate\""
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
