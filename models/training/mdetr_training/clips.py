@@ -130,14 +130,13 @@ class ClipFolder:
         entry = clip["captions"][number]
         at = clip["frames"][frame]
         there = {i: box for i, box in enumerate(at["boxes"]) if box is not None}
-        seen = [i for i in there if at["visible"][i] > 0]
         named: dict[int, list[list[int]]] = {}
         early: dict[int, list[list[int]]] = {}
         truth = []
         for phrase in entry["phrases"]:
             objects = [i for i in phrase["objects"][frame] if i in there]
             words = " ".join(entry["text"][b:e] for b, e in phrase["spans"])
-            may = [i for i in described(words, clip["objects"]) if i in seen]
+            may = [i for i in described(words, clip["objects"]) if i in there]
             static = all(o == phrase["objects"][0] for o in phrase["objects"])
             may = objects if static and objects else sorted({*may, *objects})
             for i in objects:

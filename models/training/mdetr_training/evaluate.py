@@ -96,7 +96,7 @@ class Outcome:
 
 @torch.no_grad()
 def outcomes(network: MDETR | DETRsegm, batches: Iterable[Batch]) -> Iterator[Outcome]:
-    """What the network says of each caption."""
+    """What the network says of each caption of which the truth is known."""
     network.eval()
     device = next(network.parameters()).device
     for batch in batches:
@@ -113,7 +113,10 @@ def outcomes(network: MDETR | DETRsegm, batches: Iterable[Batch]) -> Iterator[Ou
         truth = cxcywh_to_xyxy(batch.targets.boxes).cpu()
         final = about(outputs, batch)
         probability = probability.cpu()
+        known = batch.targets.known
         for b, caption in enumerate(batch.captions):
+            if known is not None and not known[b]:
+                continue
             valid = batch.targets.valid[b].cpu()
             positive = batch.targets.positive[b].cpu()[valid]
             per_phrase = [probability[b][:, tokens].amax(1) for tokens in caption.phrases]

@@ -1,6 +1,9 @@
 """Byte-level BPE in RoBERTa's conventions, and character spans to tokens."""
 
+import json
+from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 from tokenizers import (
@@ -34,6 +37,48 @@ def train(captions: Iterable[str], vocab_size: int) -> Tokenizer:
         sep=("</s>", 2), cls_token=("<s>", 0), trim_offsets=True, add_prefix_space=False
     )
     return tokenizer
+
+
+def extended(tokenizer: Tokenizer, captions: Iterable[str], vocab_size: int) -> Tokenizer:
+    """The tokenizer with further merges, learnt from captions, after its own: ids stay what they
+    are, and what was one token stays one."""
+    content = json.loads(tokenizer.to_str())
+    vocab, merges = content["model"]["vocab"], content["model"]["merges"]
+    counts: Counter[tuple[str, ...]] = Counter()
+    for word, count in _words(tokenizer, captions).items():
+        counts[tuple(t.value for t in tokenizer.model.tokenize(word))] += count
+    while len(vocab) < vocab_size:
+        pairs: Counter[tuple[str, str]] = Counter()
+        for tokens, count in counts.items():
+            for pair in pairwise(tokens):
+                pairs[pair] += count
+        if not pairs:
+            break
+        pair = max(pairs, key=lambda pair: (pairs[pair], pair))
+        merges.append(list(pair))
+        vocab.setdefault("".join(pair), len(vocab))
+        merged: Counter[tuple[str, ...]] = Counter()
+        for tokens, count in counts.items():
+            merged[_merged(tokens, pair)] += count
+        counts = merged
+    return Tokenizer.from_str(json.dumps(content))
+
+
+def _words(tokenizer: Tokenizer, captions: Iterable[str]) -> Counter[str]:
+    """How often each word occurs, as byte-level BPE writes it."""
+    split = tokenizer.pre_tokenizer.pre_tokenize_str
+    return Counter(word for caption in captions for word, _ in split(caption))
+
+
+def _merged(tokens: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
+    """A word's tokens with each occurrence of a pair joined."""
+    joined: list[str] = []
+    for token in tokens:
+        if joined and (joined[-1], token) == pair:
+            joined[-1] += token
+        else:
+            joined.append(token)
+    return tuple(joined)
 
 
 def load(path: Path) -> Tokenizer:

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand, ValueEnum};
+use mdetr_scenes::clips::{self, ClipsOptions, Frames};
 use mdetr_scenes::dataset::{self, DatasetOptions, Sample};
 use mdetr_scenes::video::{FrameRate, Y4M_MARK, Y4mWriter};
 use mdetr_scenes::{CaptionKind, Mix, MovingScene, Rendering, SceneOptions, depth, render};
@@ -23,6 +24,9 @@ use crate::{progress, size};
 pub enum ScenesCommand {
     /// Write a data set: PNG pictures and MDETR's COCO-style annotations.
     Dataset(DatasetArgs),
+    /// Write clips in which things move, stop and come, with sentences about time and what they denote
+    /// in each frame.
+    Clips(ClipsArgs),
     /// Write a video of moving objects, as Y4M or as numbered PNG pictures.
     Video(VideoArgs),
     /// Write one picture and print its camera, objects and captions as JSON. Lengths are in pixels.
@@ -35,6 +39,7 @@ impl ScenesCommand {
     pub fn run(self) -> Result<ExitCode> {
         match self {
             ScenesCommand::Dataset(args) => args.run()?,
+            ScenesCommand::Clips(args) => args.run()?,
             ScenesCommand::Video(args) => args.run()?,
             ScenesCommand::Show(args) => args.run()?,
         }
@@ -163,6 +168,82 @@ impl DatasetArgs {
         );
         Ok(())
     }
+}
+
+#[derive(Debug, Args)]
+pub struct ClipsArgs {
+    /// Number of clips.
+    #[arg(long, value_name = "N")]
+    count: usize,
+    #[command(flatten)]
+    scene: SceneArgs,
+    /// Captions per clip.
+    #[arg(long, value_name = "K", default_value_t = 8)]
+    captions: usize,
+    /// Frames of a clip, at irregular times.
+    #[arg(long, value_name = "T", default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=64))]
+    frames: u16,
+    /// Instead of those the whole story, 8 seconds, at this number of frames per second.
+    #[arg(long, conflicts_with = "frames", value_parser = parse_fps)]
+    fps: Option<f64>,
+    /// Part of these frames that is missing, at random.
+    #[arg(long, value_name = "PART", default_value_t = 0.0, requires = "fps", value_parser = parse_part)]
+    dropped: f64,
+    /// Directory to write to: frames/, clips.jsonl.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Replace another data set of this command in the same directory.
+    #[arg(long)]
+    overwrite: bool,
+}
+
+impl ClipsArgs {
+    fn run(&self) -> Result<()> {
+        let options = ClipsOptions {
+            count: self.count,
+            seed: self.scene.seed,
+            scene: self.scene.options()?,
+            captions: self.captions,
+            frames: match self.fps {
+                Some(fps) => Frames::Rate {
+                    fps,
+                    dropped: self.dropped,
+                },
+                None => Frames::Some(self.frames.into()),
+            },
+            overwrite: self.overwrite,
+        };
+        let bar = progress::bar(self.count, "clips");
+        let start = Instant::now();
+        let summary = clips::write(&self.out, &options, || bar.inc(1))?;
+        bar.finish_and_clear();
+        eprintln!(
+            "{}: {} clips, {} pictures rendered, {} kept, {} captions in {:.1} s",
+            self.out.display(),
+            self.count,
+            summary.rendered,
+            summary.kept,
+            summary.captions,
+            start.elapsed().as_secs_f64(),
+        );
+        Ok(())
+    }
+}
+
+fn parse_fps(text: &str) -> Result<f64, String> {
+    parse_within(text, 1.0..=60.0)
+}
+
+fn parse_part(text: &str) -> Result<f64, String> {
+    parse_within(text, 0.0..=0.9)
+}
+
+fn parse_within(text: &str, range: std::ops::RangeInclusive<f64>) -> Result<f64, String> {
+    let value = text
+        .parse::<f64>()
+        .ok()
+        .filter(|value| range.contains(value));
+    value.ok_or_else(|| format!("expected a number of {} to {}", range.start(), range.end()))
 }
 
 #[derive(Debug, Args)]

@@ -4,21 +4,22 @@
 //! caption and one `annotations` entry per object that a caption denotes, `scenes.json` has what
 //! the renderer knows: attributes, boxes and masks of all objects, camera and light.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 use mdetr_grounding::rle::CompressedRle;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::caption::{Caption, Mix, caption_or_fallback};
 use crate::error::ScenesError;
 use crate::object::Object;
 use crate::options::SceneOptions;
 use crate::random::{mix, rng};
+use crate::recipe::{Recipe, write_json, write_whole};
 use crate::render::{Rendering, render};
 use crate::scene::{Camera, Ground, Light, Scene, Sensor};
 use crate::truth::GroundTruth;
@@ -72,9 +73,6 @@ pub struct Sample {
 const IMAGES: &str = "images";
 const SCENES: &str = "scenes.json";
 const ANNOTATIONS: &str = "annotations.json";
-
-/// Changes when the same seed gives other pictures.
-const RENDERER: u32 = 1;
 
 /// Random streams of one sample.
 const SCENE_STREAM: u64 = 0;
@@ -145,7 +143,7 @@ pub fn write(
     options.scene.check()?;
     let images = dir.join(IMAGES);
     fs::create_dir_all(&images).map_err(ScenesError::io("create directory", &images))?;
-    let same = Recipe::of(options).claim(dir, options.overwrite)?;
+    let same = recipe(options).claim(dir, &[IMAGES, SCENES, ANNOTATIONS], options.overwrite)?;
     let records: Vec<Record> = (0..options.count)
         .into_par_iter()
         .map(|index| {
@@ -172,6 +170,10 @@ pub fn write(
     Ok(summary)
 }
 
+fn recipe(options: &DatasetOptions) -> Recipe {
+    Recipe::new(options.seed, &options.scene)
+}
+
 /// Writes a rendering as PNG, whole or not at all.
 ///
 /// # Errors
@@ -190,122 +192,6 @@ pub fn write_png(path: &Path, rendering: &Rendering) -> Result<(), ScenesError> 
             source,
         })?;
     write_whole(path, |file| file.write_all(&data))
-}
-
-fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ScenesError> {
-    write_whole(path, |file| {
-        let mut buffer = BufWriter::with_capacity(1 << 20, file);
-        serde_json::to_writer(&mut buffer, value)?;
-        buffer.write_all(b"\n")?;
-        buffer.flush()
-    })
-}
-
-/// Writes beside `path` and renames, so that no half-written file is ever seen under its name.
-fn write_whole(
-    path: &Path,
-    write: impl FnOnce(&mut File) -> std::io::Result<()>,
-) -> Result<(), ScenesError> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".part");
-    let temporary = PathBuf::from(temporary);
-    let mut file = File::create(&temporary).map_err(ScenesError::io("create", path))?;
-    write(&mut file).map_err(ScenesError::io("write", path))?;
-    drop(file);
-    fs::rename(&temporary, path).map_err(ScenesError::io("rename to", path))
-}
-
-/// What the pictures depend on, kept beside them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Recipe {
-    renderer: u32,
-    seed: u64,
-    width: u32,
-    height: u32,
-    min_objects: usize,
-    max_objects: usize,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    focal: Option<f32>,
-}
-
-impl Recipe {
-    fn of(options: &DatasetOptions) -> Recipe {
-        Recipe {
-            renderer: RENDERER,
-            seed: options.seed,
-            width: options.scene.width,
-            height: options.scene.height,
-            min_objects: options.scene.min_objects,
-            max_objects: options.scene.max_objects,
-            focal: options.scene.focal,
-        }
-    }
-
-    /// Makes `dir` this recipe's. Returns whether its pictures may be kept. Where no recipe of ours lies,
-    /// nothing is ours.
-    fn claim(&self, dir: &Path, overwrite: bool) -> Result<bool, ScenesError> {
-        let path = dir.join("recipe.json");
-        let found = match fs::read(&path) {
-            Ok(bytes) => Some(bytes),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-            Err(e) => return Err(ScenesError::io("read", path)(e)),
-        };
-        if let Some(bytes) = found {
-            let Ok(recipe) = serde_json::from_slice::<Recipe>(&bytes) else {
-                return Err(ScenesError::Foreign { path });
-            };
-            if recipe == *self {
-                return Ok(true);
-            }
-            if !overwrite {
-                return Err(ScenesError::OtherDataset {
-                    path,
-                    found: recipe.to_string(),
-                    expected: self.to_string(),
-                });
-            }
-        } else {
-            let mut places = [IMAGES, SCENES, ANNOTATIONS]
-                .into_iter()
-                .map(|name| dir.join(name));
-            if let Some(path) = places.find(|path| !is_free(path)) {
-                return Err(ScenesError::Foreign { path });
-            }
-        }
-        write_json(&path, self)?;
-        Ok(false)
-    }
-}
-
-/// Whether there is nothing at a path, or an empty directory.
-fn is_free(path: &Path) -> bool {
-    match fs::read_dir(path) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(_) => path.symlink_metadata().is_err(),
-    }
-}
-
-impl std::fmt::Display for Recipe {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        let Recipe {
-            renderer,
-            seed,
-            width,
-            height,
-            min_objects,
-            max_objects,
-            focal,
-        } = self;
-        write!(
-            f,
-            "seed {seed}, size {width}x{height}, {min_objects} to {max_objects} objects, \
-             renderer {renderer}"
-        )?;
-        match focal {
-            Some(focal) => write!(f, ", focal length {focal}"),
-            None => Ok(()),
-        }
-    }
 }
 
 /// All that the JSON files say about one picture.
@@ -401,7 +287,7 @@ impl SceneFile<'_> {
     fn new<'a>(options: &DatasetOptions, records: &'a [Record]) -> SceneFile<'a> {
         SceneFile {
             info: INFO,
-            recipe: Recipe::of(options),
+            recipe: recipe(options),
             scenes: records.iter().map(|r| &r.scene).collect(),
         }
     }

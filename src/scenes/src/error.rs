@@ -61,7 +61,9 @@ pub enum ScenesError {
         expected: String,
     },
     /// A directory with files that no data set of ours has written.
-    #[error("{path} exists, and no `mdetr scenes dataset` wrote it: choose an empty directory")]
+    #[error(
+        "{path} exists, and neither `mdetr scenes dataset` nor `mdetr scenes clips` wrote it: choose an empty directory"
+    )]
     Foreign {
         /// The file or directory that would be replaced.
         path: PathBuf,

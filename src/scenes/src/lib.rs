@@ -19,6 +19,7 @@
 //! ```
 
 mod caption;
+pub mod clips;
 mod colour;
 pub mod dataset;
 mod error;
@@ -26,10 +27,12 @@ mod motion;
 mod object;
 mod options;
 mod random;
+mod recipe;
 mod render;
 mod sampling;
 mod scene;
 mod solid;
+pub mod story;
 mod truth;
 mod vector;
 pub mod video;

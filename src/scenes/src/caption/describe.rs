@@ -65,13 +65,13 @@ impl Description {
     }
 
     /// All descriptions of an object that state at least one attribute.
-    pub(super) fn all_of(object: &Object) -> impl Iterator<Item = Description> {
+    pub(crate) fn all_of(object: &Object) -> impl Iterator<Item = Description> {
         (1..1 << ATTRIBUTES).map(|mask| Description::select(object, mask))
     }
 
     /// A random description of an object: shape and colour more often than size and material,
     /// at least one attribute.
-    pub(super) fn random_of(rng: &mut impl Rng, object: &Object) -> Description {
+    pub(crate) fn random_of(rng: &mut impl Rng, object: &Object) -> Description {
         loop {
             let mask = u8::from(rng.random_bool(0.4))
                 | u8::from(rng.random_bool(0.55)) << 1
@@ -85,7 +85,7 @@ impl Description {
 
     /// A random description that is true of object `i` alone, if there is one; short ones are
     /// preferred.
-    pub(super) fn unique_of(
+    pub(crate) fn unique_of(
         rng: &mut impl Rng,
         objects: &[Object],
         i: usize,
@@ -112,7 +112,7 @@ impl Description {
     }
 
     /// This description with one stated attribute changed to another value.
-    pub(super) fn changed(&self, rng: &mut impl Rng) -> Description {
+    pub(crate) fn changed(&self, rng: &mut impl Rng) -> Description {
         let stated: Vec<u8> = (0..ATTRIBUTES)
             .filter(|bit| self.mask() & (1 << bit) != 0)
             .collect();

@@ -20,8 +20,10 @@ use crate::truth::GroundTruth;
 
 pub use describe::Description;
 pub use kind::{CaptionKind, Mix};
+pub(crate) use relate::CLEAR_MARGIN;
 pub use relate::Relation;
 pub use sentence::{Answer, Caption, GroundedPhrase};
+pub(crate) use words::{Determiner, noun_phrase, one_of};
 use writer::Writer;
 
 /// A random caption of this kind, or `None` if the scene does not offer one (a relation needs two

@@ -22,7 +22,7 @@ pub enum Relation {
 
 /// Part of the picture's width (left, right) or height (in front, behind) by which two objects
 /// must differ for a sentence to be made about it.
-pub(super) const CLEAR_MARGIN: f32 = 0.03;
+pub(crate) const CLEAR_MARGIN: f32 = 0.03;
 
 impl Relation {
     /// All relations.
@@ -72,7 +72,7 @@ impl Relation {
         Some(referents)
     }
 
-    pub(super) fn words(self, rng: &mut impl Rng) -> &'static str {
+    pub(crate) fn words(self, rng: &mut impl Rng) -> &'static str {
         match self {
             Relation::Left => one_of(rng, &["left of", "to the left of"]),
             Relation::Right => one_of(rng, &["right of", "to the right of"]),

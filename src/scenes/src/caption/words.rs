@@ -8,7 +8,7 @@ use crate::object::{Colour, Material, Shape, Size};
 
 /// What stands before the noun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Determiner {
+pub(crate) enum Determiner {
     /// "the" + singular: exactly one.
     The,
     /// "a" + singular: all that match.
@@ -26,7 +26,7 @@ pub(super) enum Determiner {
 }
 
 impl Determiner {
-    pub(super) fn plural(self) -> bool {
+    pub(crate) fn plural(self) -> bool {
         use Determiner::*;
         matches!(self, All | AllThe | ThePlural | Bare)
     }
@@ -35,11 +35,12 @@ impl Determiner {
 /// Chance that the adjectives come in another order than size, colour, material.
 const SHUFFLED: f64 = 0.1;
 
-/// Puts a description into words, synonyms and all.
-pub(super) fn noun_phrase(
+/// Puts a description into words, synonyms and all; another adjective comes first.
+pub(crate) fn noun_phrase(
     rng: &mut impl Rng,
     description: &Description,
     determiner: Determiner,
+    adjective: Option<&str>,
 ) -> String {
     let mut adjectives: Vec<&str> = Vec::with_capacity(3);
     adjectives.extend(description.size.map(|v| one_of(rng, size_words(v))));
@@ -54,7 +55,7 @@ pub(super) fn noun_phrase(
         true => format!("{noun}s"),
         false => noun.to_string(),
     };
-    let mut words = adjectives;
+    let mut words: Vec<&str> = adjective.into_iter().chain(adjectives).collect();
     words.push(&noun);
     let article = match determiner {
         Determiner::The | Determiner::ThePlural => "the",
@@ -107,6 +108,6 @@ fn material_words(material: Material) -> &'static [&'static str] {
     }
 }
 
-pub(super) fn one_of<'a>(rng: &mut impl Rng, words: &[&'a str]) -> &'a str {
+pub(crate) fn one_of<'a>(rng: &mut impl Rng, words: &[&'a str]) -> &'a str {
     words.choose(rng).expect("every word list has a word")
 }

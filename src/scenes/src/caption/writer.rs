@@ -103,7 +103,7 @@ impl<'a, R: Rng> Writer<'a, R> {
     }
 
     pub(super) fn say(&mut self, noun: &Noun) {
-        let words = noun_phrase(self.rng, &noun.description, noun.determiner);
+        let words = noun_phrase(self.rng, &noun.description, noun.determiner, None);
         self.say_phrase(&words, noun.objects.clone());
     }
 

@@ -1,0 +1,302 @@
+//! What somebody who watches a story at some instants can know.
+
+use super::Story;
+use super::acts::Act;
+use crate::caption::{CLEAR_MARGIN, Description, Relation};
+use crate::render::{Rendering, Visibility, render, visibility};
+use crate::scene::View;
+use crate::truth::GroundTruth;
+use crate::vector::vec3;
+
+/// An object that shows fewer pixels, of a picture of 320 x 240, or a smaller part of itself is not
+/// seen.
+const SEEN_PIXELS: f32 = 20.0;
+const SEEN_PART: f32 = 0.1;
+/// Speeds above and below which an object moves and stands still, world units per second.
+const MOVING: f32 = 0.2;
+const STILL: f32 = 0.03;
+/// Seconds that what an object does now has lasted at least.
+const NOW: f64 = 0.3;
+/// Seconds after which something was done, and after which it was not "just" done any more; between
+/// the two nobody can say.
+const JUST: (f64, f64) = (2.5, 3.5);
+/// Seconds of standing or moving, and world units, that are seen before a change of it counts.
+const BEFORE: f64 = 0.3;
+const BEFORE_LENGTH: f32 = 0.2;
+/// Cosines of directions above which something moves that way, and below which it does not.
+const ASIDE: (f32, f32) = (0.6, 0.3);
+const TOWARDS: (f32, f32) = (0.87, 0.6);
+/// How many times as fast as the others the fastest is.
+const FASTER: f32 = 1.35;
+/// Seconds between the moments of a motion that are looked at.
+const STEP: f64 = 0.04;
+
+/// A story at one instant, as seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instant {
+    /// Seconds since the story began.
+    pub seconds: f64,
+    /// The picture; its ids are those of the objects that are there.
+    pub rendering: Rendering,
+    /// What is visible of every object of the story.
+    pub truth: GroundTruth,
+    /// Of every object of the story, which part of it shows, 0 to 1.
+    pub parts: Vec<f32>,
+}
+
+/// A story, watched at some instants in order.
+///
+/// All that is said of an instant follows from what those up to it show: nothing is known of motion
+/// at the first one, and what happened before it never did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watch {
+    /// What is watched.
+    pub story: Story,
+    /// When, and what is seen.
+    pub instants: Vec<Instant>,
+}
+
+impl Watch {
+    /// Watches `story` at `seconds`, which rise, in pictures of this size; `noise` seeds the
+    /// sensor's.
+    pub fn new(story: Story, seconds: &[f64], width: u32, height: u32, noise: u64) -> Watch {
+        let instants = seconds.iter().zip(0u64..).map(|(&seconds, n)| {
+            let (scene, there) = story.at(seconds);
+            let mut rendering = render(&scene, width, height, noise ^ n);
+            let alone = visibility(&scene, width, height);
+            // Numbered as in the story, so that an object keeps its id.
+            for id in rendering.ids.iter_mut().filter(|id| **id != 0) {
+                *id = there[usize::from(*id) - 1] as u8 + 1;
+            }
+            let count = story.objects().len();
+            let truth = GroundTruth::from_ids(&rendering.ids, width, height, count);
+            let mut parts = vec![0.0; count];
+            for (&i, v) in there.iter().zip(alone) {
+                parts[i] = part(v);
+            }
+            Instant {
+                seconds,
+                rendering,
+                truth,
+                parts,
+            }
+        });
+        Watch {
+            instants: instants.collect(),
+            story,
+        }
+    }
+
+    /// Whether enough of an object shows.
+    pub fn sees(&self, object: usize, instant: usize) -> bool {
+        let at = &self.instants[instant];
+        let pixels = (at.truth.width * at.truth.height) as f32 / (320.0 * 240.0) * SEEN_PIXELS;
+        at.truth.objects[object].area as f32 >= pixels && at.parts[object] >= SEEN_PART
+    }
+
+    /// The objects that `description` matches, of which `act` is true and which stand in `relation`
+    /// to an object; `None` if that is not certain. Objects that are not seen are none of them.
+    pub fn denoted(
+        &self,
+        description: &Description,
+        act: Option<Act>,
+        relation: Option<(Relation, usize)>,
+        instant: usize,
+    ) -> Option<Vec<usize>> {
+        let mut certain = true;
+        let mut found = Vec::new();
+        let anchors = [relation.map(|r| r.1), act.and_then(Act::anchor)];
+        for i in description.denoted(self.story.objects()) {
+            if anchors.contains(&Some(i)) || !self.sees(i, instant) {
+                continue;
+            }
+            let related = match relation {
+                Some((relation, anchor)) => self.relates(relation, i, anchor, instant),
+                None => Some(true),
+            };
+            let does = match act {
+                Some(Act::Fastest) => self.holds(Act::Moves, i, instant),
+                Some(act) => self.holds(act, i, instant),
+                None => Some(true),
+            };
+            match (related, does) {
+                (Some(false), _) | (_, Some(false)) => {}
+                (Some(true), Some(true)) => found.push(i),
+                _ => certain = false,
+            }
+        }
+        if act == Some(Act::Fastest) && certain {
+            return self.fastest(found, instant);
+        }
+        certain.then_some(found)
+    }
+
+    fn fastest(&self, moving: Vec<usize>, instant: usize) -> Option<Vec<usize>> {
+        let t = self.instants[instant].seconds;
+        let speed = |&i: &usize| self.length(i, t - self.recent(instant), t);
+        let mut speeds: Vec<(f32, usize)> = moving.iter().map(|i| (speed(i), *i)).collect();
+        speeds.sort_by(|a, b| b.0.total_cmp(&a.0));
+        match speeds[..] {
+            [(first, _), (second, _), ..] if first < FASTER * second => None,
+            [(_, fastest), ..] => Some(vec![fastest]),
+            [] => Some(Vec::new()),
+        }
+    }
+
+    fn relates(&self, relation: Relation, i: usize, anchor: usize, instant: usize) -> Option<bool> {
+        if !self.sees(anchor, instant) {
+            return None;
+        }
+        let offset = relation.offset(&self.instants[instant].truth, i, anchor);
+        (offset.abs() >= CLEAR_MARGIN).then_some(offset > 0.0)
+    }
+
+    /// Whether an object that is seen does this at an instant; `None` if nobody could say.
+    pub fn holds(&self, act: Act, i: usize, instant: usize) -> Option<bool> {
+        if instant == 0 {
+            return Some(false);
+        }
+        let (t, recent) = (self.instants[instant].seconds, self.recent(instant));
+        let since = self.since(i, instant);
+        let watched = t - since >= recent;
+        let moves = watched.then(|| self.moves(i, t - recent, t)).flatten();
+        match act {
+            Act::Appeared => self.appeared(i, instant),
+            Act::Moves | Act::Fastest => moves,
+            Act::Stands => moves.map(|moves| !moves),
+            Act::Stopped => match moves? {
+                true => Some(false),
+                false => self.stopped(i, since, t),
+            },
+            Act::Started => match moves? {
+                false => Some(false),
+                true => self.started(i, since, t),
+            },
+            Act::Left | Act::Right | Act::Nearer | Act::Farther => match moves? {
+                false => Some(false),
+                true => within(self.direction(act, i, instant), ASIDE),
+            },
+            Act::Towards(x) | Act::AwayFrom(x) => {
+                let rests = self.sees(x, instant) && self.moves(x, t - recent, t) == Some(false);
+                match moves? {
+                    false => Some(false),
+                    true if !rests => None,
+                    true => within(self.direction(act, i, instant), TOWARDS),
+                }
+            }
+        }
+    }
+
+    fn appeared(&self, i: usize, instant: usize) -> Option<bool> {
+        let (t, first) = (self.instants[instant].seconds, self.instants[0].seconds);
+        match self.story.comes(i).filter(|&comes| comes > first) {
+            Some(comes) => just(t - comes),
+            // What was hidden at first may just have come, as far as anybody can tell.
+            None => (0..=instant).all(|n| self.sees(i, n)).then_some(false),
+        }
+    }
+
+    fn stopped(&self, i: usize, since: f64, t: f64) -> Option<bool> {
+        let Some(end) = back(t, since).find(|&s| self.speed(i, s) >= MOVING) else {
+            return Some(false);
+        };
+        let seen = self.length(i, since, end) >= BEFORE_LENGTH;
+        seen.then(|| just(t - end)).flatten()
+    }
+
+    fn started(&self, i: usize, since: f64, t: f64) -> Option<bool> {
+        let Some(start) = back(t, since).find(|&s| self.speed(i, s) <= STILL) else {
+            return Some(false);
+        };
+        let rested = start - since >= BEFORE && self.moves(i, start - BEFORE, start) == Some(false);
+        rested.then(|| just(t - start)).flatten()
+    }
+
+    /// Whether an object moved all the time between two moments; `None` if only some of it.
+    fn moves(&self, i: usize, from: f64, to: f64) -> Option<bool> {
+        let speeds: Vec<f32> = back(to, from).map(|t| self.speed(i, t)).collect();
+        if speeds.iter().all(|&v| v >= MOVING) {
+            Some(true)
+        } else if speeds.iter().all(|&v| v <= STILL) {
+            Some(false)
+        } else {
+            None
+        }
+    }
+
+    /// Cosine of the angle between how an object moves and the direction an act names.
+    fn direction(&self, act: Act, i: usize, instant: usize) -> f32 {
+        let t = self.instants[instant].seconds;
+        let (now, then) = (
+            self.story.position(i, t),
+            self.story.position(i, t - self.recent(instant)),
+        );
+        let moved = vec3(now[0] - then[0], now[1] - then[1], 0.0);
+        let view = View::new(&self.story.camera(t));
+        let to = |x: usize| {
+            let [x, y] = self.story.position(x, t);
+            vec3(x - now[0], y - now[1], 0.0)
+        };
+        let away = vec3(view.forward.x, view.forward.y, 0.0);
+        let named = match act {
+            Act::Left => -view.right,
+            Act::Right => view.right,
+            Act::Nearer => -away,
+            Act::Farther => away,
+            Act::Towards(x) => to(x),
+            Act::AwayFrom(x) => -to(x),
+            _ => vec3(0.0, 0.0, 0.0),
+        };
+        moved.dot(named) / (moved.length() * named.length()).max(1e-6)
+    }
+
+    /// Seconds over which motion is judged: at least since the instant before.
+    fn recent(&self, instant: usize) -> f64 {
+        let before = self.instants[instant.saturating_sub(1)].seconds;
+        NOW.max(self.instants[instant].seconds - before)
+    }
+
+    /// Since when an object was seen at every instant up to this one.
+    fn since(&self, i: usize, instant: usize) -> f64 {
+        let seen = (0..=instant).rev().take_while(|&n| self.sees(i, n));
+        seen.last()
+            .map_or(f64::INFINITY, |n| self.instants[n].seconds)
+    }
+
+    fn speed(&self, i: usize, seconds: f64) -> f32 {
+        let [x, y] = self.story.velocity(i, seconds);
+        x.hypot(y)
+    }
+
+    /// How far an object came between two moments, world units.
+    fn length(&self, i: usize, from: f64, to: f64) -> f32 {
+        let (a, b) = (self.story.position(i, from), self.story.position(i, to));
+        (a[0] - b[0]).hypot(a[1] - b[1])
+    }
+}
+
+fn part(v: Visibility) -> f32 {
+    v.visible as f32 / v.alone.max(1) as f32
+}
+
+/// Moments from a later one back to an earlier one.
+fn back(to: f64, from: f64) -> impl Iterator<Item = f64> {
+    let steps = ((to - from) / STEP).floor().max(0.0) as usize;
+    (0..=steps).map(move |step| to - step as f64 * STEP)
+}
+
+fn just(seconds: f64) -> Option<bool> {
+    match seconds {
+        s if s <= JUST.0 => Some(true),
+        s if s >= JUST.1 => Some(false),
+        _ => None,
+    }
+}
+
+fn within(cosine: f32, (yes, no): (f32, f32)) -> Option<bool> {
+    match cosine {
+        c if c >= yes => Some(true),
+        c if c <= no => Some(false),
+        _ => None,
+    }
+}
