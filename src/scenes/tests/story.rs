@@ -1,0 +1,222 @@
+//! Stories: no contact, truth that follows the motion, spans on words.
+
+use mdetr_scenes::clips::{ClipsOptions, Frames, clip};
+use mdetr_scenes::story::{Act, Story, Watch};
+use mdetr_scenes::{Answer, SceneOptions};
+use proptest::prelude::*;
+
+fn options() -> SceneOptions {
+    SceneOptions {
+        width: 160,
+        height: 120,
+        ..SceneOptions::default()
+    }
+}
+
+fn watch(seed: u64, fps: f64) -> Watch {
+    let seconds: Vec<f64> = (0..(Story::SECONDS * fps) as usize)
+        .map(|n| n as f64 / fps)
+        .collect();
+    Watch::new(Story::new(seed, &options()), &seconds, 160, 120, seed)
+}
+
+fn clips(count: usize) -> ClipsOptions {
+    ClipsOptions {
+        count,
+        seed: 4,
+        scene: options(),
+        captions: 8,
+        frames: Frames::Some(8),
+        overwrite: false,
+    }
+}
+
+/// World units that an object came between two moments.
+fn moved(watch: &Watch, object: usize, from: f64, to: f64) -> f32 {
+    let [a, b] = [from, to].map(|t| watch.story.position(object, t));
+    (a[0] - b[0]).hypot(a[1] - b[1])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn nothing_ever_touches(
+        seed in any::<u64>(),
+        times in prop::collection::vec(0.0..Story::SECONDS, 200),
+    ) {
+        let story = Story::new(seed, &options());
+        for t in times {
+            let (scene, _) = story.at(t);
+            for (i, a) in scene.objects.iter().enumerate() {
+                for b in &scene.objects[..i] {
+                    let [dx, dy] = [0, 1].map(|k| a.position[k] - b.position[k]);
+                    prop_assert!(dx.hypot(dy) > a.footprint() + b.footprint(), "at {t} s");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_motion_follows_from_the_places(seed in any::<u64>()) {
+        let watch = watch(seed, 8.0);
+        for n in 1..watch.instants.len() {
+            let t = watch.instants[n].seconds;
+            for i in (0..watch.story.objects().len()).filter(|&i| watch.sees(i, n)) {
+                let moves = watch.holds(Act::Moves, i, n);
+                let stands = watch.holds(Act::Stands, i, n);
+                prop_assert_eq!(moves, stands.map(|stands| !stands));
+                let came = moved(&watch, i, t - 0.3, t);
+                match moves {
+                    Some(true) => prop_assert!(came > 0.03, "{i} came {came} before {t} s"),
+                    Some(false) => prop_assert!(came < 0.02, "{i} came {came} before {t} s"),
+                    None => {}
+                }
+                let both = [Act::Left, Act::Right].map(|act| watch.holds(act, i, n));
+                prop_assert_ne!(both, [Some(true); 2]);
+                if both.contains(&Some(true)) {
+                    prop_assert_eq!(moves, Some(true));
+                }
+                if watch.holds(Act::Stopped, i, n) == Some(true) {
+                    prop_assert_eq!(moves, Some(false));
+                    prop_assert!(moved(&watch, i, (t - 4.0).max(0.0), t) > 0.02);
+                }
+                if watch.holds(Act::Started, i, n) == Some(true) {
+                    prop_assert_eq!(moves, Some(true));
+                }
+                if watch.holds(Act::Appeared, i, n) == Some(true) {
+                    let comes = watch.story.comes(i).expect("it comes");
+                    prop_assert!((0.0..=2.5).contains(&(t - comes)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn phrases_are_words_and_objects_are_seen(index in 0usize..10_000) {
+        let (watch, captions) = clip(&clips(1), index);
+        for caption in captions {
+            let text: Vec<char> = caption.text.chars().collect();
+            prop_assert_eq!(caption.known.len(), watch.instants.len());
+            for phrase in &caption.phrases {
+                let (from, to) = (phrase.span.0 as usize, phrase.span.1 as usize);
+                let words: String = text[from..to].iter().collect();
+                prop_assert_eq!(words.trim(), &words);
+                prop_assert!(from == 0 || text[from - 1] == ' ', "{}", caption.text);
+                prop_assert!(to == text.len() || " ?".contains(text[to]), "{}", caption.text);
+                for (n, objects) in phrase.objects.iter().enumerate() {
+                    prop_assert!(objects.is_sorted());
+                    prop_assert!(objects.iter().all(|&i| watch.sees(i, n)), "{}", caption.text);
+                }
+            }
+            let absent = caption.kind.starts_with("absent");
+            let first = caption.phrases[0].objects.iter();
+            prop_assert!(!absent || first.zip(&caption.known).all(|(o, k)| !k || o.is_empty()));
+            prop_assert_eq!(caption.kind.starts_with("ask"), caption.text.ends_with('?'));
+        }
+    }
+}
+
+/// Nothing of motion is known where nothing was seen before.
+#[test]
+fn the_first_instant_tells_nothing_of_time() {
+    for seed in 0..20 {
+        let watch = watch(seed, 4.0);
+        for i in 0..watch.story.objects().len() {
+            for act in [
+                Act::Moves,
+                Act::Stands,
+                Act::Left,
+                Act::Stopped,
+                Act::Appeared,
+            ] {
+                assert_eq!(watch.holds(act, i, 0), Some(false), "{act:?}");
+            }
+        }
+    }
+}
+
+/// What an earlier instant shows does not depend on those that follow.
+#[test]
+fn nobody_looks_ahead() {
+    for seed in 0..10 {
+        let whole = watch(seed, 5.0);
+        let seconds: Vec<f64> = whole.instants[..20].iter().map(|i| i.seconds).collect();
+        let part = Watch::new(whole.story.clone(), &seconds, 160, 120, seed);
+        assert_eq!(part.instants[..], whole.instants[..20]);
+        for n in 0..20 {
+            for i in 0..whole.story.objects().len() {
+                for act in [Act::Moves, Act::Stopped, Act::Started, Act::Appeared] {
+                    assert_eq!(part.holds(act, i, n), whole.holds(act, i, n));
+                }
+            }
+        }
+    }
+}
+
+/// Things move in some stories and in others nothing does; a camera that swings moves nothing.
+#[test]
+fn stories_differ() {
+    let (mut still, mut swinging) = (0, 0);
+    for seed in 0..60 {
+        let story = Story::new(seed, &options());
+        let moves = |i: usize| story.position(i, 0.0) != story.position(i, Story::SECONDS);
+        let swings = story.camera(0.0) != story.camera(1.0);
+        still += usize::from(!(0..story.objects().len()).any(moves));
+        swinging += usize::from(swings);
+    }
+    assert!(
+        (4..30).contains(&still),
+        "{still} of 60 stories stand still"
+    );
+    assert!(
+        (15..45).contains(&swinging),
+        "{swinging} of 60 cameras swing"
+    );
+}
+
+/// Every kind of sentence is told, each with an answer of its own at some instants.
+#[test]
+fn all_kinds_are_told() {
+    let mut kinds = std::collections::BTreeSet::new();
+    let mut answers = std::collections::BTreeSet::new();
+    for index in 0..300 {
+        for caption in clip(&clips(1), index).1 {
+            let answered = caption.phrases[0].objects.iter().any(|o| !o.is_empty());
+            assert!(answered || caption.kind.contains('-'), "{caption:?}");
+            for answer in caption.answers.iter().flatten().flatten() {
+                answers.insert(answer.to_string());
+                assert!(!matches!(answer, Answer::Attribute(_)));
+            }
+            kinds.insert(caption.kind);
+        }
+    }
+    let acts = [
+        "moves",
+        "stands",
+        "left",
+        "right",
+        "nearer",
+        "farther",
+        "towards",
+        "away-from",
+        "fastest",
+        "stopped",
+        "started",
+        "appeared",
+        "now",
+    ];
+    for act in acts {
+        assert!(kinds.contains(act), "no sentence of kind {act}: {kinds:?}");
+        assert!(
+            kinds.contains(&format!("absent-{act}")),
+            "no absent-{act}: {kinds:?}"
+        );
+    }
+    for answer in ["yes", "no", "0", "1", "2"] {
+        assert!(
+            answers.contains(answer),
+            "never answered {answer}: {answers:?}"
+        );
+    }
+}
