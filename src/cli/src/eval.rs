@@ -5,15 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
-use mdetr::{Frame, GrounderOptions, Grounding, Packing, QueryResult};
+use mdetr::{Frame, Grounder, GrounderOptions, Grounding, Packing, QueryResult};
 use mdetr_draw::{Drawing, LegendLine, Style};
-use mdetr_eval::grounding::{self, Counts, Example, Picture, Tally};
+use mdetr_eval::grounding::{self, Clip, Counts, Example, Picture, Tally};
 use rayon::prelude::*;
 
 use crate::disturb::Disturbance;
-use crate::evaluator::{Evaluator, Judged};
+use crate::evaluator::{Evaluator, Judged, Watching};
 use crate::model::ModelArgs;
 use crate::output::{self, Author, say};
 use crate::score::ScoreCommand;
@@ -24,7 +24,7 @@ use crate::{picture, progress};
 pub struct EvalArgs {
     #[command(subcommand)]
     score: Option<ScoreCommand>,
-    /// A directory that `mdetr scenes dataset` wrote. Pictures are taken as they are stored, without
+    /// A directory that `mdetr scenes dataset` or `mdetr scenes clips` wrote. Pictures are taken as they are stored, without
     /// regard to Exif orientation: so are the annotations.
     #[arg(required = true)]
     dataset: Option<PathBuf>,
@@ -35,7 +35,7 @@ pub struct EvalArgs {
     #[arg(long, value_name = "WHICH", num_args = 0..=1, require_equals = true)]
     #[arg(default_value = "none", default_missing_value = "simple")]
     pack_queries: Packing,
-    /// Only the first N pictures.
+    /// Only the first N pictures, or clips.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// Measure under a fault of the camera, the link or the typist.
@@ -85,6 +85,9 @@ impl EvalArgs {
             ..GrounderOptions::default()
         };
         let grounder = self.model.load(options)?;
+        if grounding::has_clips(dataset) {
+            return self.watch(&grounder, dataset);
+        }
         let mut pictures = grounding::read(dataset, self.limit)?;
         if let Some(fault) = self.disturb {
             for example in pictures.iter_mut().flat_map(|p| &mut p.examples) {
@@ -111,19 +114,68 @@ impl EvalArgs {
         if let Some(dir) = &self.failures {
             self.draw(dir, &pictures, found.failures)?;
         }
-        let tally = found.tally;
+        self.report("pictures", pictures.len(), &found.tally);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Evaluates clips: each from its first frame to its last, with what the model remembers.
+    fn watch(&self, grounder: &Grounder, dataset: &Path) -> Result<ExitCode> {
+        ensure!(
+            self.failures.is_none(),
+            "--failures: expected a data set of pictures, found clips in {}: leave it out",
+            dataset.display()
+        );
+        let clips = grounding::read_clips(dataset, self.limit)?;
+        let progress = progress::bar(clips.len(), "clips");
+        let tally = clips
+            .into_par_iter()
+            .map(|mut clip| {
+                self.disturb_captions(&mut clip);
+                let watching = Watching::new(grounder, &clip)?;
+                let mut tally = Tally::default();
+                for at in &clip.frames {
+                    let place = || at.path.display().to_string();
+                    let image = self.picture(&at.path).with_context(place)?;
+                    let frame = Frame::rgb(image.width(), image.height(), &image)?;
+                    let judged = watching.next(&frame, at).with_context(place)?;
+                    for ((_, example), judged) in at.examples.iter().zip(judged) {
+                        tally.count(&example.kind, &judged.counts);
+                    }
+                }
+                progress.inc(1);
+                Ok(tally)
+            })
+            .try_reduce(Tally::default, |mut a, b| {
+                a.add(&b);
+                Ok::<_, anyhow::Error>(a)
+            })?;
+        progress.finish_and_clear();
+        self.report("clips", progress.length().unwrap_or(0) as usize, &tally);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn disturb_captions(&self, clip: &mut Clip) {
+        let Some(fault) = self.disturb else {
+            return;
+        };
+        let examples = clip.frames.iter_mut().flat_map(|frame| &mut frame.examples);
+        let examples = examples.map(|(_, example)| &mut example.caption);
+        for caption in clip.captions.iter_mut().chain(examples) {
+            *caption = fault.caption(caption);
+        }
+    }
+
+    fn report(&self, what: &str, count: usize, tally: &Tally) {
         if self.json {
-            let summary = tally.summary();
             let report = serde_json::json!({
-                "pictures": pictures.len(),
-                "summary": summary,
+                what: count,
+                "summary": tally.summary(),
                 "kinds": tally.kinds,
             });
             say!("{report}");
         } else {
-            say!("{}", for_people(pictures.len(), &tally).trim_end());
+            say!("{}", for_people(what, count, tally).trim_end());
         }
-        Ok(ExitCode::SUCCESS)
     }
 
     fn judge(&self, evaluator: &Evaluator, index: usize, entry: &Picture) -> Result<Found> {
@@ -230,14 +282,14 @@ fn expectation(example: &Example) -> String {
     }
 }
 
-fn for_people(pictures: usize, tally: &Tally) -> String {
+fn for_people(what: &str, count: usize, tally: &Tally) -> String {
     let percent = |value: Option<f64>| {
         value.map_or_else(|| "-".to_owned(), |value| format!("{:.1} %", 100.0 * value))
     };
     let summary = tally.summary();
     let mut lines = vec![
         format!(
-            "{pictures} pictures, {} captions, {} phrases",
+            "{count} {what}, {} captions, {} phrases",
             summary.captions, summary.phrases
         ),
         format!(

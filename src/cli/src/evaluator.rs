@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use mdetr::{Encoded, Frame, Grounder, RawOutputs};
-use mdetr_eval::grounding::{Abilities, Candidates, Counts, Example, Picture, judge};
+use mdetr::{Encoded, Frame, Grounder, Past, RawOutputs};
+use mdetr_eval::grounding::{
+    Abilities, Candidates, Clip, ClipFrame, Counts, Example, Picture, judge,
+};
 use mdetr_grounding::{BBox, Query, QueryError, QueryResult};
 
 /// What was found for one caption, and how good it is.
@@ -34,18 +36,11 @@ impl<'a> Evaluator<'a> {
         grounder: &'a Grounder,
         pictures: &'a [Picture],
     ) -> Result<Evaluator<'a>, mdetr::Error> {
-        let queries = |picture: &Picture| -> Result<Vec<Query>, QueryError> {
-            let captions: BTreeSet<&str> = picture
-                .examples
-                .iter()
-                .map(|e| e.caption.as_str())
-                .collect();
-            let numbered = captions.into_iter().enumerate();
-            numbered
-                .map(|(at, caption)| Query::literal(format!("caption {at}"), caption))
-                .collect()
+        let asked = |picture: &Picture| {
+            let captions = picture.examples.iter().map(|e| e.caption.as_str());
+            queries(captions.collect())
         };
-        let sets = pictures.iter().map(queries).collect::<Result<_, _>>()?;
+        let sets = pictures.iter().map(asked).collect::<Result<_, _>>()?;
         Ok(Evaluator {
             grounder,
             pictures,
@@ -64,22 +59,76 @@ impl<'a> Evaluator<'a> {
     pub fn picture(&self, frame: &Frame, index: usize) -> Result<Vec<Judged>, mdetr::Error> {
         let asked = &self.captions[index];
         let found = self.grounder.ground_encoded(frame, asked)?;
-        let manifest = self.grounder.manifest();
-        let abilities = Abilities {
-            answers: manifest.answers.is_some(),
-            masks: manifest.segments(),
-        };
-        let judged = |example: &Example| {
-            let (result, outputs) = found
-                .iter()
-                .find(|(result, _)| result.query.text() == example.caption)
-                .expect("every caption was asked");
-            Judged {
-                result: result.clone(),
-                counts: judge(example, result, &candidates(frame, outputs), abilities),
-            }
-        };
-        Ok(self.pictures[index].examples.iter().map(judged).collect())
+        let examples = self.pictures[index].examples.iter();
+        Ok(examples
+            .map(|example| judged(self.grounder, frame, &found, example))
+            .collect())
+    }
+}
+
+/// A clip's captions, encoded, and what the model remembers of its frames.
+#[derive(Debug)]
+pub struct Watching<'a> {
+    grounder: &'a Grounder,
+    captions: Encoded,
+    past: Past,
+}
+
+impl<'a> Watching<'a> {
+    /// Encodes every caption of `clip`, of which nothing was seen yet.
+    ///
+    /// # Errors
+    /// A caption is too long for the model, or the engine fails.
+    pub fn new(grounder: &'a Grounder, clip: &Clip) -> Result<Watching<'a>, mdetr::Error> {
+        let captions: BTreeSet<&str> = clip.captions.iter().map(String::as_str).collect();
+        Ok(Watching {
+            grounder,
+            captions: grounder.encode(queries(captions)?)?,
+            past: Past::new(),
+        })
+    }
+
+    /// Grounds the clip's captions in its next frame, and counts those of which the truth is certain there.
+    ///
+    /// # Errors
+    /// The engine fails.
+    pub fn next(&self, frame: &Frame, at: &ClipFrame) -> Result<Vec<Judged>, mdetr::Error> {
+        let found = self
+            .grounder
+            .ground_encoded_in(&self.past, at.time, frame, &self.captions)?;
+        let examples = at.examples.iter();
+        Ok(examples
+            .map(|(_, example)| judged(self.grounder, frame, &found, example))
+            .collect())
+    }
+}
+
+/// Captions, each once, as queries.
+fn queries(captions: BTreeSet<&str>) -> Result<Vec<Query>, QueryError> {
+    let numbered = captions.into_iter().enumerate();
+    numbered
+        .map(|(at, caption)| Query::literal(format!("caption {at}"), caption))
+        .collect()
+}
+
+fn judged(
+    grounder: &Grounder,
+    frame: &Frame,
+    found: &[(QueryResult, RawOutputs)],
+    example: &Example,
+) -> Judged {
+    let manifest = grounder.manifest();
+    let abilities = Abilities {
+        answers: manifest.answers.is_some(),
+        masks: manifest.segments(),
+    };
+    let (result, outputs) = found
+        .iter()
+        .find(|(result, _)| result.query.text() == example.caption)
+        .expect("every caption was asked");
+    Judged {
+        result: result.clone(),
+        counts: judge(example, result, &candidates(frame, outputs), abilities),
     }
 }
 

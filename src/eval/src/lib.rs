@@ -11,7 +11,7 @@
 //! | [`coco`] | class-agnostic average precision | MDETR's COCO-style JSON |
 //! | [`lvis`] | "fixed AP", prompts of categories | LVIS v1 JSON |
 //!
-//! [`grounding`] measures a model on a data set that `mdetr scenes dataset` wrote. [`tracking`] is apart: it scores identities over time (MOTA, IDF1), of video and not of samples.
+//! [`grounding`] measures a model on a data set that `mdetr scenes dataset` or `mdetr scenes clips` wrote. [`tracking`] is apart: it scores identities over time (MOTA, IDF1), of video and not of samples.
 //!
 //! Each has a `Truth` that reads the annotation files, lists the samples that a model is asked and
 //! can be narrowed to some of them, and `evaluate(&truth, predictions)` that gives a report: serde

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use mdetr::Grounding;
+use mdetr::{Grounding, Past};
 use mdetr_ros2_bus::{Found, Mailbox};
 use mdetr_ros2_messages::std_msgs::Header;
 use mdetr_track::{TrackOptions, Tracking};
@@ -197,6 +197,7 @@ impl Camera {
             slot,
             outputs,
             teller: space.as_ref().map(Space::teller),
+            past: Past::new(),
             tracking: Tracking::new(TrackOptions {
                 // What is reported at all is followed.
                 high_threshold: 0.0,
@@ -231,6 +232,8 @@ struct Worker {
     outputs: Outputs,
     teller: Option<Teller>,
     tracking: Tracking,
+    /// What the model remembers of the pictures.
+    past: Past,
     /// The newest of the pictures.
     stamp: Duration,
     frame: u64,
@@ -284,9 +287,12 @@ impl Worker {
         let header = waiting.picture.message.header().clone();
         let opened = waiting.picture.message.open()?;
         let frame = opened.frame()?;
-        let mut grounding = standing.ground(&frame).map_err(|error| error.to_string())?;
+        let time = self.advance(&header);
+        let mut grounding = standing
+            .ground(&self.past, time, &frame)
+            .map_err(|error| error.to_string())?;
         if pace.track {
-            self.track(&header, &mut grounding);
+            self.track(time, &mut grounding);
         }
         let found = Found {
             source: &self.shared.name,
@@ -305,17 +311,23 @@ impl Worker {
         Ok(())
     }
 
-    /// Gives detections the ids of the objects they are. They stay where they were found, and what is not seen is not
-    /// reported.
-    fn track(&mut self, header: &Header, grounding: &mut Grounding) {
+    /// The time of a picture. Where the stream begins anew, what is known of it is forgotten.
+    fn advance(&mut self, header: &Header) -> Duration {
         let nanos = u64::try_from(header.stamp.nanos()).unwrap_or(0);
         let time = Duration::from_nanos(nanos);
         if time + RESTART < self.stamp {
-            // The stream begins anew: a recording that is played again, or a simulation.
+            // A recording that is played again, or a simulation.
             self.tracking.reset();
+            self.past.forget();
             self.stamp = time;
         }
         self.stamp = self.stamp.max(time);
+        time
+    }
+
+    /// Gives detections the ids of the objects they are. They stay where they were found, and what is not seen is not
+    /// reported.
+    fn track(&mut self, time: Duration, grounding: &mut Grounding) {
         self.tracking.update(time, grounding);
         let Some(tracked) = self.tracking.at(time) else {
             return;

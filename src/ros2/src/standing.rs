@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mdetr::bundle::Models;
 use mdetr::engine::KServeOptions;
-use mdetr::{Encoded, EngineChoice, Grounder, GrounderOptions, Grounding, Query};
+use mdetr::{Encoded, EngineChoice, Grounder, GrounderOptions, Grounding, Past, Query};
 
 use crate::parameters::Values;
 use crate::prompt;
@@ -159,12 +159,19 @@ impl Standing {
         self.grounder.settings().score_threshold
     }
 
-    /// Answers the queries for a picture, on the calling thread.
+    /// Answers the queries for a picture of a stream, taken `at` this time, on the calling thread.
     ///
     /// # Errors
     /// The picture takes too much memory, or the engine fails.
-    pub fn ground(&self, frame: &mdetr::Frame<'_>) -> Result<Grounding, mdetr::Error> {
-        let found = self.grounder.ground_encoded(frame, &self.encoded)?;
+    pub fn ground(
+        &self,
+        past: &Past,
+        at: Duration,
+        frame: &mdetr::Frame<'_>,
+    ) -> Result<Grounding, mdetr::Error> {
+        let found = self
+            .grounder
+            .ground_encoded_in(past, at, frame, &self.encoded)?;
         Ok(Grounding {
             revision: self.revision,
             width: frame.width(),

@@ -9,7 +9,7 @@ use mdetr_grounding::query::excerpt;
 use mdetr_grounding::{BBox, CompressedRle, Rle, Span};
 use serde::Deserialize;
 
-/// Largest `annotations.json` that is read: 1 GiB.
+/// Largest file that is read: 1 GiB.
 const MAX_BYTES: u64 = 1 << 30;
 const ANNOTATIONS: &str = "annotations.json";
 const IMAGES: &str = "images";
@@ -21,7 +21,7 @@ const NAME_PREFIX: &str = "tabletop-";
 #[non_exhaustive]
 pub enum DatasetError {
     /// The file cannot be read.
-    #[error("{}: cannot be read: {source}; give a directory that `mdetr scenes dataset` wrote", path.display())]
+    #[error("{}: cannot be read: {source}; give a directory that `mdetr scenes dataset` or `mdetr scenes clips` wrote", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -110,20 +110,25 @@ struct Annotation {
 /// Reads the data set in `dir`: its pictures in the order of the file, at most `limit` of them.
 pub fn read(dir: &Path, limit: Option<usize>) -> Result<Vec<Picture>, DatasetError> {
     let path = dir.join(ANNOTATIONS);
+    let json = read_bounded(&path)?;
+    parse(&json, &dir.join(IMAGES), limit).map_err(|message| DatasetError::Format { path, message })
+}
+
+/// The content of a file that is not too large.
+pub(super) fn read_bounded(path: &Path) -> Result<Vec<u8>, DatasetError> {
     let fault = |source| DatasetError::Read {
-        path: path.clone(),
+        path: path.into(),
         source,
     };
-    let found = std::fs::metadata(&path).map_err(fault)?.len();
+    let found = std::fs::metadata(path).map_err(fault)?.len();
     if found > MAX_BYTES {
         return Err(DatasetError::TooLarge {
-            path,
+            path: path.into(),
             limit: MAX_BYTES,
             found,
         });
     }
-    let json = std::fs::read(&path).map_err(fault)?;
-    parse(&json, &dir.join(IMAGES), limit).map_err(|message| DatasetError::Format { path, message })
+    std::fs::read(path).map_err(fault)
 }
 
 pub(super) fn parse(

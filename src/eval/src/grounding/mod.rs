@@ -1,4 +1,4 @@
-//! How well a model grounds a data set that `mdetr scenes dataset` wrote.
+//! How well a model grounds a data set that `mdetr scenes dataset` or `mdetr scenes clips` wrote.
 //!
 //! | number | over | holds if |
 //! |---|---|---|
@@ -15,6 +15,7 @@
 //! over the phrase's tokens of their probability, not clipped, and all of them
 //! take part.
 
+mod clips;
 mod dataset;
 mod metrics;
 
@@ -23,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mdetr_grounding::{Answer, BBox, Detection, QueryResult, Span};
 use serde::Serialize;
 
+pub use clips::{Clip, ClipFrame, has_clips, read_clips};
 pub use dataset::{DatasetError, Example, Object, Picture, read};
 pub use metrics::{IOU_THRESHOLD, Matches, Mean, Share, hit_at, rank, tokens_of_spans};
 
@@ -30,6 +32,12 @@ pub use metrics::{IOU_THRESHOLD, Matches, Mean, Share, hit_at, rank, tokens_of_s
 #[cfg(fuzzing)]
 pub(crate) fn parse_annotations(bytes: &[u8], images: &std::path::Path) {
     drop(dataset::parse(bytes, images, None));
+}
+
+/// Reads clips and drops them.
+#[cfg(fuzzing)]
+pub(crate) fn parse_clips(bytes: &[u8], dir: &std::path::Path) {
+    drop(clips::parse(bytes, dir));
 }
 
 /// Kinds of captions with a number of their own.

@@ -314,6 +314,24 @@ impl Grounder {
         self.run().ground(frame, asked)
     }
 
+    /// As [`ground_encoded`](Self::ground_encoded), of a frame of a stream, as [`ground_in`](Self::ground_in).
+    ///
+    /// # Errors
+    /// As [`ground`](Self::ground).
+    pub fn ground_encoded_in(
+        &self,
+        past: &Past,
+        at: Duration,
+        frame: &Frame,
+        asked: &Encoded,
+    ) -> Result<Vec<(QueryResult, RawOutputs)>, Error> {
+        let run = Run {
+            past: Some((past, at)),
+            ..self.run()
+        };
+        run.ground(frame, asked)
+    }
+
     /// The network's outputs for encoded queries, before they are decoded.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mdetr_engine::registry::Registry;
 use mdetr_engine::{Engine, EngineOptions, TensorRtOptions};
@@ -19,6 +20,8 @@ use crate::text::TextEncoder;
 /// A loaded bundle.
 #[derive(Debug)]
 pub(super) struct Model {
+    /// Another for each that this process loads; never 0.
+    pub number: u64,
     pub bundle: Bundle,
     pub identity: Identity,
     pub engine: Box<dyn Engine>,
@@ -46,7 +49,9 @@ impl Model {
         let answers = bundle.manifest().answers.as_ref();
         let answering = answers.map(|answers| Answering::new(answers, words));
         let input = &bundle.manifest().input;
+        static LOADED: AtomicU64 = AtomicU64::new(0);
         Ok(Model {
+            number: LOADED.fetch_add(1, Ordering::Relaxed) + 1,
             normalisation: Normalisation::new(input.mean, input.std),
             text,
             network: Network::load(&bundle, engine.as_ref())?,

@@ -19,7 +19,7 @@ const MOST_CAPTIONS: usize = 1024;
 /// What is remembered of a stream of frames, for models that know what sentences say about time: of each sentence, what
 /// its object queries were at some instants before.
 ///
-/// One for each stream; frames that several threads ground share it. A frame's answer follows from those before
+/// One for each stream; frames that several threads ground share it. It remembers for one model at a time. A frame's answer follows from those before
 /// it alone, whatever order they are grounded in; frames with times of another stream, or of another place of the
 /// same one, need [`forget`](Self::forget) first. With a model that remembers nothing it stays empty.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ pub struct Past(Mutex<Remembered>);
 
 #[derive(Debug, Default)]
 struct Remembered {
+    /// The number of the model whose object queries they are.
+    model: u64,
     /// By the caption's tokens.
     captions: BTreeMap<Vec<i64>, VecDeque<Arc<Instant>>>,
 }
@@ -55,9 +57,18 @@ impl Past {
         locked(&self.0).captions.clear();
     }
 
-    /// What is known of a caption before this time, newest first, as much as the network takes.
-    pub(super) fn before(&self, caption: &Caption, at: Duration, sizes: &Sizes) -> Vec<Aged> {
+    /// What a model knows of a caption before this time, newest first, as much as the network takes.
+    pub(super) fn before(
+        &self,
+        model: u64,
+        caption: &Caption,
+        at: Duration,
+        sizes: &Sizes,
+    ) -> Vec<Aged> {
         let remembered = locked(&self.0);
+        if remembered.model != model {
+            return Vec::new();
+        }
         let Some(instants) = remembered.captions.get(key(caption)) else {
             return Vec::new();
         };
@@ -68,9 +79,11 @@ impl Past {
         earlier.take(sizes.past).collect()
     }
 
-    /// Remembers what the caption's object queries are at this time, unless it remembers an instant about this time.
+    /// Remembers what a model's object queries for the caption are at this time, unless it remembers an instant about
+    /// this time. Of another model nothing is remembered any more.
     pub(super) fn keep(
         &self,
+        model: u64,
         caption: &Caption,
         at: Duration,
         hidden: &[f32],
@@ -78,6 +91,10 @@ impl Past {
         sizes: &Sizes,
     ) {
         let mut remembered = locked(&self.0);
+        if remembered.model != model {
+            remembered.captions.clear();
+            remembered.model = model;
+        }
         let captions = &mut remembered.captions;
         if captions.len() >= MOST_CAPTIONS && !captions.contains_key(key(caption)) {
             let newest = |instants: &VecDeque<Arc<Instant>>| instants.back().map(|i| i.at);
@@ -168,9 +185,12 @@ mod tests {
         }
     }
 
+    const MODEL: u64 = 7;
+
     fn keep(past: &Past, caption: &Caption, ms: u64) {
         let (hidden, boxes) = (vec![ms as f32; 8], vec![ms as f32; 8]);
         past.keep(
+            MODEL,
             caption,
             Duration::from_millis(ms),
             &hidden,
@@ -181,7 +201,7 @@ mod tests {
 
     /// Ages in milliseconds, and the times that the instants were kept with.
     fn known(past: &Past, caption: &Caption, ms: u64) -> Vec<(u128, f32)> {
-        let found = past.before(caption, Duration::from_millis(ms), &sizes(3));
+        let found = past.before(MODEL, caption, Duration::from_millis(ms), &sizes(3));
         let told = |(instant, age): &Aged| (age.as_millis(), instant.hidden[0]);
         found.iter().map(told).collect()
     }
@@ -242,6 +262,18 @@ mod tests {
     }
 
     #[test]
+    fn what_one_model_remembers_is_nothing_to_another() {
+        let (past, ball) = (Past::new(), caption(&[1]));
+        keep(&past, &ball, 1000);
+        let at = Duration::from_millis(1500);
+        assert_eq!(past.before(MODEL + 1, &ball, at, &sizes(3)).len(), 0);
+        past.keep(MODEL + 1, &ball, at, &[0.0; 8], vec![0.0; 8], &sizes(3));
+        let at = Duration::from_millis(2000);
+        assert_eq!(past.before(MODEL + 1, &ball, at, &sizes(3)).len(), 1);
+        assert_eq!(known(&past, &ball, 2000), []);
+    }
+
+    #[test]
     fn sentences_that_are_not_asked_any_more_give_way() {
         let past = Past::new();
         for number in 0..MOST_CAPTIONS as u64 + 10 {
@@ -260,7 +292,7 @@ mod tests {
         let (past, ball) = (Past::new(), caption(&[1]));
         keep(&past, &ball, 1000);
         let at = Duration::from_millis(1500);
-        let instants = [Vec::new(), past.before(&ball, at, &sizes(3))];
+        let instants = [Vec::new(), past.before(MODEL, &ball, at, &sizes(3))];
         let [hidden, boxes, ages] = inputs(3, &instants, &sizes(3));
         assert_eq!((hidden.len(), boxes.len()), (3 * 3 * 8, 3 * 3 * 8));
         assert_eq!(ages, [0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]);

@@ -250,7 +250,8 @@ impl Run<'_> {
 
     fn remembered(&self, caption: &Caption) -> Vec<Aged> {
         let sizes = &self.model.bundle.manifest().network;
-        let known = |(past, at): (&Past, Duration)| past.before(caption, at, sizes);
+        let known =
+            |(past, at): (&Past, Duration)| past.before(self.model.number, caption, at, sizes);
         self.past.map(known).unwrap_or_default()
     }
 
@@ -258,7 +259,7 @@ impl Run<'_> {
         if let (Some((past, at)), true) = (self.past, self.model.network.remembers()) {
             let sizes = &self.model.bundle.manifest().network;
             let boxes = std::mem::take(&mut fused.present_boxes);
-            past.keep(caption, at, &fused.hidden, boxes, sizes);
+            past.keep(self.model.number, caption, at, &fused.hidden, boxes, sizes);
         }
     }
 
