@@ -126,7 +126,8 @@ impl EvalArgs {
             dataset.display()
         );
         let clips = grounding::read_clips(dataset, self.limit)?;
-        let progress = progress::bar(clips.len(), "clips");
+        let count = clips.len();
+        let progress = progress::bar(count, "clips");
         let tally = clips
             .into_par_iter()
             .map(|mut clip| {
@@ -150,7 +151,7 @@ impl EvalArgs {
                 Ok::<_, anyhow::Error>(a)
             })?;
         progress.finish_and_clear();
-        self.report("clips", progress.length().unwrap_or(0) as usize, &tally);
+        self.report("clips", count, &tally);
         Ok(ExitCode::SUCCESS)
     }
 

@@ -8,7 +8,7 @@
 A frame is a NumPy array of RGB pixels. `mdetr.gst` reads what GStreamer's elements found.
 """
 
-from ._native import __version__
+from ._native import Past, __version__
 from .errors import (
     BundleError,
     CacheError,
@@ -36,6 +36,7 @@ __all__ = [
     "MdetrError",
     "Model",
     "OptionError",
+    "Past",
     "Phrase",
     "Query",
     "QueryError",

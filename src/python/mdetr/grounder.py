@@ -174,19 +174,34 @@ class Grounder:
         """The revision of the standing queries; 0 before there are any."""
         return self._native.queries()[1]
 
-    def ground(self, frame: NDArray[numpy.uint8]) -> Grounding:
+    def ground(
+        self,
+        frame: NDArray[numpy.uint8],
+        *,
+        past: _native.Past | None = None,
+        at: float = 0.0,
+    ) -> Grounding:
         """Answers the standing queries for one frame, on the calling thread.
 
         Args:
             frame: RGB pixels with the shape (height, width, 3). Nothing is copied if the pixels of
                 a row follow each other, as RGB or, in a reversed view of it, as BGR; rows may be
                 apart. Nobody may write to it until this returns.
+            past: what is remembered of the stream that the frame is one of, by a model that
+                `remembers`; it remembers this frame too. By default the frame stands alone.
+            at: when the frame was taken, in seconds of its stream.
 
         Raises:
             FrameError: it is no such array, or takes too much memory.
+            OptionError: `at` is negative or no number.
             EngineError: the engine fails.
         """
-        return self._native.ground(frame)
+        return self._native.ground(frame, past, at)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the model knows what sentences say about time, if it is given a `Past`."""
+        return self._native.remembers()
 
     def prepare(self, width: int, height: int) -> None:
         """Makes ready for frames of this size, so that the first takes no longer than others.

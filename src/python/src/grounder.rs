@@ -17,6 +17,24 @@ use crate::results;
 #[pyclass(frozen, module = "mdetr._native")]
 pub struct Grounder(mdetr::Grounder);
 
+/// What is remembered of one stream of frames.
+#[pyclass(frozen, module = "mdetr._native")]
+#[derive(Default)]
+pub struct Past(mdetr::Past);
+
+#[pymethods]
+impl Past {
+    #[new]
+    fn new() -> Past {
+        Past::default()
+    }
+
+    /// Forgets everything.
+    fn forget(&self) {
+        self.0.forget();
+    }
+}
+
 /// Id, text with brackets, score threshold, phrase threshold.
 type Entry = (String, String, Option<f32>, Option<f32>);
 
@@ -124,15 +142,26 @@ impl Grounder {
         (queries.collect(), set.revision())
     }
 
-    /// Answers the standing queries for an array of RGB pixels.
+    /// Answers the standing queries for an array of RGB pixels, of a stream if its past is given and when in seconds.
+    #[pyo3(signature = (frame, past=None, at=0.0))]
     fn ground<'py>(
         &self,
         py: Python<'py>,
         frame: &Bound<'py, PyAny>,
+        past: Option<&Past>,
+        at: f64,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let at = Duration::try_from_secs_f64(at).map_err(|error| {
+            let message = format!("at: expected seconds of at least 0, found {at}: {error}");
+            exception(py, Kind::Option, message)
+        })?;
         let picture = Picture::new(frame)?;
         let pixels = picture.pixels();
-        let found = py.detach(|| pixels.with(|frame| self.0.ground(frame)));
+        let ground = |frame: &mdetr::Frame| match past {
+            Some(Past(past)) => self.0.ground_in(past, at, frame),
+            None => self.0.ground(frame),
+        };
+        let found = py.detach(|| pixels.with(ground));
         results::to_python(py, &found.map_err(|error: Failure| error.raise(py))?, None)
     }
 
@@ -146,6 +175,11 @@ impl Grounder {
     fn engine(&self) -> (String, String, String) {
         let info = self.0.engine();
         (info.name, info.version, info.reason)
+    }
+
+    /// Whether the model knows what sentences say about time.
+    fn remembers(&self) -> bool {
+        self.0.remembers()
     }
 
     /// Name, version, licence and tasks of the model.

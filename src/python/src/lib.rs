@@ -20,7 +20,7 @@ mod _native {
     use super::*;
 
     #[pymodule_export]
-    use super::grounder::Grounder;
+    use super::grounder::{Grounder, Past};
     #[pymodule_export]
     use super::results::{decode_mask, read_carried};
     #[pymodule_export]
