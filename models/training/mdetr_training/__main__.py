@@ -25,9 +25,18 @@ from .train import LATEST, Trainer, config_of, restore, restored
 def run_tokenizer(args: argparse.Namespace) -> None:
     captions = []
     for folder in args.dataset:
-        images = json.loads((folder / "annotations.json").read_text())["images"]
-        captions += [image["caption"] for image in images]
-    tokenizers.train(captions, args.vocab_size).save(str(args.out))
+        if (folder / "clips.jsonl").exists():
+            lines = (folder / "clips.jsonl").read_text().splitlines()
+            captions += [c["text"] for line in lines for c in json.loads(line)["captions"]]
+        else:
+            images = json.loads((folder / "annotations.json").read_text())["images"]
+            captions += [image["caption"] for image in images]
+    if args.extend:
+        captions = [caption.lower() for caption in captions]
+        found = tokenizers.extended(tokenizers.load(args.extend), captions, args.vocab_size)
+    else:
+        found = tokenizers.train(captions, args.vocab_size)
+    found.save(str(args.out))
 
 
 def run_train(args: argparse.Namespace) -> None:
@@ -215,8 +224,19 @@ def main(arguments: list[str] | None = None) -> None:
     commands = parser.add_subparsers(required=True)
 
     p = commands.add_parser("tokenizer", help="learn a tokenizer from data sets' captions")
-    p.add_argument("dataset", type=Path, nargs="+", help="folder made by `mdetr scenes dataset`")
+    p.add_argument(
+        "dataset",
+        type=Path,
+        nargs="+",
+        help="folder made by `mdetr scenes dataset` or `mdetr scenes clips`",
+    )
     p.add_argument("--vocab-size", type=int, default=600)
+    p.add_argument(
+        "--extend",
+        type=Path,
+        metavar="FILE",
+        help="keep the words of this tokenizer.json, and add those of the captions in small letters",
+    )
     p.add_argument("--out", type=Path, required=True, help="tokenizer.json to write")
     p.set_defaults(run=run_tokenizer)
 

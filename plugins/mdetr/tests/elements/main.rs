@@ -14,6 +14,7 @@ mod launch;
 mod metadata;
 mod modes;
 mod overlay;
+mod past;
 mod queries;
 mod rules;
 mod start;

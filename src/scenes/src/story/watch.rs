@@ -46,8 +46,8 @@ pub struct Instant {
 
 /// A story, watched at some instants in order.
 ///
-/// All that is said of an instant follows from what those up to it show: nothing is known of motion
-/// at the first one, and what happened before it never did.
+/// All that is said of an instant follows from what those up to it show: at the first one nothing moves,
+/// and what happened before it never did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Watch {
     /// What is watched.
@@ -154,7 +154,8 @@ impl Watch {
     /// Whether an object that is seen does this at an instant; `None` if nobody could say.
     pub fn holds(&self, act: Act, i: usize, instant: usize) -> Option<bool> {
         if instant == 0 {
-            return Some(false);
+            // Nothing was seen to move, so nothing does; whether it stands still remains to be seen.
+            return (act != Act::Stands).then_some(false);
         }
         let (t, recent) = (self.instants[instant].seconds, self.recent(instant));
         let since = self.since(i, instant);

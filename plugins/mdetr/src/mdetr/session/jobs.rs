@@ -116,8 +116,10 @@ mod tests {
             time: FrameTime {
                 index,
                 running: None,
+                stream: None,
                 arrived: Instant::now(),
             },
+            past: Arc::default(),
             epoch: 0,
             place: None,
         })

@@ -1,0 +1,167 @@
+//! Streams of models that remember: what sentences say about time.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mdetr::{Frame, Grounder, GrounderOptions, Past, Query, QueryResult};
+use mdetr_scenes::SceneOptions;
+use mdetr_scenes::story::{Act, Story, Watch};
+
+use crate::common::{harness, init};
+
+const QUERY: &str = "all moving objects";
+const CAPS: &str = "video/x-raw,format=RGB,width=320,height=240,framerate=5/1";
+const FPS: u64 = 5;
+const FRAMES: usize = 15;
+
+fn model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tabletop-motion")
+}
+
+fn element(live: bool) -> gst::Element {
+    init();
+    gst::ElementFactory::make("mdetr")
+        .property("model", model().display().to_string())
+        .property("query", QUERY)
+        .property("workers", 1u32)
+        .property_from_str("mode", if live { "live" } else { "every-frame" })
+        .build()
+        .expect("the plugin is registered")
+}
+
+/// A story in which something moves all the time from the fourth frame on.
+fn watch() -> Watch {
+    let options = SceneOptions::default();
+    let seconds: Vec<f64> = (0..FRAMES).map(|n| n as f64 / FPS as f64).collect();
+    let watches =
+        (0..).map(|seed| Watch::new(Story::new(seed, &options), &seconds, 320, 240, seed));
+    let moves = |watch: &Watch| {
+        let mover = |i: usize| {
+            (3..FRAMES).all(|n| watch.sees(i, n) && watch.holds(Act::Moves, i, n) == Some(true))
+        };
+        (0..watch.story.objects().len()).any(mover)
+    };
+    let mut watches = watches.filter(moves);
+    watches.next().expect("there is always another seed")
+}
+
+fn time(n: usize) -> gst::ClockTime {
+    gst::ClockTime::from_seconds(n as u64) / FPS
+}
+
+fn buffer(watch: &Watch, n: usize, at: gst::ClockTime) -> gst::Buffer {
+    let mut buffer = gst::Buffer::from_slice(watch.instants[n].rendering.rgb.clone());
+    let shared = buffer.get_mut().expect("a new buffer");
+    shared.set_pts(at);
+    shared.set_duration(time(1));
+    buffer
+}
+
+fn found(harness: &mut gst_check::Harness, buffer: gst::Buffer) -> QueryResult {
+    let buffer = harness.push_and_pull(buffer).expect("passes");
+    let found = gstmdetr::meta::read(&buffer);
+    found[0].grounding.queries[0].clone()
+}
+
+fn grounder() -> Grounder {
+    let grounder = Grounder::load(model(), GrounderOptions::default()).expect("the bundle");
+    let query = Query::parse("q1", QUERY).expect("a valid query");
+    grounder.set_queries(vec![query]).expect("encodes");
+    grounder
+}
+
+#[test]
+fn the_element_remembers_as_the_library_does() {
+    let (watch, grounder, past) = (watch(), grounder(), Past::new());
+    assert!(grounder.remembers());
+    let element = element(false);
+    let mut harness = harness(&element, CAPS);
+    let mut seen = Vec::new();
+    for (n, instant) in watch.instants.iter().enumerate() {
+        let frame = Frame::rgb(320, 240, &instant.rendering.rgb).expect("a valid frame");
+        let at = Duration::from_nanos(time(n).nseconds());
+        let expected = grounder
+            .ground_in(&past, at, &frame)
+            .expect("the engine runs");
+        let result = found(&mut harness, buffer(&watch, n, time(n)));
+        assert_eq!(result, expected.queries[0], "frame {n}");
+        seen.push(result.detections.len());
+    }
+    assert_eq!(seen[0], 0, "nothing is known to move in the first frame");
+    let later = seen[5..].iter().filter(|&&count| count > 0).count();
+    assert!(
+        later >= 8,
+        "moving objects in {later} of 10 frames: {seen:?}"
+    );
+}
+
+#[test]
+fn a_frame_by_itself_has_no_past() {
+    let (watch, grounder) = (watch(), grounder());
+    for instant in &watch.instants[5..8] {
+        let frame = Frame::rgb(320, 240, &instant.rendering.rgb).expect("a valid frame");
+        let alone = grounder.ground(&frame).expect("the engine runs");
+        assert_eq!(alone.queries[0].detections, []);
+    }
+}
+
+/// Frames of before would make standing objects move.
+#[test]
+fn a_break_is_not_bridged() {
+    let watch = watch();
+    let begin = |harness: &mut gst_check::Harness| {
+        (0..8)
+            .map(|n| found(harness, buffer(&watch, n, time(n))))
+            .last()
+            .expect("eight frames")
+    };
+    type Break = fn(&mut gst_check::Harness);
+    let breaks: [(&str, Break); 3] = [
+        ("a flush", |harness| {
+            harness.push_event(gst::event::FlushStart::new());
+            harness.push_event(gst::event::FlushStop::new(true));
+            let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+            harness.push_event(gst::event::Segment::new(&segment));
+        }),
+        ("another segment", |harness| {
+            let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+            segment.set_time(gst::ClockTime::from_seconds(100));
+            harness.push_event(gst::event::Segment::new(&segment));
+        }),
+        ("other caps", |harness| {
+            harness.set_src_caps_str(&CAPS.replace("5/1", "6/1"))
+        }),
+    ];
+    for live in [false, true] {
+        for (name, interrupt) in breaks {
+            let element = element(live);
+            let mut harness = harness(&element, CAPS);
+            assert!(
+                !begin(&mut harness).detections.is_empty(),
+                "something moves"
+            );
+            interrupt(&mut harness);
+            let after = found(&mut harness, buffer(&watch, 8, time(8)));
+            assert_eq!(after.detections, [], "after {name}, live: {live}");
+        }
+    }
+}
+
+/// Half of the speed of playback is half of the frames a second, not half of the speed of things.
+#[test]
+fn time_is_the_streams() {
+    let watch = watch();
+    let answers = |rate: f64, base: u64| {
+        let element = element(false);
+        let mut harness = harness(&element, CAPS);
+        let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        segment.set_rate(rate);
+        segment.set_time(gst::ClockTime::from_seconds(base));
+        harness.push_event(gst::event::Segment::new(&segment));
+        let frames = 0..FRAMES;
+        frames
+            .map(|n| found(&mut harness, buffer(&watch, n, time(n))))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(answers(1.0, 0), answers(0.5, 1000));
+}
