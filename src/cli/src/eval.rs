@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use mdetr::{Frame, Grounder, GrounderOptions, Grounding, Packing, QueryResult};
 use mdetr_draw::{Drawing, LegendLine, Style};
-use mdetr_eval::grounding::{self, Clip, Counts, Example, Picture, Tally};
+use mdetr_eval::grounding::{self, Clip, Counts, Example, MomentSummary, Moments, Picture, Tally};
 use rayon::prelude::*;
 
 use crate::disturb::Disturbance;
@@ -17,6 +17,7 @@ use crate::evaluator::{Evaluator, Judged, Watching};
 use crate::model::ModelArgs;
 use crate::output::{self, Author, say};
 use crate::score::ScoreCommand;
+use crate::stories::Stories;
 use crate::{picture, progress};
 
 #[derive(Debug, Args)]
@@ -72,6 +73,21 @@ impl Found {
     }
 }
 
+/// What the clips gave together.
+#[derive(Default)]
+struct Watched {
+    tally: Tally,
+    moments: Moments,
+}
+
+impl Watched {
+    fn join(mut self, other: Watched) -> Watched {
+        self.tally.add(&other.tally);
+        self.moments.add(other.moments);
+        self
+    }
+}
+
 impl EvalArgs {
     /// # Errors
     /// The model, the data set, or predictions and annotations cannot be used.
@@ -114,7 +130,7 @@ impl EvalArgs {
         if let Some(dir) = &self.failures {
             self.draw(dir, &pictures, found.failures)?;
         }
-        self.report("pictures", pictures.len(), &found.tally);
+        self.report("pictures", pictures.len(), &found.tally, None);
         Ok(ExitCode::SUCCESS)
     }
 
@@ -128,30 +144,35 @@ impl EvalArgs {
         let clips = grounding::read_clips(dataset, self.limit)?;
         let count = clips.len();
         let progress = progress::bar(count, "clips");
-        let tally = clips
+        let watched = clips
             .into_par_iter()
             .map(|mut clip| {
                 self.disturb_captions(&mut clip);
                 let watching = Watching::new(grounder, &clip)?;
-                let mut tally = Tally::default();
+                let mut watched = Watched::default();
+                let mut stories = Stories::new(&clip);
                 for at in &clip.frames {
                     let place = || at.path.display().to_string();
                     let image = self.picture(&at.path).with_context(place)?;
                     let frame = Frame::rgb(image.width(), image.height(), &image)?;
-                    let judged = watching.next(&frame, at).with_context(place)?;
+                    let (judged, with_box) = watching.next(&frame, at).with_context(place)?;
                     for ((_, example), judged) in at.examples.iter().zip(judged) {
-                        tally.count(&example.kind, &judged.counts);
+                        watched.tally.count(&example.kind, &judged.counts);
                     }
+                    stories.push(at, &with_box);
                 }
+                stories.count(&mut watched.moments);
                 progress.inc(1);
-                Ok(tally)
+                Ok(watched)
             })
-            .try_reduce(Tally::default, |mut a, b| {
-                a.add(&b);
-                Ok::<_, anyhow::Error>(a)
-            })?;
+            .try_reduce(Watched::default, |a, b| Ok::<_, anyhow::Error>(a.join(b)))?;
         progress.finish_and_clear();
-        self.report("clips", count, &tally);
+        self.report(
+            "clips",
+            count,
+            &watched.tally,
+            Some(watched.moments.summary()),
+        );
         Ok(ExitCode::SUCCESS)
     }
 
@@ -166,16 +187,25 @@ impl EvalArgs {
         }
     }
 
-    fn report(&self, what: &str, count: usize, tally: &Tally) {
+    fn report(&self, what: &str, count: usize, tally: &Tally, moments: Option<MomentSummary>) {
         if self.json {
-            let report = serde_json::json!({
+            let mut report = serde_json::json!({
                 what: count,
                 "summary": tally.summary(),
                 "kinds": tally.kinds,
             });
+            if let Some(moments) = moments {
+                report["moments"] = serde_json::json!(moments);
+            }
             say!("{report}");
         } else {
             say!("{}", for_people(what, count, tally).trim_end());
+            if let Some(moments) = moments {
+                let error = moments.median_seconds;
+                let error = error.map_or_else(|| "-".to_owned(), |error| format!("{error:.2} s"));
+                let MomentSummary { events, missed, .. } = moments;
+                say!("{events} things happened, {missed} were not told, median error {error}");
+            }
         }
     }
 

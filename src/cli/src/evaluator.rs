@@ -89,17 +89,25 @@ impl<'a> Watching<'a> {
     }
 
     /// Grounds the clip's captions in its next frame, and counts those of which the truth is certain there.
+    /// Gives the captions that have a box, too.
     ///
     /// # Errors
     /// The engine fails.
-    pub fn next(&self, frame: &Frame, at: &ClipFrame) -> Result<Vec<Judged>, mdetr::Error> {
+    pub fn next(
+        &self,
+        frame: &Frame,
+        at: &ClipFrame,
+    ) -> Result<(Vec<Judged>, BTreeSet<String>), mdetr::Error> {
         let found = self
             .grounder
             .ground_encoded_in(&self.past, at.time, frame, &self.captions)?;
         let examples = at.examples.iter();
-        Ok(examples
-            .map(|(_, example)| judged(self.grounder, frame, &found, example))
-            .collect())
+        let judged = examples.map(|(_, example)| judged(self.grounder, frame, &found, example));
+        let with_box = found
+            .iter()
+            .filter(|(result, _)| !result.detections.is_empty());
+        let with_box = with_box.map(|(result, _)| result.query.text().to_owned());
+        Ok((judged.collect(), with_box.collect()))
     }
 }
 

@@ -48,6 +48,7 @@ mod score;
 mod serve;
 mod sheet;
 mod size;
+mod stories;
 mod summary;
 mod triton;
 mod warning;

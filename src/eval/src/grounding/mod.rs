@@ -18,6 +18,7 @@
 mod clips;
 mod dataset;
 mod metrics;
+mod moments;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +28,7 @@ use serde::Serialize;
 pub use clips::{Clip, ClipFrame, has_clips, read_clips};
 pub use dataset::{DatasetError, Example, Object, Picture, read};
 pub use metrics::{IOU_THRESHOLD, Matches, Mean, Share, hit_at, rank, tokens_of_spans};
+pub use moments::{MomentSummary, Moments};
 
 /// Reads annotations and drops them.
 #[cfg(fuzzing)]
