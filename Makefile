@@ -31,7 +31,9 @@
 # make eval                            measure the bundled model, and write models/tabletop/README.md
 # make lint                            formatting, clippy, docs, circles of imports, length of files,
 #                                      shell syntax; ruff is part of test-models
+# make eval-motion                      the same of models/tabletop-motion
 # make data train export               the bundled model from nothing
+# make motion-data motion motion-export  models/tabletop-motion from the bundled model
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 SHELL := /bin/bash
@@ -225,3 +227,33 @@ export: python
 	    --tokenizer $(RUN)/tokenizer.json --out $(MODEL)
 	$(VENV)/bin/python -m mdetr_training reference src/mdetr/tests/data/parity \
 	    --weights models/training/weights/$(notdir $(MODEL)).safetensors --bundle $(MODEL)
+
+MOTION := out/motion
+
+.PHONY: motion-data motion motion-export eval-motion
+motion-data: setup
+	cargo build --release -p mdetr-cli
+	target/release/mdetr scenes clips --count 5000 --seed 11 --captions 12 --out $(DATA)/clips
+	target/release/mdetr scenes clips --count 150 --seed 12 --captions 10 --out $(DATA)/clips-val
+	$(DATASET) --captions 12 --count 4000 --seed 401 --size 320x240 --out $(DATA)/motion-a
+	$(DATASET) --captions 12 --count 1500 --seed 402 --size 256x192 --out $(DATA)/motion-b
+	$(DATASET) --captions 12 --count 1500 --seed 404 --size 432x243 --out $(DATA)/motion-d
+	$(DATASET) --captions 12 --count 1000 --seed 405 --size 320x240 --focal 1.5 --out $(DATA)/motion-e
+
+# Resumes where it was interrupted.
+motion: python motion-data
+	mkdir -p $(MOTION)
+	test -e $(MOTION)/words.json || $(VENV)/bin/python -m mdetr_training tokenizer $(DATA)/clips \
+	    --extend models/tabletop/tokenizer.json --out $(MOTION)/words.json
+	OMP_NUM_THREADS=1 $(VENV)/bin/torchrun --nproc_per_node $$(nproc) -m mdetr_training train \
+	    models/training/configs/tabletop-motion.toml --init models/training/weights/tabletop.safetensors \
+	    --new-heads --tokenizer $(MOTION)/words.json --out $(MOTION)
+
+motion-export: python
+	$(VENV)/bin/python -m mdetr_training export --checkpoint $(MOTION)/checkpoint.pth \
+	    --weights models/training/weights/tabletop-motion.safetensors \
+	    --tokenizer $(MOTION)/words.json --out models/tabletop-motion
+
+eval-motion: setup
+	cargo build --release -p mdetr-cli
+	tools/evaluate-motion

@@ -69,6 +69,8 @@ pub struct Counts {
     pub reported_90: Share,
     /// Recall at 1 of each caption's first phrase.
     pub first_phrase: Share,
+    /// Captions that refer to nothing.
+    pub absent: u64,
     /// Captions that refer to nothing and have a box all the same.
     pub absent_with_box: Share,
     /// Questions answered right.
@@ -105,6 +107,7 @@ impl Counts {
         self.reported_75.add(other.reported_75);
         self.reported_90.add(other.reported_90);
         self.first_phrase.add(other.first_phrase);
+        self.absent += other.absent;
         self.absent_with_box.add(other.absent_with_box);
         self.answered.add(other.answered);
         self.exact_spans.add(other.exact_spans);
@@ -249,6 +252,7 @@ pub fn judge(
         }
     }
     if example.phrases.is_empty() {
+        counts.absent += 1;
         counts.absent_with_box.count(!detections.is_empty());
     }
     for phrase in &example.phrases {
