@@ -4,8 +4,8 @@ use std::f32::consts::TAU;
 
 use rand::Rng;
 
-use super::Story;
-
+/// How long a story takes, seconds.
+pub(super) const SECONDS: f64 = 8.0;
 /// Least and greatest speed of a glide, world units per second.
 const SPEEDS: (f32, f32) = (0.35, 1.6);
 /// Least and greatest length of a glide, world units.
@@ -51,9 +51,9 @@ impl Programme {
             start,
             glides: Vec::new(),
         };
-        let (mut at, mut time) = (start, rng.random_range(-2.0..0.7 * Story::SECONDS));
+        let (mut at, mut time) = (start, rng.random_range(-2.0..0.7 * SECONDS));
         for _ in 0..glides {
-            if time > Story::SECONDS {
+            if time > SECONDS {
                 break;
             }
             let glide = Glide::sample(rng, at, time);

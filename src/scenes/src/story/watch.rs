@@ -1,7 +1,7 @@
 //! What somebody who watches a story at some instants can know.
 
-use super::Story;
 use super::acts::Act;
+use super::plot::Story;
 use crate::caption::{CLEAR_MARGIN, Description, Relation};
 use crate::render::{Rendering, Visibility, render, visibility};
 use crate::scene::View;

@@ -1,0 +1,226 @@
+//! What happens in a scene, along time.
+
+use rand::Rng;
+
+use super::camera::Swing;
+use super::glide::{Programme, SECONDS};
+use crate::object::Object;
+use crate::options::SceneOptions;
+use crate::random;
+use crate::render::visibility;
+use crate::sampling::separation;
+use crate::scene::{Camera, Scene};
+
+/// Some seconds of a scene whose objects start, stop, come and go, seen by a camera that may shake.
+///
+/// Objects never touch. One may be hidden behind another for a while.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Story {
+    /// Where the objects lie plays no role.
+    still: Scene,
+    /// One per object.
+    programmes: Vec<Programme>,
+    swing: Swing,
+}
+
+/// Keeps stories apart from scenes and moving scenes of the same seed.
+const STORY_STREAM: u64 = 2 << 40;
+/// Seconds between the moments at which a new story is checked for room and for what is seen.
+const ROOM_CHECKS: f64 = 0.05;
+const SIGHT_CHECKS: f64 = 0.5;
+/// Distance footprints keep at the moments checked, world units: more than two objects come nearer
+/// in half of the time between two.
+const CLEARANCE: f32 = 0.15;
+/// An object that shows fewer pixels at the reference size, or a smaller part of itself, counts as
+/// hidden, and it is hidden for less than this part of the time.
+const MIN_PIXELS: u32 = 30;
+const MIN_PART: f32 = 0.2;
+const MOST_HIDDEN: f32 = 0.3;
+/// Chances that nothing moves, and that one object does alone; else each does with the third.
+const NOTHING_MOVES: f64 = 0.15;
+const ONE_MOVES: f64 = 0.25;
+const EACH_MOVES: f64 = 0.6;
+/// Chances that an object comes late, and that it leaves early.
+const COMES: f64 = 0.15;
+const LEAVES: f64 = 0.05;
+
+impl Story {
+    /// How long it takes.
+    pub const SECONDS: f64 = SECONDS;
+
+    /// Draws a story.
+    ///
+    /// # Panics
+    /// If `options` do not pass [`SceneOptions::check`].
+    pub fn new(seed: u64, options: &SceneOptions) -> Story {
+        options.check().expect("scene options pass their check");
+        for attempt in 0.. {
+            let mut rng = random::rng(seed, STORY_STREAM + attempt);
+            // A crowded view may have no room: after many attempts, ask for fewer objects.
+            let max = options.max_objects.saturating_sub((attempt / 16) as usize);
+            let count = rng.random_range(options.min_objects.min(max.max(1))..=max.max(1));
+            if let Some(story) = Story::attempt(&mut rng, count, options) {
+                return story;
+            }
+        }
+        unreachable!("an object fits on an empty table")
+    }
+
+    /// Every object that is there at some time.
+    pub fn objects(&self) -> &[Object] {
+        &self.still.objects
+    }
+
+    /// Whether an object is on the table.
+    pub fn is_there(&self, object: usize, seconds: f64) -> bool {
+        self.programmes[object].is_there(seconds)
+    }
+
+    /// When an object comes, if it was not there from the beginning.
+    pub fn comes(&self, object: usize) -> Option<f64> {
+        let comes = self.programmes[object].there.0;
+        comes.is_finite().then_some(comes)
+    }
+
+    /// Where an object is, world units.
+    pub fn position(&self, object: usize, seconds: f64) -> [f32; 2] {
+        self.programmes[object].position(seconds)
+    }
+
+    /// World units per second.
+    pub fn velocity(&self, object: usize, seconds: f64) -> [f32; 2] {
+        self.programmes[object].velocity(seconds)
+    }
+
+    /// The camera at a time.
+    pub fn camera(&self, seconds: f64) -> Camera {
+        self.swing.at(&self.still.camera, seconds)
+    }
+
+    /// The scene at a time, with those of the [`objects`](Self::objects) that are there, and their
+    /// indices.
+    pub fn at(&self, seconds: f64) -> (Scene, Vec<usize>) {
+        let there: Vec<usize> = (0..self.objects().len())
+            .filter(|&i| self.is_there(i, seconds))
+            .collect();
+        let mut scene = self.still.clone();
+        scene.camera = self.camera(seconds);
+        scene.objects = there.iter().map(|&i| self.object(i, seconds)).collect();
+        (scene, there)
+    }
+
+    /// An object where it is then.
+    fn object(&self, i: usize, seconds: f64) -> Object {
+        Object {
+            position: self.position(i, seconds),
+            ..self.still.objects[i].clone()
+        }
+    }
+
+    fn attempt(rng: &mut impl Rng, count: usize, options: &SceneOptions) -> Option<Story> {
+        let still = Scene::empty(rng, options);
+        let mut story = Story {
+            still,
+            programmes: Vec::new(),
+            swing: Swing::sample(rng),
+        };
+        let movers = Movers::sample(rng, count);
+        for i in 0..count {
+            let object = story.still.sample_object(rng);
+            let moves = movers.moves(rng, i);
+            let programme = story.find_programme(rng, &object, moves, options)?;
+            story.still.objects.push(object);
+            story.programmes.push(programme);
+        }
+        story.is_seen(options).then_some(story)
+    }
+
+    /// What `object` can do without leaving the view or touching another.
+    fn find_programme(
+        &self,
+        rng: &mut impl Rng,
+        object: &Object,
+        moves: bool,
+        options: &SceneOptions,
+    ) -> Option<Programme> {
+        let there = (
+            match rng.random_bool(COMES) {
+                true => rng.random_range(0.5..Story::SECONDS - 0.5),
+                false => f64::NEG_INFINITY,
+            },
+            match rng.random_bool(LEAVES) {
+                true => rng.random_range(0.5..Story::SECONDS),
+                false => f64::INFINITY,
+            },
+        );
+        const TRIES: usize = 150;
+        (0..TRIES).find_map(|_| {
+            let glides = if moves { rng.random_range(1..=3) } else { 0 };
+            let mut programme = Programme::sample(rng, glides);
+            if there.0 + 0.5 < there.1 {
+                programme.there = there;
+            }
+            self.has_room(&programme, object, options)
+                .then_some(programme)
+        })
+    }
+
+    fn has_room(&self, programme: &Programme, object: &Object, options: &SceneOptions) -> bool {
+        let mut own = object.clone();
+        let moments = (Story::SECONDS / ROOM_CHECKS) as usize;
+        (0..=moments).all(|moment| {
+            let seconds = moment as f64 * ROOM_CHECKS;
+            own.position = programme.position(seconds);
+            self.still.in_view(&own, options)
+                && (0..self.programmes.len())
+                    .all(|i| separation(&self.object(i, seconds), &own) > CLEARANCE)
+        })
+    }
+
+    /// Whether every object is seen most of the time that it is there.
+    fn is_seen(&self, options: &SceneOptions) -> bool {
+        let (width, height) = options.reference_size();
+        let mut hidden = vec![(0, 0); self.programmes.len()];
+        for moment in 0..=(Story::SECONDS / SIGHT_CHECKS) as usize {
+            let (scene, there) = self.at(moment as f64 * SIGHT_CHECKS);
+            for (i, v) in there.into_iter().zip(visibility(&scene, width, height)) {
+                let part = v.visible as f32 / v.alone.max(1) as f32;
+                let lost = v.visible < MIN_PIXELS || part < MIN_PART;
+                hidden[i].0 += u32::from(lost);
+                hidden[i].1 += 1;
+            }
+        }
+        let most = |moments: u32| MOST_HIDDEN * moments as f32;
+        hidden
+            .into_iter()
+            .all(|(lost, all)| all > 0 && lost as f32 <= most(all))
+    }
+}
+
+/// Which objects move.
+enum Movers {
+    None,
+    One(usize),
+    Each,
+}
+
+impl Movers {
+    fn sample(rng: &mut impl Rng, count: usize) -> Movers {
+        let draw = rng.random_range(0.0..1.0);
+        if draw < NOTHING_MOVES {
+            Movers::None
+        } else if draw < NOTHING_MOVES + ONE_MOVES {
+            Movers::One(rng.random_range(0..count))
+        } else {
+            Movers::Each
+        }
+    }
+
+    fn moves(&self, rng: &mut impl Rng, object: usize) -> bool {
+        match self {
+            Movers::None => false,
+            Movers::One(one) => *one == object,
+            Movers::Each => rng.random_bool(EACH_MOVES),
+        }
+    }
+}
