@@ -91,7 +91,7 @@ $(VENV)/installed: models/training/pyproject.toml
 	touch $@
 
 # Those without the ending .py by name.
-PYTHON_FILES := models src tests tools examples tools/module-cycles tools/public-api cross/compare cross/gate cross/notices
+PYTHON_FILES := models src tests tools examples tools/evaluate-motion tools/module-cycles tools/public-api cross/compare cross/gate cross/notices
 
 test-models: setup python
 	$(VENV)/bin/ruff check --config models/training/pyproject.toml $(PYTHON_FILES)

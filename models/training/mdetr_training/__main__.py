@@ -235,7 +235,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--extend",
         type=Path,
         metavar="FILE",
-        help="keep the words of this tokenizer.json, and add those of the captions in small letters",
+        help="keep the words of this tokenizer.json; add those of the captions, in small letters",
     )
     p.add_argument("--out", type=Path, required=True, help="tokenizer.json to write")
     p.set_defaults(run=run_tokenizer)

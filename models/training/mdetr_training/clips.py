@@ -2,22 +2,19 @@
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from tokenizers import Tokenizer
-from tqdm import tqdm
 
 from . import answers
 from .augment import degraded
 from .batch import Batch
 from .captions import Caption, Spans
 from .config import Config
-from .data import ATTRIBUTES, target_size
+from .data import ATTRIBUTES, prepared, read_picture, target_size
 from .matcher import Targets
 from .remembered import Remembered
 from .tokenizer import PAD_ID
@@ -25,12 +22,6 @@ from .words import SYNONYMS
 
 OLDEST = 6.0
 """Seconds after which an instant is not remembered any more."""
-
-
-def read_picture(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """A picture resized to width and height, [H, W, 3]."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR))
 
 
 def described(text: str, objects: list[dict]) -> list[int]:
@@ -58,24 +49,11 @@ class ClipFolder:
         self.scale = np.array([width, height, width, height], np.float32)
         counts = [len(clip["frames"]) for clip in self.clips]
         self.first = np.concatenate([[0], np.cumsum(counts)])
-        self.pictures = self._pictures()
+        files = [path / f["file"] for clip in self.clips for f in clip["frames"]]
+        sizes = [self.size] * len(files)
+        (self.pictures,) = prepared(path, self.size, ["frames"], read_picture, files, sizes)
         n = c.network
         self.heads = answers.classes(n.answers, n.answer_classes, n.answer_attributes)
-
-    def _pictures(self) -> np.ndarray:
-        target = self.path / f"prepared-{self.size[0]}x{self.size[1]}.npy"
-        if not target.exists():
-            files = [self.path / f["file"] for clip in self.clips for f in clip["frames"]]
-            shape = (len(files), self.size[1], self.size[0], 3)
-            partial = target.with_suffix(".partial.npy")
-            array = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
-            with ProcessPoolExecutor() as pool:
-                rows = pool.map(read_picture, files, [self.size] * len(files), chunksize=64)
-                rows = tqdm(rows, total=len(files), desc=f"preparing {self.path.name}")
-                for i, row in enumerate(rows):
-                    array[i] = row
-            partial.replace(target)
-        return np.load(target, mmap_mode="r")
 
     def batch(
         self,

@@ -58,13 +58,19 @@ def object_map(scene: dict, size: tuple[int, int]) -> np.ndarray:
     return full[y[:, None], x]
 
 
+def read_picture(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """A picture resized to width and height, [H, W, 3]."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR))
+
+
 def prepare_scene(
     path: Path, scene: dict, size: tuple[int, int], stride: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The resized picture [H, W, 3] and the object under each token [N]."""
     with Image.open(path) as image:
         width, height = image.size
-        picture = np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR))
+    picture = read_picture(path, size)
     rows, columns = -(-size[1] // stride), -(-size[0] // stride)
     y = ((np.arange(height) + 0.5) * size[1] / height / stride).astype(int)
     x = ((np.arange(width) + 0.5) * size[0] / width / stride).astype(int)
@@ -84,6 +90,34 @@ def prepare_scene(
     for i in np.argsort([-o["area"] for o in scene["objects"]]):
         cells[share[i].argmax()] = i + 1
     return picture, cells.astype(np.uint8)
+
+
+def prepared(
+    path: Path, size: tuple[int, int], parts: list[str], work: Callable, *arguments: list
+) -> list[np.ndarray]:
+    """Arrays kept in files of a data set, for pictures of a size, made by calling `work`, which
+    gives a row of each, on each picture's arguments."""
+    stem = f"prepared-{size[0]}x{size[1]}"
+    files = [path / f"{stem}-{part}.npy" for part in parts]
+    if not all(f.exists() for f in files):
+        count = len(arguments[0])
+        partial = [f.with_suffix(".partial.npy") for f in files]
+        arrays: list[np.ndarray] = []
+        with ProcessPoolExecutor() as pool:
+            rows = pool.map(work, *arguments, chunksize=64)
+            rows = tqdm(rows, total=count, desc=f"preparing {path.name}")
+            for i, row in enumerate(rows):
+                row = row if isinstance(row, tuple) else (row,)
+                arrays = arrays or [
+                    np.lib.format.open_memmap(f, "w+", value.dtype, (count, *value.shape))
+                    for f, value in zip(partial, row, strict=True)
+                ]
+                for array, value in zip(arrays, row, strict=True):
+                    array[i] = value
+        for array, source, target in zip(arrays, partial, files, strict=True):
+            array.flush()
+            source.rename(target)
+    return [np.load(f, mmap_mode="r") for f in files]
 
 
 class Folder:
@@ -116,38 +150,13 @@ class Folder:
         count = len(scenes)
         arguments = paths, scenes, [self.size] * count, [stride] * count
         parts = [f"{stride}-pictures", f"{stride}-cells"]
-        pictures, cells = self._prepared(parts, prepare_scene, *arguments)
+        pictures, cells = prepared(self.path, self.size, parts, prepare_scene, *arguments)
         return pictures, cells
 
     def _maps(self, scenes: list[dict]) -> np.ndarray:
         sizes = [self.size] * len(scenes)
-        (maps,) = self._prepared(["objects"], object_map, scenes, sizes)
+        (maps,) = prepared(self.path, self.size, ["objects"], object_map, scenes, sizes)
         return maps
-
-    def _prepared(self, parts: list[str], work: Callable, *arguments: list) -> list[np.ndarray]:
-        """Arrays kept in files beside the pictures, made by calling `work`, which gives a row of
-        each, on each scene's arguments."""
-        stem = f"prepared-{self.size[0]}x{self.size[1]}"
-        files = [self.path / f"{stem}-{part}.npy" for part in parts]
-        if not all(f.exists() for f in files):
-            count = len(arguments[0])
-            partial = [f.with_suffix(".partial.npy") for f in files]
-            arrays: list[np.ndarray] = []
-            with ProcessPoolExecutor() as pool:
-                rows = pool.map(work, *arguments, chunksize=64)
-                rows = tqdm(rows, total=count, desc=f"preparing {self.path.name}")
-                for i, row in enumerate(rows):
-                    row = row if isinstance(row, tuple) else (row,)
-                    arrays = arrays or [
-                        np.lib.format.open_memmap(f, "w+", value.dtype, (count, *value.shape))
-                        for f, value in zip(partial, row, strict=True)
-                    ]
-                    for array, value in zip(arrays, row, strict=True):
-                        array[i] = value
-            for array, source, target in zip(arrays, partial, files, strict=True):
-                array.flush()
-                source.rename(target)
-        return [np.load(f, mmap_mode="r") for f in files]
 
     def _texts(self, annotations: dict, c: BundleConfig) -> list[str]:
         """The captions as the tokenizer takes them; spans must hold in them too."""
