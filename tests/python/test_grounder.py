@@ -1,6 +1,7 @@
 """Frames and sentences in, results out."""
 
 import dataclasses
+import json
 import os
 import pickle
 import signal
@@ -14,7 +15,8 @@ from itertools import pairwise
 import conftest
 import numpy as np
 import pytest
-from conftest import ENGINE, ROOT, detect, picture, reported
+from conftest import BUILD, ENGINE, ROOT, detect, picture, reported
+from PIL import Image
 
 import mdetr
 
@@ -432,3 +434,36 @@ def test_prepare_takes_sizes_of_frames(grounder, frame):
     assert grounder.ground(frame)["q1"].present
     with pytest.raises(mdetr.FrameError, match="0x192"):
         grounder.prepare(0, 192)
+
+
+def test_a_stream_is_remembered(tmp_path):
+    """What moves is known of later frames of a stream, and of no frame by itself."""
+    command = [BUILD / "mdetr", "scenes", "clips", "--count", "3", "--fps", "5", "--out", tmp_path]
+    subprocess.run(command, check=True, capture_output=True)
+    grounder = mdetr.Grounder(ROOT / "models/tabletop-motion", engine=ENGINE)
+    assert grounder.remembers
+    grounder.set_queries("all moving objects")
+    later = 0
+    for line in (tmp_path / "clips.jsonl").read_text().splitlines():
+        past = mdetr.Past()
+        for entry in json.loads(line)["frames"][:12]:
+            pixels = np.asarray(Image.open(tmp_path / entry["file"]))
+            alone = grounder.ground(pixels)
+            found = grounder.ground(pixels, past=past, at=entry["time"])
+            assert not alone.queries[0].present
+            assert entry["time"] > 0 or found.queries == alone.queries
+            later += found.queries[0].present
+        past.forget()
+        again = grounder.ground(pixels, past=past, at=entry["time"])
+        assert again.queries == grounder.ground(pixels).queries
+    assert later >= 5
+    with pytest.raises(mdetr.OptionError, match="at: expected seconds"):
+        grounder.ground(pixels, past=mdetr.Past(), at=-1.0)
+
+
+def test_the_bundled_model_remembers_nothing(grounder, frame):
+    assert not grounder.remembers
+    grounder.set_queries("all cones")
+    past = mdetr.Past()
+    twice = [grounder.ground(frame, past=past, at=at) for at in (0.0, 0.5)]
+    assert twice[0].queries == twice[1].queries == grounder.ground(frame).queries

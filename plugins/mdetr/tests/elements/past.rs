@@ -18,13 +18,12 @@ fn model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tabletop-motion")
 }
 
-fn element(live: bool) -> gst::Element {
+fn element() -> gst::Element {
     init();
     gst::ElementFactory::make("mdetr")
         .property("model", model().display().to_string())
         .property("query", QUERY)
         .property("workers", 1u32)
-        .property_from_str("mode", if live { "live" } else { "every-frame" })
         .build()
         .expect("the plugin is registered")
 }
@@ -74,7 +73,7 @@ fn grounder() -> Grounder {
 fn the_element_remembers_as_the_library_does() {
     let (watch, grounder, past) = (watch(), grounder(), Past::new());
     assert!(grounder.remembers());
-    let element = element(false);
+    let element = element();
     let mut harness = harness(&element, CAPS);
     let mut seen = Vec::new();
     for (n, instant) in watch.instants.iter().enumerate() {
@@ -132,18 +131,16 @@ fn a_break_is_not_bridged() {
             harness.set_src_caps_str(&CAPS.replace("5/1", "6/1"))
         }),
     ];
-    for live in [false, true] {
-        for (name, interrupt) in breaks {
-            let element = element(live);
-            let mut harness = harness(&element, CAPS);
-            assert!(
-                !begin(&mut harness).detections.is_empty(),
-                "something moves"
-            );
-            interrupt(&mut harness);
-            let after = found(&mut harness, buffer(&watch, 8, time(8)));
-            assert_eq!(after.detections, [], "after {name}, live: {live}");
-        }
+    for (name, interrupt) in breaks {
+        let element = element();
+        let mut harness = harness(&element, CAPS);
+        assert!(
+            !begin(&mut harness).detections.is_empty(),
+            "something moves"
+        );
+        interrupt(&mut harness);
+        let after = found(&mut harness, buffer(&watch, 8, time(8)));
+        assert_eq!(after.detections, [], "after {name}");
     }
 }
 
@@ -152,7 +149,7 @@ fn a_break_is_not_bridged() {
 fn time_is_the_streams() {
     let watch = watch();
     let answers = |rate: f64, base: u64| {
-        let element = element(false);
+        let element = element();
         let mut harness = harness(&element, CAPS);
         let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
         segment.set_rate(rate);
