@@ -48,6 +48,7 @@ mod score;
 mod serve;
 mod sheet;
 mod size;
+#[cfg(feature = "eval")]
 mod stories;
 mod summary;
 mod triton;
