@@ -157,7 +157,7 @@ def identity_loss(outputs: Outputs, remembered: Remembered, targets: Targets) ->
     early = targets.early or targets
     layer = len(outputs.logits) - 2
     m = match(outputs.logits[layer], outputs.boxes[layer], early)
-    count, queries = outputs.logits.shape[1], outputs.logits.shape[2]
+    count = outputs.logits.shape[1]
     scene_object = targets.objects[m.batch, m.target]
     most = int(targets.objects.max()) + 1
     shown = torch.zeros(count, max(most, 1), dtype=torch.long, device=m.batch.device)
@@ -165,7 +165,6 @@ def identity_loss(outputs: Outputs, remembered: Remembered, targets: Targets) ->
     truth = shown[remembered.rows[m.batch], scene_object[:, None]]
     logits = outputs.was[m.batch, :, m.query]
     there = remembered.age[m.batch] > 0
-    assert logits.shape[-1] == queries + 1
     return F.cross_entropy(logits[there], truth[there], reduction="sum") / max(int(there.sum()), 1)
 
 

@@ -295,11 +295,7 @@ impl Grounder {
     /// # Errors
     /// As [`ground`](Self::ground).
     pub fn ground_in(&self, past: &Past, at: Duration, frame: &Frame) -> Result<Grounding, Error> {
-        let run = Run {
-            past: Some((past, at)),
-            ..self.run()
-        };
-        self.grounded(&run, frame)
+        self.grounded(&self.run_in(past, at), frame)
     }
 
     /// Answers encoded queries for one frame, each with the outputs that its result was decoded from.
@@ -325,11 +321,7 @@ impl Grounder {
         frame: &Frame,
         asked: &Encoded,
     ) -> Result<Vec<(QueryResult, RawOutputs)>, Error> {
-        let run = Run {
-            past: Some((past, at)),
-            ..self.run()
-        };
-        run.ground(frame, asked)
+        self.run_in(past, at).ground(frame, asked)
     }
 
     /// The network's outputs for encoded queries, before they are decoded.
@@ -396,6 +388,13 @@ impl Grounder {
             counters: &self.counters,
             settings: self.settings(),
             past: None,
+        }
+    }
+
+    fn run_in<'a>(&'a self, past: &'a Past, at: Duration) -> Run<'a> {
+        Run {
+            past: Some((past, at)),
+            ..self.run()
         }
     }
 

@@ -371,10 +371,10 @@ impl Network {
                     .expect("a plan gives all outputs it is asked for")
             };
             let (logits, boxes) = (next().into_host(), next().into_host());
-            let some = |given: bool| given.then_some(());
-            let hidden = some(self.segments() || self.remembers()).map(|()| next().into_host());
-            let memory = some(self.segments()).map(|()| next());
-            let present_boxes = some(self.remembers()).map(|()| next().into_host());
+            let gives_hidden = self.segments() || self.remembers();
+            let hidden = gives_hidden.then(|| next().into_host());
+            let memory = self.segments().then(&mut next);
+            let present_boxes = self.remembers().then(|| next().into_host());
             let answers = tensors.map(Tensor::into_host);
             Fused {
                 logits,

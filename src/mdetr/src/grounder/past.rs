@@ -19,9 +19,10 @@ const MOST_CAPTIONS: usize = 1024;
 /// What is remembered of a stream of frames, for models that know what sentences say about time: of each sentence, what
 /// its object queries were at some instants before.
 ///
-/// One for each stream; frames that several threads ground share it. It remembers for one model at a time. A frame's answer follows from those before
-/// it alone, whatever order they are grounded in; frames with times of another stream, or of another place of the
-/// same one, need [`forget`](Self::forget) first. With a model that remembers nothing it stays empty.
+/// One for each stream; frames that several threads ground share it. A frame hears of earlier ones only, in whatever order
+/// they are grounded, and of one less if it overtakes that which is to be remembered next. Frames with times of another
+/// stream, or of another place of the same one, need [`forget`](Self::forget) first. It remembers for one model at a time;
+/// with a model that remembers nothing it stays empty.
 #[derive(Debug, Default)]
 pub struct Past(Mutex<Remembered>);
 

@@ -194,14 +194,7 @@ impl<'a, R: Rng> Teller<'a, R> {
                 continue;
             }
             // What it asks about is grounded, whatever the answer is.
-            let seen = |n: usize| self.watch.sees(object, n).then(|| vec![object]);
-            let denoted = (0..truth.len()).map(seen).map(Option::unwrap_or_default);
-            let part = Part {
-                description,
-                act: None,
-                relation: None,
-                denoted: denoted.map(Some).collect(),
-            };
+            let part = self.single(object, description);
             let (before, behind) = match act {
                 Act::Moves => ("is ", " moving"),
                 Act::Stands => ("is ", " standing still"),
@@ -285,9 +278,9 @@ impl<'a, R: Rng> Teller<'a, R> {
         let known = later.filter_map(|(n, objects)| Some((n, objects.as_ref()?)));
         let known: Vec<(usize, &Vec<usize>)> = known.collect();
         if absent {
-            // Objects that do not do it are there, most of the time.
-            let other = self.others(part, 0) > 0 || part.act.is_none();
-            return known.len() >= 2 && known.iter().all(|k| k.1.is_empty()) && (other || !needed);
+            // Where it is to be needed, objects that do not do it are there.
+            let others = !needed || self.others(part, 0) > 0;
+            return known.len() >= 2 && known.iter().all(|k| k.1.is_empty()) && others;
         }
         let answers = |&(n, objects): &(usize, &Vec<usize>)| {
             !objects.is_empty() && (!needed || self.others(part, n) > objects.len())
@@ -324,6 +317,18 @@ impl<'a, R: Rng> Teller<'a, R> {
 
     fn named(&mut self, object: usize) -> Option<Description> {
         Description::unique_of(self.rng, self.watch.story.objects(), object)
+    }
+
+    /// A noun phrase for one object, wherever it is seen.
+    fn single(&self, object: usize, description: Description) -> Part {
+        let seen = |n: usize| self.watch.sees(object, n).then(|| vec![object]);
+        let denoted = (0..self.watch.instants.len()).map(seen);
+        Part {
+            description,
+            act: None,
+            relation: None,
+            denoted: denoted.map(Option::unwrap_or_default).map(Some).collect(),
+        }
     }
 
     fn any_relation(&mut self) -> Option<(Relation, usize)> {
@@ -371,14 +376,7 @@ impl<'a, R: Rng> Teller<'a, R> {
 
     fn say_anchor(&mut self, anchor: usize) {
         let description = self.named(anchor).expect("an anchor has a name");
-        let seen = |n: usize| self.watch.sees(anchor, n).then(|| vec![anchor]);
-        let denoted = (0..self.watch.instants.len()).map(seen);
-        let part = Part {
-            description,
-            act: None,
-            relation: None,
-            denoted: denoted.map(Option::unwrap_or_default).map(Some).collect(),
-        };
+        let part = self.single(anchor, description);
         self.text.push(' ');
         self.noun(&part, None, Determiner::The);
     }
