@@ -205,12 +205,8 @@ impl States {
 
     /// A step of an event is in the store.
     pub fn event(&mut self, event: &Event, document: &Document) {
-        let query = (event.camera.clone(), event.query.clone());
-        if event.kind != EventKind::End && has_query(document, &query) {
-            let topic = self.topics.query(&event.camera, &event.query, "snapshot");
-            // Each step may have a better picture under the same id, so it is not compared with the last.
-            self.board
-                .replace(topic, Payload::Picture(event.id.as_str().into()));
+        if event.kind != EventKind::End {
+            self.show(event, document);
         }
         let key = (event.camera.clone(), event.rule.clone());
         if !has_rule(document, &key) {
@@ -226,10 +222,22 @@ impl States {
         self.board.set(topic, on(!open.is_empty()));
     }
 
-    /// These events go on, and no others: some steps were missed.
+    /// Publishes the picture of an event.
+    fn show(&self, event: &Event, document: &Document) {
+        let query = (event.camera.clone(), event.query.clone());
+        if has_query(document, &query) {
+            let topic = self.topics.query(&event.camera, &event.query, "snapshot");
+            // Each step may have a better picture under the same id, so it is not compared with the last.
+            self.board
+                .replace(topic, Payload::Picture(event.id.as_str().into()));
+        }
+    }
+
+    /// These events go on, the newest first, and no others: some steps were missed.
     pub fn open_events(&mut self, events: &[Event], document: &Document) {
         self.open.clear();
-        for event in events {
+        for event in events.iter().rev() {
+            self.show(event, document);
             let key = (event.camera.clone(), event.rule.clone());
             self.open.entry(key).or_default().insert(event.id.clone());
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mdetr_rules::EventKind;
 
-use crate::peers::{Listener, Mosquitto, begun, later, until};
+use crate::peers::{Listener, Mosquitto, Program, begun, later, until};
 use crate::telling::{Telling, settings, time};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,6 +52,23 @@ async fn events_have_a_life() {
         program.hub.broker().unwrap().waiting == 0
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mosquitto"]
+async fn the_newest_picture_of_events_that_began_before_is_told() {
+    let broker = Mosquitto::start();
+    let listener = Listener::connect(&broker).await;
+    let program = Program::start(&settings(&broker, "")).await;
+    for (number, picture) in [(1, "older picture"), (2, "newer picture")] {
+        let new = begun(&format!("{number}.000-gate-no-helmet-1"), time());
+        program.record(&new, Some(picture.as_bytes())).await;
+    }
+    let _telling = Telling::of(program).await;
+    listener
+        .wait("mdetr/gate/helmet/snapshot", "newer picture")
+        .await;
+    listener.wait("mdetr/gate/rule/no-helmet/state", "ON").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
