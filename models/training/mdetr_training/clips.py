@@ -14,7 +14,7 @@ from .augment import degraded
 from .batch import Batch
 from .captions import Caption, Spans
 from .config import Config
-from .data import ATTRIBUTES, prepared, read_picture, target_size
+from .data import ATTRIBUTES, attribute_values, prepared, read_picture, target_size
 from .matcher import Targets
 from .remembered import Remembered
 from .tokenizer import PAD_ID
@@ -22,6 +22,11 @@ from .words import SYNONYMS
 
 OLDEST = 6.0
 """Seconds after which an instant is not remembered any more."""
+INTERVAL = 0.4
+"""Seconds between instants that are remembered, at least."""
+TOLD_TWICE, TOLD_HALF = 2.0, 0.5
+"""How often captions are drawn to which something answers at some instants only, and those that
+say nothing about time."""
 
 
 def described(text: str, objects: list[dict]) -> list[int]:
@@ -54,6 +59,20 @@ class ClipFolder:
         (self.pictures,) = prepared(path, self.size, ["frames"], read_picture, files, sizes)
         n = c.network
         self.heads = answers.classes(n.answers, n.answer_classes, n.answer_attributes)
+
+    def weights(self, clip: int) -> np.ndarray:
+        """Chances of a clip's captions."""
+
+        def weight(entry: dict) -> float:
+            if entry["kind"].endswith("now"):
+                return TOLD_HALF
+            known = [n for n, known in enumerate(entry["known"]) if known]
+            answers = [[bool(p["objects"][n]) for n in known] for p in entry["phrases"]]
+            changes = any(len(set(of_phrase)) > 1 for of_phrase in answers)
+            return TOLD_TWICE if changes else 1.0
+
+        weights = np.array([weight(entry) for entry in self.clips[clip]["captions"]])
+        return weights / weights.sum()
 
     def batch(
         self,
@@ -97,7 +116,7 @@ class ClipFolder:
             targets=targets,
             captions=captions,
             answers={h: torch.tensor([x.answer.get(h, -1) for x in captions]) for h in self.heads},
-            remembered=self._remembered(chosen, rng),
+            remembered=self._remembered(chosen),
         )
 
     def _row(
@@ -160,9 +179,7 @@ class ClipFolder:
         boxes = np.array([there[i] for i in order], np.float32).reshape(-1, 4) / self.scale
         boxes[:, :2] += boxes[:, 2:] / 2
         tokens_early, _ = Spans([early.get(i, []) for i in order], []).tokens(encoding)
-        attributes = [
-            [v.index(clip["objects"][i][a]) for a, v in ATTRIBUTES.items()] for i in order
-        ]
+        attributes = [attribute_values(clip["objects"][i], clip) for i in order]
         return caption, known, boxes, tokens_early, attributes
 
     def _targets(self, rows: list) -> Targets:
@@ -193,29 +210,25 @@ class ClipFolder:
         )
         return replace(truth, early=first)
 
-    def _remembered(
-        self, chosen: list[tuple[int, list[int]]], rng: np.random.Generator | None
-    ) -> Remembered:
-        """Of each row the newest of the clip's earlier instants, as many as the network remembers;
-        in training some are forgotten."""
+    def _remembered(self, chosen: list[tuple[int, list[int]]]) -> Remembered:
+        """Of each row the instants of the clip that a stream remembers then, newest first, as many
+        as the network takes."""
         most = max(1, self.config.network.past)
         rows: list[list[int]] = []
         ages: list[list[float]] = []
         start = 0
         for clip, captions in chosen:
             times = [f["time"] for f in self.clips[clip]["frames"]]
-            forget = 0.0 if rng is None else rng.choice([0.0, 0.0, 0.3])
+            kept: list[int] = []
             for t, now in enumerate(times):
-                before = [s for s in range(t) if now - times[s] <= OLDEST]
-                if rng is not None:
-                    before = [s for s in before if rng.random() >= forget]
-                    before = [] if rng.random() < 0.03 else before
-                before = before[-most:]
+                before = [s for s in reversed(kept) if now - times[s] <= OLDEST][:most]
                 age = [now - times[s] for s in before] + [0.0] * (most - len(before))
                 before += [t] * (most - len(before))
                 for k in range(len(captions)):
                     rows.append([start + s * len(captions) + k for s in before])
                     ages.append(age)
+                if not kept or now - times[kept[-1]] >= INTERVAL - 1e-6:
+                    kept.append(t)
             start += len(times) * len(captions)
         return Remembered(torch.tensor(rows), torch.tensor(ages, dtype=torch.float32))
 
@@ -241,7 +254,8 @@ class Clips:
         chosen = []
         for i in rng.choice(len(folder.clips), clips, replace=False):
             count = len(folder.clips[i]["captions"])
-            picks = rng.choice(count, captions, replace=count < captions)
+            p = folder.weights(int(i))
+            picks = rng.choice(count, captions, replace=count < captions, p=p)
             chosen.append((int(i), picks.tolist()))
         return folder.batch(chosen, rng, brightness, faults)
 

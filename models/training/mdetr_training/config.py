@@ -169,6 +169,9 @@ class StageConfig:
     images give rough ones."""
     mask_objects: int = 0
     """Matched objects of a batch, at random, whose masks are trained; 0: none."""
+    past_only: bool = False
+    """Train what reads the past, and leave the rest of the network as it is: faster, and what is
+    remembered stays the same."""
     masks_only: bool = False
     """Train the mask head on the averaged network, which stays as it is."""
     weight_decay: float = 1e-4

@@ -120,6 +120,12 @@ def prepared(
     return [np.load(f, mmap_mode="r") for f in files]
 
 
+def attribute_values(o: dict, scene: dict) -> list[int]:
+    """Of an object the index of its value of each attribute, -1 where nobody could tell."""
+    told = {"material": scene.get("tells_materials", True)}
+    return [v.index(o[k]) if told.get(k, True) else -1 for k, v in ATTRIBUTES.items()]
+
+
 class Folder:
     """One data set whose pictures all have the same size."""
 
@@ -138,7 +144,7 @@ class Folder:
             for j, o in enumerate(scene["objects"]):
                 x, y, w, h = o["bbox"]
                 self.boxes[i, j] = (x + w / 2, y + h / 2, w, h)
-                self.attributes[i, j] = [v.index(o[k]) for k, v in ATTRIBUTES.items()]
+                self.attributes[i, j] = attribute_values(o, scene)
         self.boxes /= np.array([width, height, width, height], np.float32)
         n = c.network
         self.heads = answers.classes(n.answers, n.answer_classes, n.answer_attributes)

@@ -84,12 +84,13 @@ def attribute_loss(
 
 
 def _attributes(found: Tensor, target: Tensor, groups: list[list[int]]) -> Tensor:
-    """As `attribute_loss`, of logits [K, classes] and values [K, G]."""
+    """As `attribute_loss`, of logits [K, classes] and values [K, G], of which those below 0 do not
+    count."""
     losses = [
-        F.cross_entropy(found[:, classes], target[:, g], reduction="sum")
+        F.cross_entropy(found[:, classes], target[:, g], reduction="sum", ignore_index=-1)
         for g, classes in enumerate(groups)
     ]
-    return sum(losses) / max(len(found) * len(groups), 1)
+    return sum(losses) / max(int((target >= 0).sum()), 1)
 
 
 def token_attribute_loss(

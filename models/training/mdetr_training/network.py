@@ -199,8 +199,9 @@ class MDETR(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Logits [B, Q, C] and boxes [B, Q, 4]; with masks or a past the object queries' last
         hidden states [B, Q, d]; with masks the encoder's image tokens [B, N, d]; with a past the
-        boxes [B, Q, 4] that the present alone gives; with questions the logits [B, K] of each
-        answer head. Padding as for `Transformer.fuse`.
+        boxes [B, Q, 4] that the present alone gives and the vectors [B, Q, I] by which objects are
+        known again; with questions the logits [B, K] of each answer head. Padding as for
+        `Transformer.fuse`.
 
         past, past_boxes: what the hidden states and those boxes were at K other instants,
         [B, K, Q, d] and [B, K, Q, 4]; past_age: their ages in seconds, [B, K], 0 where there is
@@ -227,7 +228,7 @@ class MDETR(nn.Module):
         if self.config.masks:
             outputs.append(memory[:, : tokens.shape[1]])
         if self.config.past:
-            outputs.append(before)
+            outputs += [before, self.past.known(hidden)]
         return (*outputs, *self._answer(layers, objects, logits, boxes).values())
 
     def _embedded(self, hidden: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
@@ -260,7 +261,7 @@ class MDETR(nn.Module):
         if self.config.masks:
             names.append("memory")
         if self.config.past:
-            names.append("present_boxes")
+            names += ["present_boxes", "identity"]
         return names + [f"answer_{name}" for name in self.answers]
 
     def _answer(

@@ -3,8 +3,9 @@
 A query is about something that moves, or stopped, only if its object was elsewhere before. For each
 standing sentence the object queries of some past instants are remembered: their last hidden states
 and boxes. Each object query of the present looks for itself in every remembered instant, by how
-alike it is and how near; from where it was there, and how long ago, follows what it did. Two
-further layers then read the sentence again, with that knowledge.
+alike it is and how near. What most objects seem to have done is the camera's motion; from where an
+object was beside it, and how long ago, follows what it did. Two further layers then read the
+sentence again, with that knowledge.
 
 Without remembered instants these layers see the present alone.
 """
@@ -27,6 +28,9 @@ SPEEDS = (1.0, 4.0, 16.0)
 they saturate."""
 START_SCALE, START_DISTANCE = 8.0, 4.0
 """Of likeness and of distance in the logits of where an object was, before training."""
+START_AGREEMENT = 60.0
+"""Of the distance from how others moved in the logits of what is the camera's motion, before
+training."""
 
 
 def encode_age(age: Tensor) -> Tensor:
@@ -78,7 +82,7 @@ class PastLayer(nn.Module):
 class Past(nn.Module):
     """Object queries that know what their objects did.
 
-    K instants of the past are remembered at most, in any order; of each its age in seconds, 0 or
+    K instants of the past are remembered at most, newest first; of each its age in seconds, 0 or
     less where there is none, and the Q object queries' hidden states and boxes.
     """
 
@@ -90,9 +94,10 @@ class Past(nn.Module):
         self.distance = nn.Parameter(torch.tensor(START_DISTANCE))
         self.gone = nn.Parameter(torch.tensor(0.0))
         """Logit of having been nowhere."""
-        displaced = 4 * (len(SPEEDS) * 2)
+        self.agreement = nn.Parameter(torch.tensor(START_AGREEMENT))
+        displaced = (4 * 2 + 2 * 3) * len(SPEEDS)
         self.displacement = nn.Sequential(
-            nn.Linear(displaced + len(AGES) + 1, d), nn.ReLU(), nn.Linear(d, d)
+            nn.Linear(displaced + len(AGES) + 2, d), nn.ReLU(), nn.Linear(d, d)
         )
         self.before = nn.Linear(d, d)
         self.layers = nn.ModuleList(PastLayer(c) for _ in range(LAYERS))
@@ -111,6 +116,36 @@ class Past(nn.Module):
         logits = self.likeness * alike - self.distance * apart
         none = self.gone.expand(*logits.shape[:-1], 1)
         return torch.cat([none, logits], -1)
+
+    def camera(self, moved: Tensor, found: Tensor) -> Tensor:
+        """How everything seems to have moved because the camera did, [B, K, 1, 2]: what most of the
+        objects that were found [B, K, Q, 1] did, of displacements [B, K, Q, 2]."""
+        apart = (moved[:, :, :, None] - moved[:, :, None]).abs().sum(-1)
+        apart = (apart @ found) / (found.sum(2, keepdim=True) + 1e-4)
+        share = ((found + 1e-4).log() - self.agreement * apart).softmax(2)
+        return (share * moved).sum(2, keepdim=True)
+
+    def facts(self, moved: Tensor, found: Tensor, past_age: Tensor) -> Tensor:
+        """What is known [B, K, Q, F] of each object and instant, from how its box differs now
+        [B, K, Q, 4], whether it was found then [B, K, Q, 1], and the instants' ages [B, K]."""
+        age = past_age[:, :, None, None].expand(-1, -1, moved.shape[2], -1)
+        aside = moved[..., :2] - self.camera(moved[..., :2], found)
+        # Between an instant and the one before it.
+        earlier = torch.cat([aside[:, 1:], aside[:, -1:]], 1)
+        earlier_age = torch.cat([age[:, 1:], torch.zeros_like(age[:, -1:])], 1)
+        earlier_found = torch.cat([found[:, 1:], torch.zeros_like(found[:, -1:])], 1)
+        both = (earlier_age > 0).to(found.dtype) * found * earlier_found
+        velocity = (earlier - aside) / (earlier_age - age).clamp(min=0.05)
+        lasted = age.clamp(min=0.05)
+        seen = [(4.0 * moved, found), (moved / lasted, found)]
+        beside = [(4.0 * aside, found), (aside / lasted, found), (velocity, both)]
+
+        def at_scales(values: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
+            return [weight * (scale * x).tanh() for scale in SPEEDS for x, weight in values]
+
+        return torch.cat(
+            [*at_scales(seen), encode_age(age[..., 0]), found, *at_scales(beside), both], -1
+        )
 
     def forward(
         self,
@@ -134,11 +169,7 @@ class Past(nn.Module):
         there = share[..., 1:]
         found = there.sum(-1, keepdim=True)
         known = there / found.clamp(min=1e-4)
-        moved = boxes[:, None] - known @ past_boxes
-        age = past_age[:, :, None, None].expand(-1, -1, q, -1)
-        speed = moved / age.clamp(min=0.05)
-        seen = [(scale * x).tanh() for scale in SPEEDS for x in (4.0 * moved, speed)]
-        facts = torch.cat([*(found * s for s in seen), encode_age(age[..., 0]), found], -1)
+        facts = self.facts(boxes[:, None] - known @ past_boxes, found, past_age)
         own = self.displacement(facts.to(hidden.dtype)) + self.before(known.to(hidden.dtype) @ past)
         own = own.transpose(1, 2).flatten(0, 1)
         own = torch.cat([torch.zeros_like(own[:, :1]), own], 1)

@@ -19,7 +19,7 @@ from . import backbone, checkpoint, pretrained, report, weights
 from . import config as configs
 from .answers import attribute_groups
 from .batch import Batch
-from .config import Config, StageConfig
+from .config import Config, NetworkConfig, StageConfig
 from .criterion import losses
 from .data import ATTRIBUTES
 from .evaluate import Outcome, evaluate, outcomes, quiet_threshold
@@ -66,19 +66,24 @@ PARTS = ("backbone", "text")
 """What `freeze` names."""
 
 
-def check_stages(stages: list[StageConfig], masks: bool, scenes: bool) -> None:
-    """Refuse stages that cannot be trained with or without masks, on rendered scenes or not."""
+def check_stages(stages: list[StageConfig], network: NetworkConfig, scenes: bool) -> None:
+    """Refuse stages that this network cannot be trained on, on rendered scenes or not."""
     if not stages:
         raise ValueError("stages: expected at least one, found none")
     for i, stage in enumerate(stages):
         place = f"stages[{i}]"
-        if stage.mask_objects and not masks:
+        if stage.mask_objects and not network.masks:
             raise ValueError(
                 f"{place}.mask_objects: expected 0 without a mask head, found "
                 f"{stage.mask_objects}; set network.masks = true"
             )
         if stage.masks_only and not stage.mask_objects:
             raise ValueError(f"{place}.mask_objects: expected at least 1 for masks_only")
+        if stage.past_only and not network.past:
+            raise ValueError(
+                f"{place}.past_only: expected false where nothing is remembered, found true; set "
+                "network.past"
+            )
         if unknown := sorted(set(stage.freeze) - set(PARTS)):
             raise ValueError(f"{place}.freeze: expected {' or '.join(PARTS)}, found {unknown}")
         if stage.schedule not in ("trapezoid", *KINDS):
@@ -120,6 +125,10 @@ def set_modes(network: MDETR | DETRsegm, stage: StageConfig) -> None:
         frozen.append(detr.transformer.text_encoder)
     if stage.masks_only:
         frozen.append(detr)
+    if stage.past_only:
+        frozen += [part for name, part in detr.named_children() if name != "past"]
+        if detr.config.aligned_logits:
+            detr.align_scale.requires_grad_(False)
     for part in frozen:
         part.eval().requires_grad_(False)
     if stage.frozen_norms:
@@ -148,7 +157,7 @@ class Trainer:
         self.tokenizer = tokenizer
         self.out = out
         self.device = torch.device(device)
-        check_stages(config.stages, config.network.masks, not config.data.sources)
+        check_stages(config.stages, config.network, not config.data.sources)
         self.groups = attribute_groups(config.network.answer_attributes, ATTRIBUTES)
         check_attributes(config.stages, self.groups)
         network = build(config.network).to(memory_format=torch.channels_last)

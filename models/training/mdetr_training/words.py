@@ -94,6 +94,8 @@ class Words(nn.Module):
                 ],
                 dim=1,
             )
-            among = among + F.cross_entropy(logits, owned[:, a])
-            accuracy.append((logits.argmax(1) == owned[:, a]).float().mean())
+            told = max(int((owned[:, a] >= 0).sum()), 1)
+            loss = F.cross_entropy(logits, owned[:, a], reduction="sum", ignore_index=-1)
+            among = among + loss / told
+            accuracy.append((logits.argmax(1) == owned[:, a]).float().sum() / told)
         return binary + among / len(ATTRIBUTES), torch.stack(accuracy)

@@ -56,7 +56,7 @@ def test_configuration_weights_and_bundle_take_the_same_captions():
 
 def test_training_starts_from_the_weights():
     config = configs.load(CONFIG)
-    check_stages(config.stages, config.network.masks, scenes=True)
+    check_stages(config.stages, config.network, scenes=True)
     network = build(config.network)
     assert network.answers["attr"] == len(config.network.answer_attributes) == 16
     _, trained = weights.load(WEIGHTS)

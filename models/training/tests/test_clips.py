@@ -80,6 +80,26 @@ def test_rows_are_clips_then_instants_then_captions(folder: ClipFolder):
     assert batch.remembered.age[4].tolist() == [0.0, 0.0]
 
 
+def test_a_stream_remembers_an_instant_every_0_4_seconds(folder: ClipFolder):
+    times = [0.0, 0.2, 0.4, 0.5, 0.9, 1.3]
+    frames = [dict(folder.clips[0]["frames"][0], time=time) for time in times]
+    folder.clips[0] = dict(folder.clips[0], frames=frames)
+    remembered = folder._remembered([(0, [0])])
+    torch.testing.assert_close(
+        remembered.age,
+        torch.tensor([[0.0, 0.0], [0.2, 0.0], [0.4, 0.0], [0.1, 0.5], [0.5, 0.9], [0.4, 0.9]]),
+    )
+    assert remembered.rows[3:].tolist() == [[2, 0], [2, 0], [4, 2]]
+
+
+def test_captions_that_change_are_drawn_more_often(folder: ClipFolder):
+    changing = dict(MOVING, known=[True, True, True])
+    always = dict(MOVING, kind="now", phrases=[{"spans": [[0, 13]], "objects": [[0], [0], [0]]}])
+    folder.clips[0] = dict(folder.clips[0], captions=[changing, ASKS, always])
+    weights = folder.weights(0)
+    np.testing.assert_allclose(weights / weights[2], [4.0, 4.0, 1.0])
+
+
 def test_what_is_known_now_and_before_anything_is_remembered(folder: ClipFolder):
     targets = folder.batch([(0, [0, 1])]).targets
     assert targets.known.tolist() == [True, True, False, True, True, True]

@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 from mdetr_training import tokenizer as tokenizers
 from mdetr_training.augment import camera_faults
 from mdetr_training.config import BundleConfig, Config, InputConfig, StageConfig
-from mdetr_training.data import Data, object_map, target_size
+from mdetr_training.data import ATTRIBUTES, Data, attribute_values, object_map, target_size
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,15 @@ def test_camera_faults():
     assert max(means) > 190
     again = camera_faults(picture, np.random.default_rng(5), 1.0)
     assert (again == camera_faults(picture, np.random.default_rng(5), 1.0)).all()
+
+
+def test_materials_that_do_not_show_have_no_value():
+    cone = {"size": "large", "colour": "green", "material": "shiny", "shape": "cone"}
+    told = attribute_values(cone, {})
+    assert min(told) >= 0
+    untold = attribute_values(cone, {"tells_materials": False})
+    assert [a for a, b in zip(untold, told, strict=True) if a != b] == [-1]
+    assert untold[list(ATTRIBUTES).index("material")] == -1
 
 
 QUESTIONS = [

@@ -64,6 +64,9 @@ def test_attribute_loss():
     cells = torch.tensor([[0, 1]])
     same = token_attribute_loss(logits, cells, attributes, [[0, 1], [3, 4]])
     assert same == pytest.approx(float(loss))
+    # What nobody could tell does not count.
+    untold = attribute_loss(logits, matched, torch.tensor([[[0, -1]]]), [[0, 1], [3, 4]])
+    assert untold == pytest.approx(math.log(4 / 3))
     nothing = Matches(*(torch.zeros(0, dtype=torch.long) for _ in range(3)))
     assert attribute_loss(logits, nothing, attributes, [[0, 1], [3, 4]]) == 0
 

@@ -51,7 +51,7 @@ def test_every_recipe_is_there():
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_recipe(name: str):
     config = configs.load(FOLDER / f"{name}.toml")
-    check_stages(config.stages, config.network.masks, scenes=False)
+    check_stages(config.stages, config.network, scenes=False)
     (stage,) = config.stages
     found = rates(stage)
     assert (stage.epochs, stage.lr_drop, stage.images) == PUBLISHED[name][:3]

@@ -1,4 +1,4 @@
-"""What the network remembers: an empty past, its order, clips, and that motion is learnt."""
+"""What the network remembers: an empty past, the camera's motion, clips, and that motion is learnt."""
 
 import tomllib
 from dataclasses import replace
@@ -56,15 +56,45 @@ def test_an_empty_past_is_none(network: MDETR):
         torch.testing.assert_close(other[name], alone[name])
 
 
+def seen_moving(past: Past, camera: float) -> Tensor:
+    """Facts of four objects at 0.5 and 1 second ago, of which the last moves by 0.1 widths per
+    second while the camera turns by `camera` widths per second."""
+    age = torch.tensor([[0.5, 1.0]])
+    speed = torch.full((4,), camera)
+    speed[3] += 0.1
+    moved = torch.zeros(1, 2, 4, 4)
+    moved[..., 0] = age[..., None] * speed
+    return past.facts(moved, torch.ones(1, 2, 4, 1), age)
+
+
 @torch.no_grad()
-def test_instants_have_no_order(network: MDETR):
-    inputs = seen(network, 1)
-    q, d = network.config.queries, network.config.d_model
-    past = torch.randn(1, 3, q, d), torch.rand(1, 3, q, 4), torch.tensor([[0.2, 0.9, 1.5]])
-    expected = fused(network, *inputs, past=past)
-    turned = tuple(p[:, [2, 0, 1]] for p in past)
-    for name, found in fused(network, *inputs, past=turned).items():
-        torch.testing.assert_close(found, expected[name], atol=1e-5, rtol=1e-5)
+def test_what_most_do_is_the_cameras_motion(config: Config):
+    """Beside it, an object moves as if the camera stood still."""
+    past = Past(replace(config.network, past=2))
+    still, turned = seen_moving(past, 0.0), seen_moving(past, 0.2)
+    beside = slice(-19, None)
+    torch.testing.assert_close(turned[..., beside], still[..., beside], atol=0.02, rtol=0)
+    assert (turned - still).abs().max() > 0.5
+    assert still[0, 0, :3, beside].abs().max() < 1.02
+    moves = (still[0, :, 3] - still[0, :, 0])[:, beside]
+    assert moves[0].max() > 0.5
+
+
+@torch.no_grad()
+def test_velocity_at_an_instant_is_since_the_one_before(config: Config):
+    """Of what moved until half a second ago: none now, some before, unknown at first."""
+    past = Past(replace(config.network, past=3))
+    age = torch.tensor([[0.5, 1.0, 1.5]])
+    moved = torch.zeros(1, 3, 4, 4)
+    moved[0, :, 3, 1] = torch.tensor([0.0, 0.2, 0.4])
+    facts = past.facts(moved, torch.ones(1, 3, 4, 1), age)
+    # Pairs of x and y at three scales: displacement, mean velocity, velocity; then whether that is known.
+    velocity = facts[..., [-15, -14]]
+    assert velocity[0, :, :3].abs().max() < 0.02
+    torch.testing.assert_close(
+        velocity[0, :, 3], torch.tensor([[0.0, 0.38], [0.0, 0.38], [0.0, 0.0]]), atol=0.02, rtol=0
+    )
+    assert facts[0, :, 3, -1].tolist() == [1.0, 1.0, 0.0]
 
 
 @torch.no_grad()

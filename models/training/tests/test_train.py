@@ -149,6 +149,7 @@ def test_masks_are_those_that_the_graph_draws(config: Config):
     [
         (StageConfig(mask_objects=4), r"stages\[0\].mask_objects: .* set network.masks = true"),
         (StageConfig(masks_only=True), r"stages\[0\].mask_objects: expected at least 1"),
+        (StageConfig(past_only=True), r"stages\[0\].past_only: .* set network.past"),
     ],
 )
 def test_stages_that_the_network_cannot_train(
@@ -172,6 +173,16 @@ def test_frozen_norms_keep_their_statistics(config: Config):
     assert norm.training and network.mask_head.out_lay.weight.requires_grad
     set_modes(network, StageConfig(frozen_vision=True))
     assert not norm.training and not norm.weight.requires_grad
+
+
+def test_what_reads_the_past_alone(config: Config):
+    network = build(replace(config.network, past=2, aligned_logits=True))
+    set_modes(network, StageConfig(past_only=True))
+    trained = [name for name, p in network.named_parameters() if p.requires_grad]
+    assert trained and all(name.startswith("past.") for name in trained)
+    assert network.past.training and not network.transformer.training
+    set_modes(network, StageConfig())
+    assert network.transformer.training and network.align_scale.requires_grad
 
 
 def with_heads(config: Config) -> Config:

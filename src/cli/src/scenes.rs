@@ -65,6 +65,10 @@ struct SceneArgs {
     /// Focal length of the camera in image widths [default: a random one of 1.0 to 1.2].
     #[arg(long, value_name = "WIDTHS")]
     focal: Option<f32>,
+    /// Cameras, lights, surfaces and sensors that differ widely: objects cut by the picture's edges, dark scenes, shiny things
+    /// that do not shine (captions then name no material).
+    #[arg(long)]
+    varied: bool,
 }
 
 impl SceneArgs {
@@ -75,6 +79,7 @@ impl SceneArgs {
             width: self.size.0,
             height: self.size.1,
             focal: self.focal,
+            varied: self.varied,
         };
         options.check()?;
         Ok(options)
@@ -180,7 +185,7 @@ pub struct ClipsArgs {
     /// Captions per clip.
     #[arg(long, value_name = "K", default_value_t = 8)]
     captions: usize,
-    /// Frames of a clip, at irregular times.
+    /// Frames of a clip: some moments of a stream.
     #[arg(long, value_name = "T", default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=64))]
     frames: u16,
     /// Instead of those the whole story, 8 seconds, at this number of frames per second.

@@ -9,9 +9,11 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use rand::Rng;
+use rand::seq::IndexedRandom;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::caption::names_material;
 use crate::dataset::write_png;
 use crate::error::ScenesError;
 use crate::object::Object;
@@ -40,7 +42,8 @@ pub struct ClipsOptions {
 /// When the frames of a clip are taken.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Frames {
-    /// So many, at irregular times: intervals are about the same within a clip, 0.1 to 0.6 seconds.
+    /// So many of a stream's of 5 to 30 frames per second: most are those that somebody remembers who remembers an instant
+    /// every 0.4 seconds, and up to a third lie between them.
     Some(usize),
     /// All of the story at so many a second, of which this part is missing at random.
     Rate {
@@ -79,6 +82,11 @@ const CLIPS: &str = "clips.jsonl";
 const TIME_STREAM: u64 = 1 << 32;
 const NOISE_STREAM: u64 = 2 << 32;
 const CAPTION_STREAM: u64 = 3 << 32;
+/// Frames per second of a stream of which some moments are seen, and the part of them that is missing at most.
+const STREAM_FPS: (f64, f64) = (5.0, 30.0);
+const STREAM_DROPPED: f64 = 0.15;
+/// Seconds between moments that are remembered, at least.
+const REMEMBERED_INTERVAL: f64 = 0.4 - 1e-6;
 
 /// The `index`-th clip of a data set, and its captions, no two alike.
 ///
@@ -98,6 +106,7 @@ pub fn clip(options: &ClipsOptions, index: usize) -> (Watch, Vec<StoryCaption>) 
             break;
         }
         if let Some(caption) = tell(&mut rng, &watch)
+            && (watch.story.tells_materials() || !names_material(&caption.text))
             && captions.iter().all(|c| c.text != caption.text)
         {
             captions.push(caption);
@@ -109,22 +118,13 @@ pub fn clip(options: &ClipsOptions, index: usize) -> (Watch, Vec<StoryCaption>) 
 fn times(rng: &mut impl Rng, frames: Frames) -> Vec<f64> {
     match frames {
         Frames::Some(count) => {
-            let mean = (rng.random_range(0.1f64.ln()..0.6f64.ln())).exp();
-            let interval = |rng: &mut _| -> f64 {
-                let doubled = if Rng::random_bool(rng, 0.05) {
-                    2.0
-                } else {
-                    1.0
-                };
-                mean * doubled * Rng::random_range(rng, 0.6..1.5)
-            };
-            let mut seconds = vec![0.0];
-            for _ in 1..count {
-                seconds.push(seconds[seconds.len() - 1] + interval(rng));
-            }
-            let room = (Story::SECONDS - seconds[count - 1]).max(0.0);
+            let mut seconds = of_a_stream(rng, count);
+            let room = (Story::SECONDS - seconds[seconds.len() - 1]).max(0.0);
             let start = rng.random_range(0.0..=room);
-            seconds.iter().map(|s| s + start).collect()
+            for s in &mut seconds {
+                *s += start;
+            }
+            seconds
         }
         Frames::Rate { fps, dropped } => {
             let count = (Story::SECONDS * fps).floor() as usize;
@@ -135,6 +135,29 @@ fn times(rng: &mut impl Rng, frames: Frames) -> Vec<f64> {
                 .collect()
         }
     }
+}
+
+/// So many moments of a stream, from 0 on.
+fn of_a_stream(rng: &mut impl Rng, count: usize) -> Vec<f64> {
+    let fps = rng.random_range(STREAM_FPS.0.ln()..STREAM_FPS.1.ln()).exp();
+    let dropped = rng.random_range(0.0..STREAM_DROPPED);
+    let (mut kept, mut others) = (vec![0.0], Vec::new());
+    let mut frame = 0;
+    while kept.len() + others.len().min(count / 3) < count {
+        frame += 1;
+        let seconds = f64::from(frame) / fps;
+        if rng.random_bool(dropped) {
+            continue;
+        }
+        match seconds - kept[kept.len() - 1] >= REMEMBERED_INTERVAL {
+            true => kept.push(seconds),
+            false => others.push(seconds),
+        }
+    }
+    let between = others.choose_multiple(rng, count - kept.len());
+    let mut seconds: Vec<f64> = kept.iter().chain(between).copied().collect();
+    seconds.sort_by(f64::total_cmp);
+    seconds
 }
 
 /// Writes a data set to `dir`, in parallel; calls `progress` once per finished clip.
@@ -224,6 +247,8 @@ struct ClipEntry<'a> {
     /// Width and height in pixels.
     size: [u32; 2],
     objects: &'a [Object],
+    /// Whether shiny surfaces look different from matte ones.
+    tells_materials: bool,
     frames: Vec<FrameEntry>,
     captions: Vec<CaptionEntry<'a>>,
 }
@@ -264,6 +289,7 @@ impl<'a> ClipEntry<'a> {
             clip: clip_name(index),
             size: [first.width, first.height],
             objects: watch.story.objects(),
+            tells_materials: watch.story.tells_materials(),
             frames: frames.collect(),
             captions: captions.iter().map(CaptionEntry::new).collect(),
         }

@@ -21,7 +21,7 @@ use crate::options::SceneOptions;
 use crate::random::{mix, rng};
 use crate::recipe::{Recipe, write_json, write_whole};
 use crate::render::{Rendering, render};
-use crate::scene::{Camera, Ground, Light, Scene, Sensor};
+use crate::scene::{Camera, Ground, Light, Look, Scene, Sensor};
 use crate::truth::GroundTruth;
 
 /// What to write.
@@ -271,6 +271,9 @@ struct SceneEntry {
     light: Light,
     ground: Ground,
     sensor: Sensor,
+    look: Look,
+    /// Whether shiny surfaces look different from matte ones.
+    tells_materials: bool,
 }
 
 #[derive(Serialize)]
@@ -366,6 +369,8 @@ impl SceneEntry {
             light: scene.light.clone(),
             ground: scene.ground.clone(),
             sensor: scene.sensor.clone(),
+            look: scene.look.clone(),
+            tells_materials: scene.look.tells_materials(),
         }
     }
 }

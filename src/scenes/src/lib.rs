@@ -34,6 +34,7 @@ mod scene;
 mod solid;
 pub mod story;
 mod truth;
+mod variety;
 mod vector;
 pub mod video;
 
@@ -48,5 +49,5 @@ pub use object::{Colour, Material, Object, Shape, Size};
 pub use options::SceneOptions;
 pub use random::rng;
 pub use render::{Rendering, Visibility, depth, render, visibility};
-pub use scene::{Camera, Ground, Light, Scene, Sensor, Texture};
+pub use scene::{Camera, Ground, Light, Look, Scene, Sensor, Texture};
 pub use truth::{GroundTruth, NamedBox, Visible};

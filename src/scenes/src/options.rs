@@ -18,6 +18,9 @@ pub struct SceneOptions {
     pub height: u32,
     /// Focal length of the camera in image widths; `None`: a random one of 1.0 to 1.2.
     pub focal: Option<f32>,
+    /// Whether cameras, lights, surfaces and sensors differ widely: objects are cut by the picture's edges, scenes are dark,
+    /// and shiny surfaces may not shine. The focal length is then a random one of 0.8 to 1.6, unless it is given.
+    pub varied: bool,
 }
 
 impl Default for SceneOptions {
@@ -28,6 +31,7 @@ impl Default for SceneOptions {
             width: 320,
             height: 240,
             focal: None,
+            varied: false,
         }
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Recipe {
     max_objects: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     focal: Option<f32>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    varied: bool,
     /// Of clips: how many frames at which times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames: Option<String>,
@@ -38,6 +40,7 @@ impl Recipe {
             min_objects: scene.min_objects,
             max_objects: scene.max_objects,
             focal: scene.focal,
+            varied: scene.varied,
             frames: None,
         }
     }
@@ -94,6 +97,7 @@ impl std::fmt::Display for Recipe {
             min_objects,
             max_objects,
             focal,
+            varied,
             frames,
         } = self;
         write!(
@@ -103,6 +107,9 @@ impl std::fmt::Display for Recipe {
         )?;
         if let Some(focal) = focal {
             write!(f, ", focal length {focal}")?;
+        }
+        if *varied {
+            write!(f, ", varied")?;
         }
         match frames {
             Some(frames) => write!(f, ", clips of {frames}"),

@@ -9,7 +9,7 @@ use crate::object::Object;
 use crate::options::SceneOptions;
 use crate::random::{pick, rng};
 use crate::render::visibility;
-use crate::scene::{Camera, Ground, Light, Scene, Sensor, Texture, View};
+use crate::scene::{Camera, Ground, Light, Look, Scene, Sensor, Texture, View};
 use crate::vector::{Vec3, vec3};
 
 /// Every object shows at least this many pixels at the reference size ...
@@ -24,6 +24,8 @@ const GAP: f32 = 0.15;
 const TABLE_RADIUS: f32 = 4.2;
 /// Objects' centres stay this far from the picture's edges, in parts of its width and height.
 const MARGIN: f32 = 0.05;
+/// The same in varied scenes: the edge may cut more than half of an object.
+const CUT: f32 = -0.03;
 
 impl Scene {
     /// Draws a scene in which every object rests on the ground, touches no other, has its centre
@@ -73,7 +75,7 @@ impl Scene {
             target: target.into(),
             focal: options.focal.unwrap_or(usual_focal),
         };
-        Scene {
+        let mut scene = Scene {
             objects: Vec::new(),
             camera,
             light: sample_light(rng, azimuth),
@@ -83,7 +85,12 @@ impl Scene {
                 vignette: rng.random_range(0.0..0.3),
                 noise: rng.random_range(0.0f32..1.0).powi(2) * 6.0,
             },
+            look: Look::default(),
+        };
+        if options.varied {
+            scene.vary(rng, options);
         }
+        scene
     }
 
     /// A new object without a place, often similar to one already there.
@@ -113,7 +120,8 @@ impl Scene {
         let aspect = options.width as f32 / options.height as f32;
         let [x, y] = object.position;
         let (u, v) = View::new(&self.camera).project(vec3(x, y, object.radius * 0.9));
-        let low = MARGIN..=1.0 - MARGIN;
+        let margin = if options.varied { CUT } else { MARGIN };
+        let low = margin..=1.0 - margin;
         low.contains(&(u + 0.5)) && low.contains(&(v * aspect + 0.5))
     }
 
@@ -134,7 +142,7 @@ pub(crate) fn separation(a: &Object, b: &Object) -> f32 {
 }
 
 /// Unit vector at this azimuth and elevation (radians).
-fn spherical(azimuth: f32, elevation: f32) -> Vec3 {
+pub(crate) fn spherical(azimuth: f32, elevation: f32) -> Vec3 {
     let (sin, cos) = elevation.sin_cos();
     vec3(cos * azimuth.cos(), cos * azimuth.sin(), sin)
 }

@@ -62,6 +62,38 @@ pub struct Ground {
     pub offset: [f32; 2],
 }
 
+/// How surfaces answer to light.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Look {
+    /// How far light wraps around edges that face away from the lamp, 0 to 1.
+    pub wrap: f32,
+    /// Blinn-Phong exponent of shiny surfaces.
+    pub gloss: f32,
+    /// Strength of their highlight.
+    pub highlight: f32,
+    /// Part of their reflection that shows; the rest is that of a matte surface.
+    pub mirror: f32,
+}
+
+impl Default for Look {
+    fn default() -> Look {
+        Look {
+            wrap: 0.0,
+            // A broad lobe, to be seen on objects 20 pixels wide.
+            gloss: 16.0,
+            highlight: 1.1,
+            mirror: 1.0,
+        }
+    }
+}
+
+impl Look {
+    /// Whether shiny surfaces look different from matte ones.
+    pub fn tells_materials(&self) -> bool {
+        self.highlight > 0.0 || self.mirror > 0.0
+    }
+}
+
 /// What the sensor does to the light.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sensor {
@@ -86,6 +118,8 @@ pub struct Scene {
     pub ground: Ground,
     /// The sensor.
     pub sensor: Sensor,
+    /// How surfaces answer to light.
+    pub look: Look,
 }
 
 /// A camera's axes.

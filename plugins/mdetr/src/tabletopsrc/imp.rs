@@ -397,7 +397,7 @@ mod tests {
             max_objects: 1,
             width: 64,
             height: 64,
-            focal: None,
+            ..SceneOptions::default()
         };
         Stream {
             info,

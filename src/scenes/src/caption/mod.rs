@@ -23,11 +23,14 @@ pub use kind::{CaptionKind, Mix};
 pub(crate) use relate::CLEAR_MARGIN;
 pub use relate::Relation;
 pub use sentence::{Answer, Caption, GroundedPhrase};
-pub(crate) use words::{Determiner, noun_phrase, one_of};
+pub(crate) use words::{Determiner, names_material, noun_phrase, one_of};
 use writer::Writer;
 
+/// Draws of a caption that names no material, where none shows.
+const TRIES: usize = 50;
+
 /// A random caption of this kind, or `None` if the scene does not offer one (a relation needs two
-/// objects, say) or an object of it shows no pixel.
+/// objects, say) or an object of it shows no pixel. Where materials do not show, it names none.
 pub fn caption(
     rng: &mut impl Rng,
     scene: &Scene,
@@ -37,9 +40,17 @@ pub fn caption(
     if scene.objects.is_empty() || !truth.all_visible() {
         return None;
     }
-    let mut writer = Writer::new(rng, &scene.objects, truth);
-    say(&mut writer, kind)?;
-    Some(writer.finish(kind))
+    let mut draw = || {
+        let mut writer = Writer::new(rng, &scene.objects, truth);
+        say(&mut writer, kind)?;
+        Some(writer.finish(kind))
+    };
+    match scene.look.tells_materials() {
+        true => draw(),
+        false => (0..TRIES)
+            .filter_map(|_| draw())
+            .find(|caption| !names_material(&caption.text)),
+    }
 }
 
 fn say(writer: &mut Writer<impl Rng>, kind: CaptionKind) -> Option<()> {

@@ -108,6 +108,14 @@ fn material_words(material: Material) -> &'static [&'static str] {
     }
 }
 
+/// Whether a sentence says or asks what something is made of.
+pub(crate) fn names_material(text: &str) -> bool {
+    let words = Material::ALL.iter().flat_map(|m| material_words(*m));
+    let named: Vec<&str> = words.copied().chain(["material", "materials"]).collect();
+    text.split(|c: char| !c.is_alphanumeric())
+        .any(|word| named.contains(&word.to_lowercase().as_str()))
+}
+
 pub(crate) fn one_of<'a>(rng: &mut impl Rng, words: &[&'a str]) -> &'a str {
     words.choose(rng).expect("every word list has a word")
 }

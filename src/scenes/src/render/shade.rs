@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use crate::colour::{hsv_to_srgb, to_linear, to_srgb255};
 use crate::object::Material;
 use crate::random::mix;
-use crate::scene::{Ground, Light, Scene, Texture};
+use crate::scene::{Ground, Light, Look, Scene, Texture};
 use crate::solid::{Solid, tangent_range};
 use crate::vector::{Vec3, vec3};
 
@@ -25,6 +25,7 @@ pub(super) struct Shader<'a> {
     shadows: Vec<[f32; 4]>,
     ground: Floor,
     light: Lamp,
+    look: &'a Look,
 }
 
 /// An object's reflectance.
@@ -60,10 +61,6 @@ struct Floor {
     offset: [f32; 2],
 }
 
-/// Blinn-Phong exponent of shiny surfaces: a broad lobe, to be seen on objects 20 pixels wide.
-const GLOSS: f32 = 16.0;
-/// Strength of the highlight.
-const HIGHLIGHT: f32 = 1.1;
 /// Part of the diffuse light a shiny surface keeps.
 const SHINY_BODY: f32 = 0.5;
 /// Reflectance of shiny surfaces seen head-on and at grazing angles.
@@ -72,7 +69,7 @@ const MIRROR: (f32, f32) = (0.32, 0.75);
 const MIRROR_TINT: f32 = 0.75;
 
 impl<'a> Shader<'a> {
-    pub fn new(scene: &Scene, solids: &'a [Solid]) -> Shader<'a> {
+    pub fn new(scene: &'a Scene, solids: &'a [Solid]) -> Shader<'a> {
         let albedo =
             |[h, s, v]: [f32; 3]| to_linear(hsv_to_srgb(h, s.clamp(0.0, 1.0), v.clamp(0.0, 1.0)));
         let light = Lamp::new(&scene.light);
@@ -89,6 +86,7 @@ impl<'a> Shader<'a> {
             shadows: solids.iter().map(|s| light.shadow_bounds(s)).collect(),
             ground: Floor::new(&scene.ground, albedo(scene.ground.hsv)),
             light,
+            look: &scene.look,
         }
     }
 
@@ -114,7 +112,7 @@ impl<'a> Shader<'a> {
         let surface = &self.surfaces[object];
         let to_light = self.light.position - p;
         let l = to_light.normalized();
-        let facing = normal.dot(l).max(0.0);
+        let facing = self.facing(normal, l);
         let lit = if facing > 0.0 {
             self.lit(p, Some(object), dither)
         } else {
@@ -122,14 +120,16 @@ impl<'a> Shader<'a> {
         };
         let irradiance = self.light.intensity * (self.light.falloff(to_light) * lit);
         let ambient = self.ambient(p, normal);
-        if surface.material == Material::Matte {
-            return surface.albedo.times(irradiance * facing + ambient);
+        let matte = surface.albedo.times(irradiance * facing + ambient);
+        if surface.material == Material::Matte || !self.look.tells_materials() {
+            return matte;
         }
         let normal = self.solids[object].rounded_normal(p, normal);
-        let facing = normal.dot(l).max(0.0);
-        let body = surface.albedo.times(irradiance * facing + ambient) * SHINY_BODY;
+        let facing = self.facing(normal, l);
+        let kept = 1.0 - (1.0 - SHINY_BODY) * self.look.mirror.min(1.0);
+        let body = surface.albedo.times(irradiance * facing + ambient) * kept;
         let half = (l - view).normalized();
-        let lobe = normal.dot(half).max(0.0).powf(GLOSS);
+        let lobe = normal.dot(half).max(0.0).powf(self.look.gloss);
         let grazing = (1.0 + view.dot(normal)).clamp(0.0, 1.0).powi(3);
         let reflectance = MIRROR.0 + (MIRROR.1 - MIRROR.0) * grazing;
         let tint = Vec3::splat(1.0).lerp(
@@ -137,7 +137,14 @@ impl<'a> Shader<'a> {
             MIRROR_TINT,
         );
         let mirrored = self.mirrored(object, p, view.reflected(normal), dither);
-        body + irradiance * (HIGHLIGHT * lobe) + mirrored.times(tint) * reflectance
+        body + irradiance * (self.look.highlight * lobe)
+            + mirrored.times(tint) * (reflectance * self.look.mirror)
+    }
+
+    /// Part of the light from direction `l` that falls on a surface, which wraps around it a little.
+    fn facing(&self, normal: Vec3, l: Vec3) -> f32 {
+        let wrap = self.look.wrap;
+        ((normal.dot(l) + wrap) / (1.0 + wrap)).max(0.0)
     }
 
     /// What a shiny object at `p` reflects from direction `r`.

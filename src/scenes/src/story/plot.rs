@@ -71,6 +71,11 @@ impl Story {
         &self.still.objects
     }
 
+    /// Whether shiny surfaces look different from matte ones.
+    pub fn tells_materials(&self) -> bool {
+        self.still.look.tells_materials()
+    }
+
     /// Whether an object is on the table.
     pub fn is_there(&self, object: usize, seconds: f64) -> bool {
         self.programmes[object].is_there(seconds)
