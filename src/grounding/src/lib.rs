@@ -5,6 +5,7 @@
 //! [`report`] writes it as a line of JSON, and [`lines`] reads such lines.
 
 pub mod bbox;
+mod identity;
 pub mod lines;
 pub mod query;
 pub mod report;
@@ -13,6 +14,7 @@ pub mod rle;
 pub mod span;
 
 pub use bbox::BBox;
+pub use identity::Identity;
 pub use query::{Query, QueryError, QuerySet};
 pub use report::FrameInfo;
 pub use result::{Answer, Carried, Detection, Grounding, Phrase, QueryResult};

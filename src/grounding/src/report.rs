@@ -289,6 +289,7 @@ mod tests {
                 score: 0.97,
             }],
             track: Some(7),
+            identity: None,
             mask: None,
         };
         let answer = Some(Answer {
@@ -337,6 +338,7 @@ mod tests {
             score: 0.9,
             phrases: vec![],
             track: None,
+            identity: None,
             mask: Some(Rle::encode(&[0, 1, 0, 0, 1, 0], 3, 2)),
         };
         let grounding = Grounding {
@@ -435,6 +437,7 @@ mod tests {
                 score,
                 phrases,
                 track,
+                identity: None,
                 mask: mask.map(|bits| Rle::encode(&bits, 4, 3)),
             });
         let answer = ("\\PC{0,12}", 0.0f32..=1.0).prop_map(|(text, score)| Answer { text, score });

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::bbox::BBox;
+use crate::identity::Identity;
 use crate::query::Query;
 use crate::rle::Rle;
 use crate::span::Span;
@@ -40,6 +41,9 @@ pub struct Detection {
     pub phrases: Vec<Phrase>,
     /// Identity over time, if a tracker gave one.
     pub track: Option<u64>,
+    /// What it looks like to a model that tells objects from each other; left out in JSON.
+    #[serde(skip)]
+    pub identity: Option<Identity>,
     /// Its pixels in the frame, if the model draws masks.
     pub mask: Option<Rle>,
 }
@@ -162,6 +166,7 @@ mod tests {
             score: 0.5,
             phrases: vec![],
             track: None,
+            identity: None,
             mask: Some(Rle::encode(&[0, 1, 1, 0, 1, 0, 0, 0], 4, 2)),
         };
         let grounding = Grounding {
@@ -199,6 +204,7 @@ mod tests {
                 score: 0.9,
             }],
             track: Some(u64::MAX),
+            identity: None,
             mask: Some(Rle::encode(&[0, 1, 1, 0, 1, 0], 3, 2)),
         };
         let query = |source: &str| Query::parse("q1", source).expect("a query");
@@ -246,6 +252,7 @@ mod tests {
                 score: 0.9,
                 phrases: Vec::new(),
                 track: None,
+                identity: None,
                 mask,
             };
             detection.tighten(least);

@@ -92,6 +92,7 @@ fn found(
                     score: 0.9,
                     phrases: Vec::new(),
                     track: Some(track as u64),
+                    identity: None,
                     mask: None,
                 };
                 if !random.random_bool(MISSING) {

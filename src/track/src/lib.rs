@@ -3,7 +3,8 @@
 //! Each query has its own tracks. A track is a box that moves at constant velocity (a Kalman filter
 //! for its centre and its sides), and its mask along with it; detections continue the tracks whose
 //! predicted boxes they overlap most, by optimal assignment, sure detections first (as ByteTrack
-//! does). A track is *tentative*, and has no id, until it was seen `min_hits` times without a miss;
+//! does). Where the model says what objects look like ([`Detection::identity`](mdetr_grounding::Detection)), those that look
+//! alike continue each other, and those that do not never do. A track is *tentative*, and has no id, until it was seen `min_hits` times without a miss;
 //! then it is *confirmed*. A confirmed track that is missed is still reported for `coast`, so that a
 //! presence does not flicker, and is then *lost*: it comes back under its id if it is seen again
 //! within `max_age`.
@@ -16,7 +17,7 @@
 //! # let query = Arc::new(Query::parse("q", "a ball").unwrap());
 //! # let seen = |x: f32| Grounding { revision: 1, width: 320, height: 240, queries: vec![QueryResult {
 //! #     query: query.clone(), answer: None, detections: vec![Detection { score: 0.9, phrases: vec![],
-//! #     track: None, mask: None, bbox: BBox { x, y: 50.0, width: 40.0, height: 40.0 } }] }] };
+//! #     track: None, identity: None, mask: None, bbox: BBox { x, y: 50.0, width: 40.0, height: 40.0 } }] }] };
 //! let mut tracking = Tracking::new(TrackOptions::default());
 //! tracking.update(Duration::from_millis(0), &seen(10.0));
 //! tracking.update(Duration::from_millis(100), &seen(20.0));

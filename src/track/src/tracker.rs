@@ -7,12 +7,20 @@ use pathfinding::matrix::Matrix;
 
 use crate::motion::Motion;
 use crate::options::{TrackIds, TrackOptions};
-use mdetr_grounding::{BBox, Detection};
+use mdetr_grounding::{BBox, Detection, Identity};
 
 /// Weight of an overlap of 1 where overlaps are compared as whole numbers.
 const WHOLE: f32 = 1e6;
 /// Part of a new score that a track's score takes over.
 const SCORE_GAIN: f32 = 0.5;
+/// Likeness below which a detection is another object than a track's, wherever it is, and from which on it may be the same
+/// away from where it should be.
+const OTHER: f32 = 0.35;
+const KNOWN: f32 = 0.7;
+/// How far from where it should be an object that is known again is looked for: longer sides, and longer sides per second
+/// since it was seen.
+const NEAR: f32 = 1.0;
+const NEAR_PER_SECOND: f32 = 4.0;
 
 /// An object that was seen at least once.
 #[derive(Debug, Clone)]
@@ -111,16 +119,16 @@ impl Tracker {
             .into_iter()
             .partition(|found| found.score >= options.high_threshold);
 
-        let predicted: Vec<BBox> = self
+        let predicted: Vec<Predicted> = self
             .tracks
             .iter()
-            .map(|track| track.motion_at(time).bbox())
+            .map(|track| Predicted::new(track, time))
             .collect();
         let mut free: Vec<usize> = (0..self.tracks.len()).collect();
         let mut new = Vec::new();
         for (detections, begins) in [(sure, true), (unsure, false)] {
-            let boxes: Vec<BBox> = free.iter().map(|&track| predicted[track]).collect();
-            let pairs = assign(&boxes, &detections, options.iou_threshold);
+            let tracks: Vec<&Predicted> = free.iter().map(|&track| &predicted[track]).collect();
+            let pairs = assign(&tracks, &detections, options.iou_threshold);
             for (detection, pair) in detections.iter().zip(&pairs) {
                 match pair {
                     Some(at) => self.tracks[free[*at]].see(detection, time),
@@ -191,25 +199,56 @@ fn trackable(bbox: BBox) -> bool {
     finite && bbox.width > 0.0 && bbox.height > 0.0
 }
 
-/// For each detection the box that it continues, each box once, such that the sum of the overlaps is
-/// greatest; none below `threshold`.
-fn assign(boxes: &[BBox], detections: &[&Detection], threshold: f32) -> Vec<Option<usize>> {
-    if boxes.is_empty() || detections.is_empty() {
+/// What is expected of a track at a time.
+struct Predicted {
+    bbox: BBox,
+    identity: Option<Identity>,
+    /// How far from there it may be, if it is known again, in pixels.
+    reach: f32,
+}
+
+impl Predicted {
+    fn new(track: &Track, time: Duration) -> Predicted {
+        let bbox = track.motion_at(time).bbox();
+        let unseen = time.saturating_sub(track.seen).as_secs_f32();
+        Predicted {
+            reach: bbox.width.max(bbox.height) * (NEAR + NEAR_PER_SECOND * unseen),
+            identity: track.detection.identity.clone(),
+            bbox,
+        }
+    }
+
+    /// How well a detection continues the track, above 0 if it may: by overlap alone, and by likeness too where a model
+    /// says what objects look like.
+    fn affinity(&self, detection: &Detection, threshold: f32) -> f32 {
+        let overlap = self.bbox.iou(detection.bbox);
+        let identities = self.identity.as_ref().zip(detection.identity.as_ref());
+        match identities.and_then(|(known, seen)| known.likeness(seen)) {
+            None if overlap >= threshold => overlap,
+            Some(likeness) if overlap >= threshold && likeness >= OTHER => overlap + likeness,
+            Some(likeness) if likeness >= KNOWN && self.reaches(detection.bbox) => likeness,
+            _ => 0.0,
+        }
+    }
+
+    fn reaches(&self, bbox: BBox) -> bool {
+        let centre = |b: BBox| (b.x + b.width / 2.0, b.y + b.height / 2.0);
+        let ((x, y), (u, v)) = (centre(self.bbox), centre(bbox));
+        (x - u).hypot(y - v) <= self.reach
+    }
+}
+
+/// For each detection the track that it continues, each once, such that the sum of affinities is greatest.
+fn assign(tracks: &[&Predicted], detections: &[&Detection], threshold: f32) -> Vec<Option<usize>> {
+    if tracks.is_empty() || detections.is_empty() {
         return vec![None; detections.len()];
     }
-    let overlap = |detection: usize, at: usize| {
-        let overlap = boxes[at].iou(detections[detection].bbox);
-        if overlap >= threshold { overlap } else { 0.0 }
-    };
-    // As many columns as rows at least; those without a box are worth nothing.
-    let columns = boxes.len().max(detections.len());
+    // As many columns as rows at least; those without a track are worth nothing.
+    let columns = tracks.len().max(detections.len());
     let weights = Matrix::from_fn(detections.len(), columns, |(row, column)| {
-        let overlap = if column < boxes.len() {
-            overlap(row, column)
-        } else {
-            0.0
-        };
-        (overlap * WHOLE) as i64
+        let track = tracks.get(column);
+        let affinity = track.map_or(0.0, |track| track.affinity(detections[row], threshold));
+        (affinity * WHOLE) as i64
     });
     let (_, chosen) = kuhn_munkres(&weights);
     chosen
@@ -237,6 +276,7 @@ mod tests {
             score: 0.9,
             phrases: Vec::new(),
             track: None,
+            identity: None,
             mask: Some(Rle::encode(&mask, 40, 20)),
             bbox: BBox {
                 x: x as f32,
@@ -295,6 +335,66 @@ mod tests {
             found[2..],
             [known.clone(), known.clone(), known.clone(), known]
         );
+    }
+
+    fn like(x: u32, vector: [f32; 2]) -> Detection {
+        Detection {
+            identity: Some(Identity::new(&vector, 1)),
+            ..seen(x)
+        }
+    }
+
+    /// Tracks of those that were seen at the last of these seconds, by where they are.
+    fn tracks(seconds: &[Vec<Detection>]) -> Vec<(u32, Option<u64>)> {
+        let (mut tracker, ids) = (Tracker::default(), TrackIds::default());
+        let options = TrackOptions {
+            coast: Duration::ZERO,
+            ..options()
+        };
+        let mut time = Duration::ZERO;
+        for found in seconds {
+            time += SECOND;
+            tracker.update(time, found, &options, &ids);
+        }
+        let found = tracker.at(time, &options).into_iter();
+        let mut found: Vec<_> = found.map(|d| (d.bbox.x as u32, d.track)).collect();
+        found.sort_unstable();
+        found
+    }
+
+    #[test]
+    fn objects_that_look_different_do_not_swap() {
+        let (red, blue) = ([1.0, 0.0], [0.0, 1.0]);
+        let before = vec![like(10, red), like(14, blue)];
+        let swapped = vec![like(10, blue), like(14, red)];
+        let seconds = [before.clone(), before, swapped];
+        assert_eq!(tracks(&seconds), [(10, Some(2)), (14, Some(1))]);
+        let plain = seconds.map(|found| {
+            let plain = |d| Detection {
+                identity: None,
+                ..d
+            };
+            found.into_iter().map(plain).collect()
+        });
+        assert_eq!(tracks(&plain), [(10, Some(1)), (14, Some(2))]);
+    }
+
+    #[test]
+    fn an_object_is_known_again_away_from_where_it_should_be_but_not_anywhere() {
+        let red = [1.0, 0.0];
+        let at = |x| vec![like(x, red)];
+        assert_eq!(tracks(&[at(4), at(4), at(12)]), [(12, Some(1))]);
+        assert_eq!(tracks(&[at(4), at(4), vec![], at(16)]), [(16, Some(1))]);
+        assert_eq!(tracks(&[at(0), at(0), at(32)]), [(32, None)]);
+        // Another that comes to the same place.
+        let other = vec![like(4, [0.0, 1.0])];
+        assert_eq!(tracks(&[at(4), at(4), other]), [(4, None)]);
+        // Vectors of another model say nothing.
+        let foreign = vec![Detection {
+            identity: Some(Identity::new(&[0.0, 1.0], 2)),
+            ..seen(4)
+        }];
+        assert_eq!(tracks(&[at(4), at(4), foreign]), [(4, Some(1))]);
     }
 
     #[test]

@@ -66,6 +66,7 @@ fn depth(image: &Image, camera: Option<Intrinsics>) {
         score: 1.0,
         phrases: Vec::new(),
         track: None,
+        identity: None,
         mask: None,
     };
     if let Some(placed) = box_in_space(&detection, &view, &camera) {

@@ -101,6 +101,7 @@ fn frame(number: u64, x: Option<f32>) -> gst::Buffer {
         score: 0.9,
         phrases: vec![],
         track: Some(5),
+        identity: None,
         mask: None,
     };
     let found = FrameGrounding {

@@ -453,6 +453,7 @@ mod tests {
                 score,
             }],
             track: None,
+            identity: None,
             mask: None,
         };
         let example = Example {
@@ -513,6 +514,7 @@ mod tests {
                 })
                 .collect(),
             track: None,
+            identity: None,
             mask: None,
         };
         let objects = [
@@ -551,6 +553,7 @@ mod tests {
             score: 0.9,
             phrases: vec![],
             track: None,
+            identity: None,
             mask: Some(mdetr_grounding::Rle::encode(&bits, 4, 1)),
         };
         let mut object = Object {

@@ -102,6 +102,8 @@ pub(super) fn expected_interfaces(
     if remembers {
         let shape = [&"B" as &dyn ToDimension, &network.queries, &4];
         fused.push(Expected::new("present_boxes", float, shape));
+        let shape = [&"B" as &dyn ToDimension, &network.queries, &"I"];
+        fused.push(Expected::new("identity", float, shape));
     }
     if let Some(answers) = &manifest.answers {
         let head = |name: &&'static str| Expected::new(name, float, [&"B", &"K"]);

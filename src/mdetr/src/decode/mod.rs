@@ -60,6 +60,7 @@ impl Decoding {
                     score,
                     phrases,
                     track: None,
+                    identity: None,
                     mask: None,
                 };
                 wanted.then_some((index, detection))

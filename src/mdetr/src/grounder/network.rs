@@ -159,6 +159,7 @@ pub(crate) struct MaskShape {
 pub(super) const MOST_OBJECTS: usize = 8;
 /// The fusion graph's output that the mask graph is fed with.
 const MEMORY: &str = "memory";
+const IDENTITY: &str = "identity";
 
 /// What the vision graph gave for a frame.
 #[derive(Debug)]
@@ -182,6 +183,8 @@ pub(super) struct Fused {
     pub hidden: Vec<f32>,
     /// Boxes before the past was heard, `[queries, 4]`; empty if the model remembers nothing.
     pub present_boxes: Vec<f32>,
+    /// What tells their objects from others, `[queries, any]`; empty if the model remembers nothing.
+    pub identity: Vec<f32>,
     /// `[1, tokens, d]`; none if the model draws no masks.
     pub memory: Option<Tensor>,
 }
@@ -348,6 +351,9 @@ impl Network {
             expected.push(("present_boxes", vec![count, queries, 4]));
         }
         let mut names: Vec<&'static str> = expected.iter().map(|(name, _)| *name).collect();
+        if self.remembers() {
+            names.push(IDENTITY);
+        }
         names.extend(self.answer_heads);
         // Several texts' memory is cut, which is done on the host.
         let keep: &[&'static str] = if count == 1 { &[MEMORY] } else { &[] };
@@ -356,7 +362,12 @@ impl Network {
         for ((name, shape), tensor) in expected.iter().zip(&outputs) {
             tensor.check(path, name, shape)?;
         }
-        for (name, tensor) in self.answer_heads.iter().zip(&outputs[expected.len()..]) {
+        let mut others = outputs[expected.len()..].iter();
+        if let (true, Some(tensor)) = (self.remembers(), others.next()) {
+            let width = tensor.elements() / (count * queries).max(1);
+            tensor.check(path, IDENTITY, &[count, queries, width])?;
+        }
+        for (name, tensor) in self.answer_heads.iter().zip(others) {
             tensor.check(path, name, &[count, tensor.elements() / count.max(1)])?;
         }
         let mut rows: Vec<_> = outputs
@@ -375,12 +386,14 @@ impl Network {
             let hidden = gives_hidden.then(|| next().into_host());
             let memory = self.segments().then(&mut next);
             let present_boxes = self.remembers().then(|| next().into_host());
+            let identity = self.remembers().then(|| next().into_host());
             let answers = tensors.map(Tensor::into_host);
             Fused {
                 logits,
                 boxes,
                 hidden: hidden.unwrap_or_default(),
                 present_boxes: present_boxes.unwrap_or_default(),
+                identity: identity.unwrap_or_default(),
                 memory,
                 answers: self.answer_heads.iter().copied().zip(answers).collect(),
             }

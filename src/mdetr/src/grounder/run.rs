@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mdetr_engine::EngineError;
-use mdetr_grounding::{Detection, Query, QueryResult, Rle, Span};
+use mdetr_grounding::{Detection, Identity, Query, QueryResult, Rle, Span};
 
 use super::encoded::{Asking, Caption, Encoded};
 use super::memory;
@@ -106,6 +106,9 @@ impl Run<'_> {
             decoding.decode(outputs, size.0, size.1)
         });
         let mut found: Vec<Vec<(usize, Detection)>> = decoded.collect();
+        for (object, detection) in found.iter_mut().flatten() {
+            detection.identity = self.identity(fused, *object);
+        }
         self.draw_masks(&mut found, seen, fused)?;
         if let Some(least) = self.model.bundle.manifest().thresholds.tight {
             for (found, (_, outputs)) in found.iter_mut().zip(outputs) {
@@ -128,6 +131,12 @@ impl Run<'_> {
             }
         };
         Ok(found.into_iter().zip(outputs).map(result).collect())
+    }
+
+    fn identity(&self, fused: &Fused, object: usize) -> Option<Identity> {
+        let width = fused.identity.len() / self.model.bundle.manifest().network.queries;
+        let vector = fused.identity.get(object * width..(object + 1) * width)?;
+        (width > 0).then(|| Identity::new(vector, self.model.number))
     }
 
     fn draws_masks(&self) -> bool {
