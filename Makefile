@@ -233,8 +233,8 @@ MOTION := out/motion
 .PHONY: motion-data motion motion-export eval-motion
 motion-data: setup
 	cargo build --release -p mdetr-cli
-	target/release/mdetr scenes clips --count 5000 --seed 11 --captions 12 --out $(DATA)/clips
-	target/release/mdetr scenes clips --count 150 --seed 12 --captions 10 --out $(DATA)/clips-val
+	target/release/mdetr scenes clips --count 4000 --seed 41 --frames 14 --captions 16 --out $(DATA)/clips
+	target/release/mdetr scenes clips --count 60 --seed 42 --frames 14 --captions 16 --out $(DATA)/clips-val
 	$(DATASET) --captions 12 --count 4000 --seed 401 --size 320x240 --out $(DATA)/motion-a
 	$(DATASET) --captions 12 --count 1500 --seed 402 --size 256x192 --out $(DATA)/motion-b
 	$(DATASET) --captions 12 --count 1500 --seed 404 --size 432x243 --out $(DATA)/motion-d

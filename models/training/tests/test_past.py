@@ -1,4 +1,4 @@
-"""What the network remembers: an empty past, the camera's motion, clips, and that motion is learnt."""
+"""What the network remembers: an empty past, the camera's motion, clips; that motion is learnt."""
 
 import tomllib
 from dataclasses import replace
@@ -88,7 +88,7 @@ def test_velocity_at_an_instant_is_since_the_one_before(config: Config):
     moved = torch.zeros(1, 3, 4, 4)
     moved[0, :, 3, 1] = torch.tensor([0.0, 0.2, 0.4])
     facts = past.facts(moved, torch.ones(1, 3, 4, 1), age)
-    # Pairs of x and y at three scales: displacement, mean velocity, velocity; then whether that is known.
+    # Last of three pairs of x and y at the first of three scales; then whether it is known.
     velocity = facts[..., [-15, -14]]
     assert velocity[0, :, :3].abs().max() < 0.02
     torch.testing.assert_close(
