@@ -16,7 +16,9 @@ const SCORE_GAIN: f32 = 0.5;
 /// Likeness below which a detection is another object than a track's, wherever it is, and from which on it may be the same
 /// away from where it should be.
 const OTHER: f32 = 0.35;
-const KNOWN: f32 = 0.7;
+const KNOWN: f32 = 0.8;
+/// What a likeness of 1 is worth beside an overlap of 1.
+const LIKENESS: f32 = 0.5;
 /// How far from where it should be an object that is known again is looked for: longer sides, and longer sides per second
 /// since it was seen.
 const NEAR: f32 = 1.0;
@@ -225,8 +227,12 @@ impl Predicted {
         let identities = self.identity.as_ref().zip(detection.identity.as_ref());
         match identities.and_then(|(known, seen)| known.likeness(seen)) {
             None if overlap >= threshold => overlap,
-            Some(likeness) if overlap >= threshold && likeness >= OTHER => overlap + likeness,
-            Some(likeness) if likeness >= KNOWN && self.reaches(detection.bbox) => likeness,
+            Some(likeness) if overlap >= threshold && likeness >= OTHER => {
+                overlap + LIKENESS * likeness
+            }
+            Some(likeness) if likeness >= KNOWN && self.reaches(detection.bbox) => {
+                LIKENESS * likeness
+            }
             _ => 0.0,
         }
     }
