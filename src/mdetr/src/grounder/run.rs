@@ -136,7 +136,7 @@ impl Run<'_> {
     fn identity(&self, fused: &Fused, object: usize) -> Option<Identity> {
         let width = fused.identity.len() / self.model.bundle.manifest().network.queries;
         let vector = fused.identity.get(object * width..(object + 1) * width)?;
-        (width > 0).then(|| Identity::new(vector, self.model.number))
+        (width > 0).then(|| Identity::new(vector, self.model.identity.number()))
     }
 
     fn draws_masks(&self) -> bool {

@@ -111,6 +111,12 @@ impl Identity {
         }
     }
 
+    /// A number that bundles share by chance only.
+    pub(crate) fn number(&self) -> u64 {
+        let first = self.bundle[..8].try_into();
+        u64::from_le_bytes(first.expect("a digest is longer"))
+    }
+
     /// Refuses tokens of another vision graph than this one's.
     pub(crate) fn check(&self, found: &Identity) -> Result<(), SeenError> {
         if self.vision == found.vision {
