@@ -16,17 +16,13 @@ from .captions import Caption, Spans
 from .config import Config
 from .data import ATTRIBUTES, attribute_values, prepared, read_picture, target_size
 from .matcher import Targets
-from .remembered import Remembered
+from .remembered import INTERVAL, OLDEST, Remembered
 from .tokenizer import PAD_ID
 from .words import SYNONYMS
 
-OLDEST = 6.0
-"""Seconds after which an instant is not remembered any more."""
-INTERVAL = 0.4
-"""Seconds between instants that are remembered, at least."""
-TOLD_TWICE, TOLD_HALF = 2.0, 0.5
-"""How often captions are drawn to which something answers at some instants only, and those that
-say nothing about time."""
+CHANGING, TIMELESS = 2.0, 0.5
+"""How much more often captions are drawn to which something answers at some instants only, and
+those that say nothing about time."""
 
 
 def described(text: str, objects: list[dict]) -> list[int]:
@@ -65,11 +61,11 @@ class ClipFolder:
 
         def weight(entry: dict) -> float:
             if entry["kind"].endswith("now"):
-                return TOLD_HALF
+                return TIMELESS
             known = [n for n, known in enumerate(entry["known"]) if known]
             answers = [[bool(p["objects"][n]) for n in known] for p in entry["phrases"]]
             changes = any(len(set(of_phrase)) > 1 for of_phrase in answers)
-            return TOLD_TWICE if changes else 1.0
+            return CHANGING if changes else 1.0
 
         weights = np.array([weight(entry) for entry in self.clips[clip]["captions"]])
         return weights / weights.sum()

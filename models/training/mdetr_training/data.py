@@ -122,8 +122,8 @@ def prepared(
 
 def attribute_values(o: dict, scene: dict) -> list[int]:
     """Of an object the index of its value of each attribute, -1 where nobody could tell."""
-    told = {"material": scene.get("tells_materials", True)}
-    return [v.index(o[k]) if told.get(k, True) else -1 for k, v in ATTRIBUTES.items()]
+    untold = [] if scene.get("tells_materials", True) else ["material"]
+    return [-1 if k in untold else v.index(o[k]) for k, v in ATTRIBUTES.items()]
 
 
 class Folder:

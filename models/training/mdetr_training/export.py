@@ -20,6 +20,7 @@ from .fold import folded, same_padding
 from .half import to_half
 from .int8 import to_int8
 from .network import MDETR, as_tuple
+from .remembered import INTERVAL
 from .segmentation import DETRsegm
 
 OPSET = 17
@@ -255,7 +256,7 @@ def manifest(
         f"slots = {n.slots}",
         f"stride = {network.stride}",
         f"max_tokens = {max_tokens}",
-        *([f"past = {n.past}"] if n.past else []),
+        *([f"past = {n.past}", f"past_interval = {INTERVAL}"] if n.past else []),
         "",
         "[thresholds]",
         f"score = {b.score_threshold}",

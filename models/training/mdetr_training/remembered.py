@@ -4,6 +4,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+OLDEST = 6.0
+"""Seconds after which an instant is not remembered any more."""
+INTERVAL = 0.4
+"""Seconds between instants that are remembered, at least."""
+
 
 @dataclass
 class Remembered:

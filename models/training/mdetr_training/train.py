@@ -123,14 +123,12 @@ def set_modes(network: MDETR | DETRsegm, stage: StageConfig) -> None:
         frozen.append(detr.backbone)
     if "text" in stage.freeze:
         frozen.append(detr.transformer.text_encoder)
-    if stage.masks_only:
+    if stage.masks_only or stage.past_only:
         frozen.append(detr)
-    if stage.past_only:
-        frozen += [part for name, part in detr.named_children() if name != "past"]
-        if detr.config.aligned_logits:
-            detr.align_scale.requires_grad_(False)
     for part in frozen:
         part.eval().requires_grad_(False)
+    if stage.past_only:
+        detr.past.train().requires_grad_(True)
     if stage.frozen_norms:
         for module in detr.backbone.modules():
             if isinstance(module, torch.nn.BatchNorm2d):

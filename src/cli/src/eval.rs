@@ -203,8 +203,15 @@ impl EvalArgs {
             if let Some(moments) = moments {
                 let error = moments.median_seconds;
                 let error = error.map_or_else(|| "-".to_owned(), |error| format!("{error:.2} s"));
-                let MomentSummary { events, missed, .. } = moments;
-                say!("{events} things happened, {missed} were not told, median error {error}");
+                let MomentSummary {
+                    events,
+                    missed,
+                    standing,
+                    ..
+                } = moments;
+                say!(
+                    "{events} things happened, {missed} were not told, {standing} had a box before, median error {error}"
+                );
             }
         }
     }

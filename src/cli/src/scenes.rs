@@ -62,7 +62,8 @@ struct SceneArgs {
     /// Greatest number of objects.
     #[arg(long, value_name = "N", default_value_t = SceneOptions::default().max_objects)]
     max_objects: usize,
-    /// Focal length of the camera in image widths [default: a random one of 1.0 to 1.2].
+    /// Focal length of the camera in image widths [default: a random one of 1.0 to 1.2, with --varied of 0.8
+    /// to 1.6].
     #[arg(long, value_name = "WIDTHS")]
     focal: Option<f32>,
     /// Cameras, lights, surfaces and sensors that differ widely: objects cut by the picture's edges, dark scenes, shiny things

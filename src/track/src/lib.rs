@@ -3,11 +3,12 @@
 //! Each query has its own tracks. A track is a box that moves at constant velocity (a Kalman filter
 //! for its centre and its sides), and its mask along with it; detections continue the tracks whose
 //! predicted boxes they overlap most, by optimal assignment, sure detections first (as ByteTrack
-//! does). Where the model says what objects look like ([`Detection::identity`](mdetr_grounding::Detection)), those that look
-//! alike continue each other, and those that do not never do. A track is *tentative*, and has no id, until it was seen `min_hits` times without a miss;
-//! then it is *confirmed*. A confirmed track that is missed is still reported for `coast`, so that a
-//! presence does not flicker, and is then *lost*: it comes back under its id if it is seen again
-//! within `max_age`.
+//! does). Where the model says what objects look like ([`Detection::identity`](mdetr_grounding::Detection)),
+//! that counts too: a detection that looks like a track's object may continue it from further away, and
+//! one that looks different never does. A track is *tentative*, and has no id, until it was seen
+//! `min_hits` times without a miss; then it is *confirmed*. A confirmed track that is missed is still
+//! reported for `coast`, so that a presence does not flicker, and is then *lost*: it comes back under
+//! its id if it is seen again within `max_age`.
 //!
 //! ```
 //! use std::time::Duration;

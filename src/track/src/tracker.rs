@@ -13,15 +13,15 @@ use mdetr_grounding::{BBox, Detection, Identity};
 const WHOLE: f32 = 1e6;
 /// Part of a new score that a track's score takes over.
 const SCORE_GAIN: f32 = 0.5;
-/// Likeness below which a detection is another object than a track's, wherever it is, and from which on it may be the same
-/// away from where it should be.
+/// Likeness below which a detection is another object than a track's, wherever it is.
 const OTHER: f32 = 0.35;
+/// Likeness from which on it may be the same away from where it should be.
 const KNOWN: f32 = 0.8;
 /// What a likeness of 1 is worth beside an overlap of 1.
 const LIKENESS: f32 = 0.5;
-/// How far from where it should be an object that is known again is looked for: longer sides, and longer sides per second
-/// since it was seen.
+/// How far from where it should be an object that is known again is looked for, in longer sides.
 const NEAR: f32 = 1.0;
+/// How much further for each second since it was seen.
 const NEAR_PER_SECOND: f32 = 4.0;
 
 /// An object that was seen at least once.

@@ -8,6 +8,7 @@ pub struct Moments {
     /// Seconds, of events that were told.
     errors: Vec<f64>,
     missed: u64,
+    standing: u64,
 }
 
 /// A summary of [`Moments`].
@@ -18,6 +19,8 @@ pub struct MomentSummary {
     pub events: u64,
     /// Of those, how many were never told while they were true.
     pub missed: u64,
+    /// How many of all had a box already where it was certain that nothing answers yet: what they tell is no moment.
+    pub standing: u64,
     /// Median over events of the seconds between what was told and what was certain, events that were missed as farthest;
     /// none if most were missed or nothing happened.
     pub median_seconds: Option<f64>,
@@ -42,6 +45,7 @@ impl Moments {
                     let Some(empty) = last_empty else {
                         continue;
                     };
+                    self.standing += u64::from(told[empty]);
                     let ended = (n..truth.len()).find(|&m| truth[m] == Some(false));
                     let span = empty + 1..ended.unwrap_or(truth.len());
                     match span.into_iter().find(|&m| told[m]) {
@@ -58,6 +62,7 @@ impl Moments {
     pub fn add(&mut self, other: Moments) {
         self.errors.extend(other.errors);
         self.missed += other.missed;
+        self.standing += other.standing;
     }
 
     /// All together.
@@ -68,6 +73,7 @@ impl Moments {
         MomentSummary {
             events: events as u64,
             missed: self.missed,
+            standing: self.standing,
             median_seconds: errors.get(events / 2).copied(),
         }
     }
@@ -93,6 +99,14 @@ mod tests {
         assert_eq!(counted(truth, [0, 0, 1, 1, 1, 0, 0, 0]).errors, [0.5]);
         assert_eq!(counted(truth, [0, 0, 0, 1, 1, 0, 0, 0]).errors, [0.0]);
         assert_eq!(counted(truth, [1, 0, 0, 0, 0, 0, 1, 0]).missed, 1);
+    }
+
+    #[test]
+    fn a_box_that_was_there_before_tells_no_moment() {
+        let truth = [0, 0, -1, 1, 1, 0, 0, 1];
+        let summary = |told| counted(truth, told).summary();
+        assert_eq!(summary([1; 8]).standing, 2);
+        assert_eq!(summary([1, 0, 1, 1, 1, 0, 0, 1]).standing, 0);
     }
 
     #[test]
