@@ -13,7 +13,7 @@ pub struct TrackOptions {
     pub coast: Duration,
     /// How long a confirmed object keeps its id that is not seen.
     pub max_age: Duration,
-    /// Least intersection over union of a detection with the box it continues.
+    /// Least intersection over union of a detection with the box it continues, unless it is known again by its looks.
     pub iou_threshold: f32,
     /// Detections with a lower score continue tracks but begin none, and are not reported unless they
     /// do: with a lower score threshold before, presence has hysteresis.

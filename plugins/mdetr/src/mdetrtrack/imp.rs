@@ -219,7 +219,7 @@ impl ObjectImpl for Track {
                 unit(
                     "iou-threshold",
                     "IoU threshold",
-                    "Least intersection over union of a detection and the box it continues",
+                    "Least intersection over union of a detection and the box it continues, unless it is known again by its looks",
                     defaults.iou_threshold,
                 ),
                 unit(
