@@ -2,7 +2,7 @@
 
 use mdetr_scenes::clips::{ClipsOptions, Frames, clip};
 use mdetr_scenes::story::{Act, Story, Watch};
-use mdetr_scenes::{Answer, SceneOptions};
+use mdetr_scenes::{Answer, Description, SceneOptions};
 use proptest::prelude::*;
 
 fn options() -> SceneOptions {
@@ -84,6 +84,19 @@ proptest! {
                 if watch.holds(Act::Started, i, n) == Some(true) {
                     prop_assert_eq!(moves, Some(true));
                 }
+                for x in (0..watch.story.objects().len()).filter(|&x| x != i) {
+                    if watch.holds(Act::Passed(x), i, n) != Some(true) {
+                        continue;
+                    }
+                    let distance = |s: f64| {
+                        let [a, b] = [i, x].map(|object| watch.story.position(object, s));
+                        (a[0] - b[0]).hypot(a[1] - b[1])
+                    };
+                    let moments = (0..=70).map(|k| t - 0.04 * f64::from(k));
+                    let nearest = moments.map(distance).fold(f32::INFINITY, f32::min);
+                    prop_assert!(nearest <= 1.7, "{i} passes {x} at {nearest} before {t} s");
+                    prop_assert!(moved(&watch, i, (t - 8.0).max(0.0), t) > 0.1);
+                }
                 if watch.holds(Act::Appeared, i, n) == Some(true) {
                     let comes = watch.story.comes(i).expect("it comes");
                     prop_assert!((0.0..=2.5).contains(&(t - comes)));
@@ -115,6 +128,35 @@ proptest! {
             prop_assert_eq!(caption.kind.starts_with("ask"), caption.text.ends_with('?'));
         }
     }
+}
+
+/// Of two that move the one is faster, the other slower, and no third one is either.
+#[test]
+fn two_speeds_are_compared() {
+    let mut compared = 0;
+    for seed in 0..30 {
+        let watch = watch(seed, 5.0);
+        let any = Description::default();
+        for n in 1..watch.instants.len() {
+            let of = |act| watch.denoted(&any, Some(act), None, n);
+            let [moving, faster, slower] = [Act::Moves, Act::Faster, Act::Slower].map(of);
+            let expected = match moving.as_deref() {
+                Some([]) => Some(vec![]),
+                Some([_, _]) => faster.clone().filter(|f| f.len() == 1),
+                _ => None,
+            };
+            assert_eq!(faster, expected);
+            let (Some([fast]), Some([slow])) = (faster.as_deref(), slower.as_deref()) else {
+                assert_eq!(faster, slower, "seed {seed}, instant {n}");
+                continue;
+            };
+            compared += 1;
+            let t = watch.instants[n].seconds;
+            let [a, b] = [fast, slow].map(|&i| moved(&watch, i, t - 0.3, t));
+            assert!(a > 1.2 * b, "{a} and {b} world units");
+        }
+    }
+    assert!(compared > 20, "compared {compared} times");
 }
 
 /// Nothing of motion is known where nothing was seen before.
@@ -196,6 +238,9 @@ fn all_kinds_are_told() {
         "towards",
         "away-from",
         "fastest",
+        "faster",
+        "slower",
+        "passed",
         "stopped",
         "started",
         "appeared",

@@ -29,6 +29,12 @@ pub enum Act {
     AwayFrom(usize),
     /// It moves faster than the others of which the same is said.
     Fastest,
+    /// Of the two that move it is the faster one.
+    Faster,
+    /// Of the two that move it is the slower one.
+    Slower,
+    /// It went past an object that stands still, near it, a few seconds ago at most.
+    Passed(usize),
     /// It moved and stands still since a few seconds.
     Stopped,
     /// It stood still and moves since a few seconds.
@@ -56,6 +62,9 @@ impl Act {
             Act::Towards(_) => "towards",
             Act::AwayFrom(_) => "away-from",
             Act::Fastest => "fastest",
+            Act::Faster => "faster",
+            Act::Slower => "slower",
+            Act::Passed(_) => "passed",
             Act::Stopped => "stopped",
             Act::Started => "started",
             Act::Appeared => "appeared",
@@ -65,9 +74,24 @@ impl Act {
     /// The object it is relative to.
     pub fn anchor(self) -> Option<usize> {
         match self {
-            Act::Towards(x) | Act::AwayFrom(x) => Some(x),
+            Act::Towards(x) | Act::AwayFrom(x) | Act::Passed(x) => Some(x),
             _ => None,
         }
+    }
+
+    /// The same relative to another object, if it is relative to one.
+    pub(super) fn relative_to(self, object: usize) -> Act {
+        match self {
+            Act::Towards(_) => Act::Towards(object),
+            Act::AwayFrom(_) => Act::AwayFrom(object),
+            Act::Passed(_) => Act::Passed(object),
+            other => other,
+        }
+    }
+
+    /// Whether it is true of one object at a time, by comparison with others.
+    pub(super) fn compares(self) -> bool {
+        matches!(self, Act::Fastest | Act::Faster | Act::Slower)
     }
 
     /// An adjective for it, if there is one.
@@ -76,6 +100,8 @@ impl Act {
             Act::Moves => "moving",
             Act::Stands => one_of(rng, &["still", "stationary", "standing"]),
             Act::Fastest => "fastest",
+            Act::Faster => "faster",
+            Act::Slower => "slower",
             Act::Appeared => "new",
             _ => return None,
         })
@@ -133,6 +159,12 @@ impl Act {
             Act::Fastest => match rng.random_range(0..2) {
                 0 => format!("that {verb}{s} fastest"),
                 _ => format!("{stem}ing fastest"),
+            },
+            Act::Faster | Act::Slower => format!("{forms} {}", self.name()),
+            Act::Passed(_) => match rng.random_range(0..4) {
+                0 => format!("that {has} {just}passed"),
+                1 => format!("that {just}went past"),
+                _ => format!("that {just}passed"),
             },
             Act::Stopped => match rng.random_range(0..3) {
                 0 => format!("that {has} {just}stopped"),

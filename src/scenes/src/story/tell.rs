@@ -215,13 +215,39 @@ impl<'a, R: Rng> Teller<'a, R> {
     fn part(&mut self, absent: bool, related: bool) -> Option<Part> {
         let act = match self.rng.random_bool(NOW) {
             true => None,
-            false => Some(self.any_act()?),
+            false => Some(self.any_act(absent)?),
         };
         self.part_of(act, absent, related)
     }
 
-    fn any_act(&mut self) -> Option<Act> {
+    fn any_act(&mut self, absent: bool) -> Option<Act> {
         let x = self.rng.random_range(0..self.watch.story.objects().len());
+        let act = self.weighted_act(x)?;
+        match absent || act.anchor().is_none() {
+            true => Some(act),
+            false => self.done(act),
+        }
+    }
+
+    /// An act that an object did, like `act`, relative to any other object.
+    fn done(&mut self, act: Act) -> Option<Act> {
+        let count = self.watch.story.objects().len();
+        let instants = 1..self.watch.instants.len();
+        let acts = (0..count).map(|x| act.relative_to(x));
+        let done = acts.filter(|&act| {
+            instants.clone().any(|n| {
+                let does = |i: usize| {
+                    act.anchor() != Some(i)
+                        && self.watch.sees(i, n)
+                        && self.watch.holds(act, i, n) == Some(true)
+                };
+                (0..count).any(does)
+            })
+        });
+        done.collect::<Vec<Act>>().choose(self.rng).copied()
+    }
+
+    fn weighted_act(&mut self, x: usize) -> Option<Act> {
         let acts = [
             (Act::Moves, 16),
             (Act::Stands, 10),
@@ -232,6 +258,9 @@ impl<'a, R: Rng> Teller<'a, R> {
             (Act::Towards(x), 14),
             (Act::AwayFrom(x), 9),
             (Act::Fastest, 5),
+            (Act::Faster, 6),
+            (Act::Slower, 6),
+            (Act::Passed(x), 14),
             (Act::Stopped, 22),
             (Act::Started, 16),
             (Act::Appeared, 20),
@@ -340,7 +369,7 @@ impl<'a, R: Rng> Teller<'a, R> {
     fn say(&mut self, part: &Part, determiner: Option<Determiner>) {
         let determiner = determiner.unwrap_or_else(|| {
             let from = if part.most() > 1 { PLURALS } else { SINGULARS };
-            let unique = part.act == Some(Act::Fastest);
+            let unique = part.act.is_some_and(Act::compares);
             if unique {
                 Determiner::The
             } else {

@@ -26,6 +26,10 @@ const BEFORE_LENGTH: f32 = 0.2;
 /// Cosines of directions above which something moves that way, and below which it does not.
 const ASIDE: (f32, f32) = (0.6, 0.3);
 const TOWARDS: (f32, f32) = (0.87, 0.6);
+/// World units within which something passes an object, and beyond which it does not; and how far it
+/// comes before and after.
+const PASSING: (f32, f32) = (1.7, 2.6);
+const PASSED_LENGTH: f32 = 0.3;
 /// How many times as fast as the others the fastest is.
 const FASTER: f32 = 1.35;
 /// Seconds between the moments of a motion that are looked at.
@@ -115,7 +119,7 @@ impl Watch {
                 None => Some(true),
             };
             let does = match act {
-                Some(Act::Fastest) => self.holds(Act::Moves, i, instant),
+                Some(act) if act.compares() => self.holds(Act::Moves, i, instant),
                 Some(act) => self.holds(act, i, instant),
                 None => Some(true),
             };
@@ -125,19 +129,28 @@ impl Watch {
                 _ => certain = false,
             }
         }
-        if act == Some(Act::Fastest) && certain {
-            return self.fastest(found, instant);
+        match act.filter(|act| act.compares()) {
+            _ if !certain => None,
+            Some(act) => self.compared(act, found, instant),
+            None => Some(found),
         }
-        certain.then_some(found)
     }
 
-    fn fastest(&self, moving: Vec<usize>, instant: usize) -> Option<Vec<usize>> {
+    /// The one of those that move which a comparison of speeds is about.
+    fn compared(&self, act: Act, moving: Vec<usize>, instant: usize) -> Option<Vec<usize>> {
+        if moving.is_empty() {
+            return Some(moving);
+        }
+        if act != Act::Fastest && moving.len() != 2 {
+            return None;
+        }
         let t = self.instants[instant].seconds;
         let speed = |&i: &usize| self.length(i, t - self.recent(instant), t);
         let mut speeds: Vec<(f32, usize)> = moving.iter().map(|i| (speed(i), *i)).collect();
         speeds.sort_by(|a, b| b.0.total_cmp(&a.0));
         match speeds[..] {
             [(first, _), (second, _), ..] if first < FASTER * second => None,
+            [.., (_, slowest)] if act == Act::Slower => Some(vec![slowest]),
             [(_, fastest), ..] => Some(vec![fastest]),
             [] => Some(Vec::new()),
         }
@@ -163,12 +176,14 @@ impl Watch {
         let moves = watched.then(|| self.moves(i, t - recent, t)).flatten();
         match act {
             Act::Appeared => self.appeared(i, instant),
-            Act::Moves | Act::Fastest => moves,
+            Act::Moves | Act::Fastest | Act::Faster | Act::Slower => moves,
             Act::Stands => moves.map(|moves| !moves),
             Act::Stopped => match moves? {
                 true => Some(false),
                 false => self.stopped(i, since, t),
             },
+            Act::Passed(x) if watched => self.passed(i, x, since, instant),
+            Act::Passed(_) => None,
             Act::Started => match moves? {
                 false => Some(false),
                 true => self.started(i, since, t),
@@ -211,6 +226,42 @@ impl Watch {
         };
         let rested = start - since >= BEFORE && self.moves(i, start - BEFORE, start) == Some(false);
         rested.then(|| just(t - start)).flatten()
+    }
+
+    fn passed(&self, i: usize, x: usize, since: f64, instant: usize) -> Option<bool> {
+        let t = self.instants[instant].seconds;
+        let rests = self.sees(x, instant) && self.moves(x, since, t) == Some(false);
+        if !rests {
+            return None;
+        }
+        let [x, y] = self.story.position(x, t);
+        // How far ahead of it the other object is, and how far off.
+        let ahead = |seconds: f64| {
+            let ([px, py], [vx, vy]) = (
+                self.story.position(i, seconds),
+                self.story.velocity(i, seconds),
+            );
+            let speed = vx.hypot(vy);
+            let along = ((x - px) * vx + (y - py) * vy) / speed.max(1e-6);
+            (speed >= MOVING).then_some((along, (x - px).hypot(y - py)))
+        };
+        let moments = back(t, since).map(|seconds| (seconds, ahead(seconds)));
+        let pairs = moments.clone().zip(moments.skip(1));
+        for ((seconds, later), (_, earlier)) in pairs {
+            let (Some((after, distance)), Some((before, _))) = (later, earlier) else {
+                continue;
+            };
+            if after > 0.0 || before <= 0.0 || distance >= PASSING.1 {
+                continue;
+            }
+            let seen = [(since, seconds), (seconds, t)];
+            let seen = seen.map(|(from, to)| self.length(i, from, to) >= PASSED_LENGTH);
+            let near = distance <= PASSING.0;
+            return (near && seen == [true; 2])
+                .then(|| just(t - seconds))
+                .flatten();
+        }
+        Some(false)
     }
 
     /// Whether an object moved all the time between two moments; `None` if only some of it.
@@ -281,7 +332,7 @@ fn part(v: Visibility) -> f32 {
 }
 
 /// Moments from a later one back to an earlier one.
-fn back(to: f64, from: f64) -> impl Iterator<Item = f64> {
+fn back(to: f64, from: f64) -> impl Iterator<Item = f64> + Clone {
     let steps = ((to - from) / STEP).floor().max(0.0) as usize;
     (0..=steps).map(move |step| to - step as f64 * STEP)
 }
