@@ -1,6 +1,7 @@
 """Data sets in the format of `mdetr scenes clips`: rendered clips with sentences about time."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from .words import SYNONYMS
 CHANGING, TIMELESS = 2.0, 0.5
 """How much more often captions are drawn to which something answers at some instants only, and
 those that say nothing about time."""
+RARITY = 0.5
+"""Power of its frequency by which a kind of caption is drawn less often for each caption."""
 
 
 def described(text: str, objects: list[dict]) -> list[int]:
@@ -53,6 +56,8 @@ class ClipFolder:
         files = [path / f["file"] for clip in self.clips for f in clip["frames"]]
         sizes = [self.size] * len(files)
         (self.pictures,) = prepared(path, self.size, ["frames"], read_picture, files, sizes)
+        kinds = Counter(entry["kind"] for clip in self.clips for entry in clip["captions"])
+        self.rarity = {k: (count / kinds.total()) ** -RARITY for k, count in kinds.items()}
         n = c.network
         self.heads = answers.classes(n.answers, n.answer_classes, n.answer_attributes)
 
@@ -60,12 +65,13 @@ class ClipFolder:
         """Chances of a clip's captions."""
 
         def weight(entry: dict) -> float:
+            rarity = self.rarity[entry["kind"]]
             if entry["kind"].endswith("now"):
-                return TIMELESS
+                return TIMELESS * rarity
             known = [n for n, known in enumerate(entry["known"]) if known]
             answers = [[bool(p["objects"][n]) for n in known] for p in entry["phrases"]]
             changes = any(len(set(of_phrase)) > 1 for of_phrase in answers)
-            return CHANGING if changes else 1.0
+            return (CHANGING if changes else 1.0) * rarity
 
         weights = np.array([weight(entry) for entry in self.clips[clip]["captions"]])
         return weights / weights.sum()

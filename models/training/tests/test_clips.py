@@ -96,8 +96,21 @@ def test_captions_that_change_are_drawn_more_often(folder: ClipFolder):
     changing = dict(MOVING, known=[True, True, True])
     always = dict(MOVING, kind="now", phrases=[{"spans": [[0, 13]], "objects": [[0], [0], [0]]}])
     folder.clips[0] = dict(folder.clips[0], captions=[changing, ASKS, always])
+    folder.rarity = dict.fromkeys(["moves", "ask-moves", "now"], 1.0)
     weights = folder.weights(0)
     np.testing.assert_allclose(weights / weights[2], [4.0, 4.0, 1.0])
+
+
+def test_rare_kinds_of_captions_are_drawn_more_often(config: Config, tokenizer: Path, tmp_path):
+    rare = dict(MOVING, kind="passed")
+    frame = {"file": "frames/0.png", "time": 1.0, "boxes": [[8, 8, 16, 16], None]}
+    captions = [MOVING] * 8 + [rare] * 2
+    line = {"size": [128, 96], "objects": [BALL, CUBE], "frames": [frame], "captions": captions}
+    (tmp_path / "frames").mkdir()
+    Image.new("RGB", (128, 96)).save(tmp_path / frame["file"])
+    (tmp_path / "clips.jsonl").write_text(json.dumps(line) + "\n")
+    weights = ClipFolder(tmp_path, Tokenizer.from_file(str(tokenizer)), config).weights(0)
+    np.testing.assert_allclose(weights[8:] / weights[:2], [2.0, 2.0])
 
 
 def test_what_is_known_now_and_before_anything_is_remembered(folder: ClipFolder):

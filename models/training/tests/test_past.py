@@ -144,10 +144,13 @@ def test_direction_is_learnt(config: Config):
     assert right > 0.9, right
 
 
-def test_a_bundle_has_the_past(network: MDETR, config: Config, tokenizer: Path, tmp_path: Path):
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_a_bundle_has_the_past(
+    network: MDETR, config: Config, tokenizer: Path, tmp_path: Path, precision: str
+):
     """Its graph is compared with PyTorch's as it is written: with a past and without."""
     c = replace(config, network=network.config)
-    differences = export(c, network, tokenizer, tmp_path / "bundle", "0.1.0")
+    differences = export(c, network, tokenizer, tmp_path / "bundle", "0.1.0", precision)
     assert {"hidden", "present_boxes"} <= set(differences["fusion"])
     manifest = tomllib.loads((tmp_path / "bundle/model.toml").read_text())
     assert manifest["network"]["past"] == 3
