@@ -8,6 +8,7 @@ import time
 import pytest
 from conftest import MODEL, PATIENCE, ROLES, ROOT, TARGET, version
 
+MOTION = ROOT / "models/tabletop-motion"
 # Boxes are those around masks, whose edges may fall on the next pixel.
 A_PIXEL = 1.01
 SPLIT = "text:tract,vision:tract,fusion:kserve,mask:tract"
@@ -57,6 +58,22 @@ def test_the_command_finds_the_same_on_a_server(serve, detect, local):
     assert found.code == 0, found.errors
     alike(found.boxes(), local, 0.05)
     alike(detect(*remote(server, engine=SPLIT)).boxes(), local, 0.05)
+
+
+def test_sentences_about_time_mean_the_same_on_a_server(serve, mdetr, tmp_path):
+    clips = tmp_path / "clips"
+    told = ["--frames", 8, "--captions", 4, "--seed", 5, "--out", clips]
+    done = mdetr("scenes", "clips", "--count", 1, *told)
+    assert done.returncode == 0, done.stderr
+    server = serve(bundles=[MOTION])
+    here, there = (
+        mdetr("eval", clips, "--model", MOTION, "--json", *options)
+        for options in (["--engine", "tract"], remote(server))
+    )
+    assert here.returncode == there.returncode == 0, here.stderr + there.stderr
+    here, there = json.loads(here.stdout), json.loads(there.stdout)
+    assert here["summary"]["phrases"] > 0
+    assert there["summary"] == pytest.approx(here["summary"], abs=0.02, nan_ok=True)
 
 
 def test_half_precision_on_the_wire_moves_boxes_by_a_pixel_at_most(serve, detect, local):
