@@ -16,7 +16,7 @@ from .batch import Batch
 from .captions import Caption, Spans
 from .config import Config
 from .data import ATTRIBUTES, attribute_values, prepared, read_picture, target_size
-from .matcher import Targets
+from .matcher import Others, Targets
 from .remembered import INTERVAL, OLDEST, Remembered
 from .tokenizer import PAD_ID
 from .words import SYNONYMS
@@ -123,9 +123,10 @@ class ClipFolder:
 
     def _row(
         self, clip: dict, frame: int, number: int
-    ) -> tuple[Caption, bool, np.ndarray, list[list[list[int]]]]:
+    ) -> tuple[Caption, bool, np.ndarray, list[list[int]], list[list[int]], tuple]:
         """Of a caption at an instant: tokenised, with what it denotes there; whether that is known;
-        the boxes of the objects; the spans that name each for what knows no past."""
+        the boxes of the objects; the tokens that name each for what knows no past; their
+        attributes; which other objects are there, and their boxes."""
         entry = clip["captions"][number]
         at = clip["frames"][frame]
         there = {i: box for i, box in enumerate(at["boxes"]) if box is not None}
@@ -178,11 +179,18 @@ class ClipFolder:
             roles=roles,
             spans=spans,
         )
-        boxes = np.array([there[i] for i in order], np.float32).reshape(-1, 4) / self.scale
-        boxes[:, :2] += boxes[:, 2:] / 2
+        others = [i for i in there if i not in order]
+        boxes = self._relative([there[i] for i in order])
         tokens_early, _ = Spans([early.get(i, []) for i in order], []).tokens(encoding)
         attributes = [attribute_values(clip["objects"][i], clip) for i in order]
-        return caption, known, boxes, tokens_early, attributes
+        apart = others, self._relative([there[i] for i in others])
+        return caption, known, boxes, tokens_early, attributes, apart
+
+    def _relative(self, boxes: list) -> np.ndarray:
+        """Boxes x y w h in pixels as cx cy w h, relative."""
+        relative = np.array(boxes, np.float32).reshape(-1, 4) / self.scale
+        relative[:, :2] += relative[:, 2:] / 2
+        return relative
 
     def _targets(self, rows: list) -> Targets:
         length = max(len(caption.ids) for caption, *_ in rows)
@@ -195,7 +203,11 @@ class ClipFolder:
         positive = torch.zeros(count, most, length, dtype=torch.bool)
         early = torch.zeros(count, most, length, dtype=torch.bool)
         known = torch.tensor([row[1] for row in rows])
-        for b, (caption, _, at, tokens, values) in enumerate(rows):
+        apart = max(1, max(len(row[5][0]) for row in rows))
+        others = Others(torch.zeros(count, apart, 4), torch.full((count, apart), -1))
+        for b, (caption, _, at, tokens, values, (numbers, places)) in enumerate(rows):
+            others.boxes[b, : len(numbers)] = torch.from_numpy(places)
+            others.objects[b, : len(numbers)] = torch.tensor(numbers, dtype=torch.long)
             m = len(caption.objects)
             boxes[b, :m] = torch.from_numpy(at)
             objects[b, :m] = torch.tensor(caption.objects, dtype=torch.long)
@@ -207,6 +219,7 @@ class ClipFolder:
                 roles[b, :m] = torch.tensor(caption.roles)
         valid = positive.any(2) & known[:, None]
         truth = Targets(boxes, positive, valid, attributes, roles, known=known, objects=objects)
+        truth.others = others
         first = replace(
             truth, positive=early, valid=early.any(2), roles=torch.full_like(roles, -1), known=None
         )

@@ -114,6 +114,9 @@ class LossConfig:
     """How much more the head that tells kinds of answers apart weighs than the others."""
     identity: float = 1.0
     """Which object of each remembered instant is which, of clips."""
+    others: float = 1.0
+    """Boxes of objects that a caption does not name, and whether a query has an object at all, of
+    rendered scenes and clips where the network has a past: how they move tells of the camera."""
     mask: float = 1.0
     """Focal loss of masks, in stages with `mask_objects`."""
     dice: float = 1.0

@@ -12,6 +12,7 @@ from .losses import (
     identity_loss,
     mask_losses,
     matched_masks,
+    others_losses,
     read_attributes_loss,
     token_attribute_loss,
     token_losses,
@@ -52,6 +53,8 @@ def losses(
                 return result
         outputs = run(network, maps[0], batch)
     result |= detection_losses(outputs, batch.targets, stage.loss, groups)
+    if outputs.presence is not None and batch.targets.others is not None and stage.loss.others > 0:
+        result |= others_losses(outputs, batch.targets, stage.loss)
     if batch.remembered is not None and outputs.was is not None:
         found = identity_loss(outputs, batch.remembered, batch.targets)
         result["identity"] = stage.loss.identity * found

@@ -18,7 +18,7 @@ from .augment import degraded
 from .batch import Batch, Scene
 from .captions import Caption, Spans
 from .config import BundleConfig, Config, InputConfig, NetworkConfig
-from .matcher import Targets
+from .matcher import Others, Targets
 from .tokenizer import PAD_ID
 
 SHAPES = ["cube", "sphere", "cylinder", "cone"]
@@ -283,11 +283,15 @@ class Folder:
                 objects[b, o] = m
             if x.roles:
                 roles[b, : len(x.roles)] = torch.tensor(x.roles)
+        of_row = torch.from_numpy(self.boxes[image_of])
+        numbers = torch.arange(of_row.shape[1]).expand(len(flat), -1)
+        unnamed = (objects < 0) & (of_row[..., 2] > 0)
+        others = Others(of_row, torch.where(unnamed, numbers, -1))
         return Batch(
             images=((images - mean) / std).contiguous(memory_format=torch.channels_last),
             input_ids=ids,
             attention_mask=mask,
-            targets=Targets(boxes, positive, valid, attributes, roles),
+            targets=Targets(boxes, positive, valid, attributes, roles, others=others),
             captions=flat,
             answers=asked,
             scene=Scene(

@@ -7,7 +7,7 @@ from torch import Tensor
 from .batch import Batch
 from .boxes import cxcywh_to_xyxy, iou_and_giou
 from .config import LossConfig
-from .matcher import Matches, Targets, match
+from .matcher import Matches, Targets, match, match_others
 from .network import Outputs
 from .readout import role_loss
 from .remembered import Remembered
@@ -151,21 +151,46 @@ def layer_losses(
     return losses
 
 
+def present_matches(outputs: Outputs, targets: Targets) -> tuple[Matches, Matches]:
+    """Of what knows no past: queries of objects that a caption may name, and of all others."""
+    layer = len(outputs.logits) - 2
+    boxes = outputs.boxes[layer]
+    named = match(outputs.logits[layer], boxes, targets.early or targets)
+    return named, match_others(boxes, named, targets.others)
+
+
+def others_losses(outputs: Outputs, targets: Targets, c: LossConfig) -> dict[str, Tensor]:
+    """Weighted losses of the boxes of objects that captions do not name, and of which queries have
+    an object at all, before anything is known of the past."""
+    m, o = present_matches(outputs, targets)
+    boxes = outputs.boxes[-2][o.batch, o.query], targets.others.boxes[o.batch, o.target]
+    l1, giou = box_losses(*boxes, max(float(len(o.batch)), 1.0))
+    truth = torch.zeros_like(outputs.presence)
+    for matches in (m, o):
+        truth[matches.batch, matches.query] = 1.0
+    presence = F.binary_cross_entropy_with_logits(outputs.presence, truth)
+    return {
+        "others_bbox": c.others * c.bbox * l1,
+        "others_giou": c.others * c.giou * giou,
+        "presence": c.others * presence,
+    }
+
+
 def identity_loss(outputs: Outputs, remembered: Remembered, targets: Targets) -> Tensor:
     """Cross-entropy of where each object was at each remembered instant, averaged over objects and
     instants: matched queries of the present against those matched with the same object then, or
     none."""
-    early = targets.early or targets
-    layer = len(outputs.logits) - 2
-    m = match(outputs.logits[layer], outputs.boxes[layer], early)
+    m, o = present_matches(outputs, targets)
     count = outputs.logits.shape[1]
-    scene_object = targets.objects[m.batch, m.target]
-    most = int(targets.objects.max()) + 1
-    shown = torch.zeros(count, max(most, 1), dtype=torch.long, device=m.batch.device)
-    shown[m.batch, scene_object] = m.query + 1
-    truth = shown[remembered.rows[m.batch], scene_object[:, None]]
-    logits = outputs.was[m.batch, :, m.query]
-    there = remembered.age[m.batch] > 0
+    row, query = torch.cat([m.batch, o.batch]), torch.cat([m.query, o.query])
+    named, other = targets.objects, targets.others.objects
+    scene_object = torch.cat([named[m.batch, m.target], other[o.batch, o.target]])
+    most = int(torch.cat([named, other], 1).max()) + 1
+    shown = torch.zeros(count, max(most, 1), dtype=torch.long, device=row.device)
+    shown[row, scene_object] = query + 1
+    truth = shown[remembered.rows[row], scene_object[:, None]]
+    logits = outputs.was[row, :, query]
+    there = remembered.age[row] > 0
     return F.cross_entropy(logits[there], truth[there], reduction="sum") / max(int(there.sum()), 1)
 
 

@@ -10,6 +10,18 @@ from torch import Tensor
 from .boxes import cxcywh_to_xyxy, iou_and_giou
 
 CLASS_COST, L1_COST, GIOU_COST = 1.0, 5.0, 2.0
+TAKEN = 1e4
+"""Cost of what is assigned already, above all others."""
+
+
+@dataclass
+class Others:
+    """Objects that are there and not named by B captions, padded to O objects."""
+
+    boxes: Tensor
+    """[B, O, 4], relative cx cy w h."""
+    objects: Tensor
+    """[B, O], which of the picture's or the clip's objects each is, -1 of padding."""
 
 
 @dataclass
@@ -41,6 +53,8 @@ class Targets:
     early: "Targets | None" = None
     """The same objects for what knows no past: those that a sentence about time can be about; None:
     these too."""
+    others: "Others | None" = None
+    """The objects that the captions do not name; None where that is not known."""
     count: float | None = None
     """Objects that losses are divided by where a step averages the gradients of several processes
     or of the parts of an accumulated batch: the objects of them all over their number. None: those
@@ -71,13 +85,31 @@ def match(logits: Tensor, boxes: Tensor, targets: Targets) -> Matches:
     """Assign queries, logits [B, Q, C] and boxes [B, Q, 4], to objects at the least total cost."""
     probability = logits.softmax(-1)
     class_cost = -torch.einsum("bqc,bmc->bqm", probability, targets.soft_tokens(logits.shape[-1]))
-    l1_cost = (boxes[:, :, None] - targets.boxes[:, None]).abs().sum(-1)
-    _, giou = iou_and_giou(
-        cxcywh_to_xyxy(boxes)[:, :, None], cxcywh_to_xyxy(targets.boxes)[:, None]
-    )
-    cost = CLASS_COST * class_cost + L1_COST * l1_cost - GIOU_COST * giou
-    cost = cost.cpu().numpy()
-    valid = targets.valid.cpu().numpy()
+    cost = CLASS_COST * class_cost + box_cost(boxes, targets.boxes)
+    return assigned(cost, targets.valid)
+
+
+@torch.no_grad()
+def match_others(boxes: Tensor, taken: Matches, others: Others) -> Matches:
+    """Assign the queries that are left, of boxes [B, Q, 4], to the objects that are not named."""
+    cost = box_cost(boxes, others.boxes)
+    cost[taken.batch, taken.query] = TAKEN
+    found = assigned(cost, others.objects >= 0)
+    free = cost[found.batch, found.query, found.target] < TAKEN
+    return Matches(found.batch[free], found.query[free], found.target[free])
+
+
+def box_cost(boxes: Tensor, truth: Tensor) -> Tensor:
+    """[B, Q, M] of boxes [B, Q, 4] and [B, M, 4]."""
+    l1_cost = (boxes[:, :, None] - truth[:, None]).abs().sum(-1)
+    _, giou = iou_and_giou(cxcywh_to_xyxy(boxes)[:, :, None], cxcywh_to_xyxy(truth)[:, None])
+    return L1_COST * l1_cost - GIOU_COST * giou
+
+
+def assigned(costs: Tensor, wanted: Tensor) -> Matches:
+    """The pairs of least total cost [B, Q, M] for the objects that are wanted [B, M]."""
+    cost = costs.cpu().numpy()
+    valid = wanted.cpu().numpy()
     batch, query, target = [], [], []
     for b in range(cost.shape[0]):
         objects = valid[b].nonzero()[0]
@@ -87,5 +119,5 @@ def match(logits: Tensor, boxes: Tensor, targets: Targets) -> Matches:
         batch += [b] * len(rows)
         query += rows.tolist()
         target += objects[columns].tolist()
-    pairs = torch.tensor([batch, query, target], dtype=torch.long, device=logits.device)
+    pairs = torch.tensor([batch, query, target], dtype=torch.long, device=costs.device)
     return Matches(*pairs)

@@ -70,6 +70,9 @@ class Outputs:
     was: Tensor | None = None
     """[B, K, Q, 1 + Q], logits of which object query of each remembered instant showed the same
     object, the first for none; None where nothing is remembered."""
+    presence: Tensor | None = None
+    """[B, Q], log-odds that a query has an object, named or not; None where nothing is
+    remembered."""
 
 
 START_SCALE = 5.0
@@ -352,6 +355,7 @@ class MDETR(nn.Module):
             layer_attributes=self._layer_attributes(layers),
             final=self._final(hidden),
             was=was,
+            presence=self.past.presence(last)[..., 0].float() if self.config.past else None,
         )
 
     def _with_past(

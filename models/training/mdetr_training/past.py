@@ -3,8 +3,9 @@
 A query is about something that moves, or stopped, only if its object was elsewhere before. For each
 standing sentence the object queries of some past instants are remembered: their last hidden states
 and boxes. Each object query of the present looks for itself in every remembered instant, by how
-alike it is and how near. What most objects seem to have done is the camera's motion; from where an
-object was beside it, and how long ago, follows what it did. Two further layers then read the
+alike it is and how near. What most objects seem to have done, those that the sentence does not name
+among them, is the camera's motion; from where an object was beside it, and how long ago, follows
+what it did. Two further layers then read the
 sentence again, with that knowledge.
 
 Without remembered instants these layers see the present alone.
@@ -90,6 +91,8 @@ class Past(nn.Module):
         super().__init__()
         d = c.d_model
         self.identity = nn.Linear(d, IDENTITY)
+        self.presence = nn.Linear(d, 1)
+        """Logit of having an object, whether the sentence names it or not."""
         self.likeness = nn.Parameter(torch.tensor(START_SCALE))
         self.distance = nn.Parameter(torch.tensor(START_DISTANCE))
         self.gone = nn.Parameter(torch.tensor(0.0))
@@ -125,11 +128,12 @@ class Past(nn.Module):
         share = ((found + 1e-4).log() - self.agreement * apart).softmax(2)
         return (share * moved).sum(2, keepdim=True)
 
-    def facts(self, moved: Tensor, found: Tensor, past_age: Tensor) -> Tensor:
+    def facts(self, moved: Tensor, found: Tensor, there: Tensor, past_age: Tensor) -> Tensor:
         """What is known [B, K, Q, F] of each object and instant, from how its box differs now
-        [B, K, Q, 4], whether it was found then [B, K, Q, 1], and the instants' ages [B, K]."""
+        [B, K, Q, 4], whether it was found then [B, K, Q, 1], whether there is one at all
+        [B, 1, Q, 1], and the instants' ages [B, K]."""
         age = past_age[:, :, None, None].expand(-1, -1, moved.shape[2], -1)
-        aside = moved[..., :2] - self.camera(moved[..., :2], found)
+        aside = moved[..., :2] - self.camera(moved[..., :2], there * found)
         # Between an instant and the one before it.
         earlier = torch.cat([aside[:, 1:], aside[:, -1:]], 1)
         earlier_age = torch.cat([age[:, 1:], torch.zeros_like(age[:, -1:])], 1)
@@ -169,7 +173,8 @@ class Past(nn.Module):
         there = share[..., 1:]
         found = there.sum(-1, keepdim=True)
         known = there / found.clamp(min=1e-4)
-        facts = self.facts(boxes[:, None] - known @ past_boxes, found, past_age)
+        present = self.presence(hidden).float().sigmoid()[:, None]
+        facts = self.facts(boxes[:, None] - known @ past_boxes, found, present, past_age)
         own = self.displacement(facts.to(hidden.dtype)) + self.before(known.to(hidden.dtype) @ past)
         own = own.transpose(1, 2).flatten(0, 1)
         own = torch.cat([torch.zeros_like(own[:, :1]), own], 1)

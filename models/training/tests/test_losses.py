@@ -21,13 +21,14 @@ from mdetr_training.losses import (
     mask_losses,
     matched_masks,
     matched_objects,
+    others_losses,
     read_attributes_loss,
     soft_token_loss,
     token_attribute_loss,
     token_losses,
     true_masks,
 )
-from mdetr_training.matcher import Matches, Targets, match
+from mdetr_training.matcher import Matches, Others, Targets, match, match_others
 from mdetr_training.network import Outputs
 
 
@@ -37,6 +38,44 @@ def targets(boxes: list, positive: list, valid: list) -> Targets:
 
 def one_match(query: int) -> Matches:
     return Matches(torch.tensor([0]), torch.tensor([query]), torch.tensor([0]))
+
+
+def test_queries_that_are_left_are_matched_with_what_is_not_named():
+    boxes = torch.tensor([[[0.2, 0.2, 0.1, 0.1], [0.21, 0.2, 0.1, 0.1], [0.8, 0.8, 0.1, 0.1]]])
+    others = Others(
+        torch.tensor([[[0.2, 0.2, 0.1, 0.1], [0.8, 0.8, 0.1, 0.1], [0.0] * 4]]),
+        torch.tensor([[4, 1, -1]]),
+    )
+    found = match_others(boxes, one_match(0), others)
+    assert found.query.tolist() == [1, 2] and found.target.tolist() == [0, 1]
+    # More objects than queries: none has one that is taken.
+    found = match_others(boxes[:, :1], one_match(0), others)
+    assert len(found.query) == 0
+
+
+def test_what_is_not_named_has_a_box_and_is_there():
+    """Of three queries one has the named object, one another, which is not quite there yet."""
+    logits = torch.zeros(2, 1, 3, 3)
+    logits[:, 0, 0, 1] = 9.0
+    logits[:, 0, 1:, 2] = 9.0
+    boxes = torch.tensor([[[0.2, 0.2, 0.1, 0.1], [0.6, 0.5, 0.1, 0.1], [0.1, 0.9, 0.1, 0.1]]])
+    outputs = Outputs(
+        logits=logits,
+        boxes=boxes.expand(2, -1, -1, -1),
+        query_embeddings=None,
+        text_embeddings=None,
+        token_logits=None,
+        token_boxes=None,
+        presence=torch.tensor([[2.0, 0.0, -2.0]]),
+    )
+    truth = targets([[[0.2, 0.2, 0.1, 0.1]]], [[[False, True]]], [[True]])
+    truth.others = Others(torch.tensor([[[0.5, 0.5, 0.1, 0.1]]]), torch.tensor([[3]]))
+    found = others_losses(outputs, truth, LossConfig(others=2.0))
+    assert float(found["others_bbox"]) == pytest.approx(2 * 5 * 0.1)
+    # They touch: the union is as large as the hull.
+    assert float(found["others_giou"]) == pytest.approx(2 * 2 * 1.0, abs=1e-4)
+    expected = 2 * (2 * math.log(1 + math.exp(-2)) + math.log(2)) / 3
+    assert float(found["presence"]) == pytest.approx(expected)
 
 
 def test_iou_and_giou():

@@ -64,7 +64,7 @@ def seen_moving(past: Past, camera: float) -> Tensor:
     speed[3] += 0.1
     moved = torch.zeros(1, 2, 4, 4)
     moved[..., 0] = age[..., None] * speed
-    return past.facts(moved, torch.ones(1, 2, 4, 1), age)
+    return past.facts(moved, torch.ones(1, 2, 4, 1), torch.ones(1, 1, 4, 1), age)
 
 
 @torch.no_grad()
@@ -81,13 +81,24 @@ def test_what_most_do_is_the_cameras_motion(config: Config):
 
 
 @torch.no_grad()
+def test_queries_without_an_object_have_no_say_in_the_cameras_motion(config: Config):
+    """Two objects went to the right as the camera turned; two queries that show nothing did not."""
+    past = Past(replace(config.network, past=1))
+    moved = torch.zeros(1, 1, 4, 2)
+    moved[..., :2, 0] = 0.1
+    there = torch.tensor([0.98, 0.98, 0.02, 0.02])[None, None, :, None]
+    camera = past.camera(moved, there * torch.ones(1, 1, 4, 1))
+    torch.testing.assert_close(camera[0, 0, 0], torch.tensor([0.1, 0.0]), atol=0.005, rtol=0)
+
+
+@torch.no_grad()
 def test_velocity_at_an_instant_is_since_the_one_before(config: Config):
     """Of what moved until half a second ago: none now, some before, unknown at first."""
     past = Past(replace(config.network, past=3))
     age = torch.tensor([[0.5, 1.0, 1.5]])
     moved = torch.zeros(1, 3, 4, 4)
     moved[0, :, 3, 1] = torch.tensor([0.0, 0.2, 0.4])
-    facts = past.facts(moved, torch.ones(1, 3, 4, 1), age)
+    facts = past.facts(moved, torch.ones(1, 3, 4, 1), torch.ones(1, 1, 4, 1), age)
     # Last of three pairs of x and y at the first of three scales; then whether it is known.
     velocity = facts[..., [-15, -14]]
     assert velocity[0, :, :3].abs().max() < 0.02
