@@ -13,6 +13,8 @@ from .readout import role_loss
 from .remembered import Remembered
 
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
+ON_OBJECT = 0.5
+"""Intersection over union from which a query's box is an object's."""
 
 
 def soft_token_loss(logits: Tensor, matches: Matches, targets: Targets, eos_coef: float) -> Tensor:
@@ -159,16 +161,25 @@ def present_matches(outputs: Outputs, targets: Targets) -> tuple[Matches, Matche
     return named, match_others(boxes, named, targets.others)
 
 
+@torch.no_grad()
+def on_objects(outputs: Outputs, targets: Targets) -> Tensor:
+    """[B, Q], 1 for the queries whose box before anything is known of the past is an object's, 0
+    for the others."""
+    early = targets.early or targets
+    truth = torch.cat([early.boxes, targets.others.boxes], 1)
+    there = torch.cat([early.valid, targets.others.objects >= 0], 1)
+    boxes = cxcywh_to_xyxy(outputs.boxes[-2])[:, :, None]
+    overlaps, _ = iou_and_giou(boxes, cxcywh_to_xyxy(truth)[:, None])
+    return ((overlaps >= ON_OBJECT) & there[:, None]).any(-1).float()
+
+
 def others_losses(outputs: Outputs, targets: Targets, c: LossConfig) -> dict[str, Tensor]:
     """Weighted losses of the boxes of objects that captions do not name, and of which queries have
-    an object at all, before anything is known of the past."""
-    m, o = present_matches(outputs, targets)
+    any object's, before anything is known of the past."""
+    _, o = present_matches(outputs, targets)
     boxes = outputs.boxes[-2][o.batch, o.query], targets.others.boxes[o.batch, o.target]
     l1, giou = box_losses(*boxes, max(float(len(o.batch)), 1.0))
-    truth = torch.zeros_like(outputs.presence)
-    for matches in (m, o):
-        truth[matches.batch, matches.query] = 1.0
-    presence = F.binary_cross_entropy_with_logits(outputs.presence, truth)
+    presence = F.binary_cross_entropy_with_logits(outputs.presence, on_objects(outputs, targets))
     return {
         "others_bbox": c.others * c.bbox * l1,
         "others_giou": c.others * c.giou * giou,
