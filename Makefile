@@ -235,10 +235,14 @@ motion-data: setup
 	cargo build --release -p mdetr-cli
 	target/release/mdetr scenes clips --count 4000 --seed 41 --frames 14 --captions 16 --out $(DATA)/clips
 	target/release/mdetr scenes clips --count 60 --seed 42 --frames 14 --captions 16 --out $(DATA)/clips-val
+	target/release/mdetr scenes clips --varied --count 1400 --seed 72 --frames 14 --captions 16 --out $(DATA)/clips-varied
 	$(DATASET) --captions 12 --count 4000 --seed 401 --size 320x240 --out $(DATA)/motion-a
 	$(DATASET) --captions 12 --count 1500 --seed 402 --size 256x192 --out $(DATA)/motion-b
 	$(DATASET) --captions 12 --count 1500 --seed 404 --size 432x243 --out $(DATA)/motion-d
 	$(DATASET) --captions 12 --count 1000 --seed 405 --size 320x240 --focal 1.5 --out $(DATA)/motion-e
+	$(DATASET) --varied --captions 12 --count 6000 --seed 411 --size 320x240 --out $(DATA)/motion-va
+	$(DATASET) --varied --captions 12 --count 2000 --seed 412 --size 432x243 --out $(DATA)/motion-vb
+	$(DATASET) --varied --captions 12 --count 1500 --seed 413 --size 256x192 --out $(DATA)/motion-vc
 
 # Resumes where it was interrupted.
 motion: python motion-data

@@ -29,7 +29,7 @@ SPEEDS = (1.0, 4.0, 16.0)
 they saturate."""
 START_SCALE, START_DISTANCE = 8.0, 4.0
 """Of likeness and of distance in the logits of where an object was, before training."""
-START_AGREEMENT = 60.0
+START_AGREEMENT = 250.0
 """Of the distance from how others moved in the logits of what is the camera's motion, before
 training."""
 
