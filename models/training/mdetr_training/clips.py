@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,26 @@ def described(text: str, objects: list[dict]) -> list[int]:
         if any(name in words for name in [value, *SYNONYMS.get(value, [])])
     }
     return [i for i, o in enumerate(objects) if all(o[a] == v for a, v in wanted)]
+
+
+@dataclass
+class Row:
+    """A caption at an instant."""
+
+    caption: Caption
+    """Tokenised, with what it denotes there."""
+    known: bool
+    """Whether that is certain."""
+    boxes: np.ndarray
+    """[M, 4], relative cx cy w h, of the caption's objects."""
+    early: list[list[int]]
+    """The tokens that name each of them for what knows no past."""
+    attributes: list[list[int]]
+    """Theirs, in the order of `ATTRIBUTES`."""
+    others: list[int]
+    """Which other objects are there."""
+    other_boxes: np.ndarray
+    """[O, 4]."""
 
 
 class ClipFolder:
@@ -105,7 +125,7 @@ class ClipFolder:
             for frame in range(len(self.clips[clip]["frames"]))
             for caption in captions
         ]
-        captions = [row[0] for row in rows]
+        captions = [row.caption for row in rows]
         targets = self._targets(rows)
         length = targets.positive.shape[2]
         ids = torch.full((len(rows), length), PAD_ID)
@@ -121,12 +141,7 @@ class ClipFolder:
             remembered=self._remembered(chosen),
         )
 
-    def _row(
-        self, clip: dict, frame: int, number: int
-    ) -> tuple[Caption, bool, np.ndarray, list[list[int]], list[list[int]], tuple]:
-        """Of a caption at an instant: tokenised, with what it denotes there; whether that is known;
-        the boxes of the objects; the tokens that name each for what knows no past; their
-        attributes; which other objects are there, and their boxes."""
+    def _row(self, clip: dict, frame: int, number: int) -> Row:
         entry = clip["captions"][number]
         at = clip["frames"][frame]
         there = {i: box for i, box in enumerate(at["boxes"]) if box is not None}
@@ -183,8 +198,15 @@ class ClipFolder:
         boxes = self._relative([there[i] for i in order])
         tokens_early, _ = Spans([early.get(i, []) for i in order], []).tokens(encoding)
         attributes = [attribute_values(clip["objects"][i], clip) for i in order]
-        apart = others, self._relative([there[i] for i in others])
-        return caption, known, boxes, tokens_early, attributes, apart
+        return Row(
+            caption=caption,
+            known=known,
+            boxes=boxes,
+            early=tokens_early,
+            attributes=attributes,
+            others=others,
+            other_boxes=self._relative([there[i] for i in others]),
+        )
 
     def _relative(self, boxes: list) -> np.ndarray:
         """Boxes x y w h in pixels as cx cy w h, relative."""
@@ -192,9 +214,9 @@ class ClipFolder:
         relative[:, :2] += relative[:, 2:] / 2
         return relative
 
-    def _targets(self, rows: list) -> Targets:
-        length = max(len(caption.ids) for caption, *_ in rows)
-        most = max(1, max(len(caption.objects) for caption, *_ in rows))
+    def _targets(self, rows: list[Row]) -> Targets:
+        length = max(len(row.caption.ids) for row in rows)
+        most = max(1, max(len(row.boxes) for row in rows))
         count = len(rows)
         boxes = torch.zeros(count, most, 4)
         objects = torch.full((count, most), -1)
@@ -202,24 +224,32 @@ class ClipFolder:
         roles = torch.full((count, most, 2), -1)
         positive = torch.zeros(count, most, length, dtype=torch.bool)
         early = torch.zeros(count, most, length, dtype=torch.bool)
-        known = torch.tensor([row[1] for row in rows])
-        apart = max(1, max(len(row[5][0]) for row in rows))
+        known = torch.tensor([row.known for row in rows])
+        apart = max(1, max(len(row.others) for row in rows))
         others = Others(torch.zeros(count, apart, 4), torch.full((count, apart), -1))
-        for b, (caption, _, at, tokens, values, (numbers, places)) in enumerate(rows):
-            others.boxes[b, : len(numbers)] = torch.from_numpy(places)
-            others.objects[b, : len(numbers)] = torch.tensor(numbers, dtype=torch.long)
-            m = len(caption.objects)
-            boxes[b, :m] = torch.from_numpy(at)
+        for b, row in enumerate(rows):
+            others.boxes[b, : len(row.others)] = torch.from_numpy(row.other_boxes)
+            others.objects[b, : len(row.others)] = torch.tensor(row.others, dtype=torch.long)
+            caption, m = row.caption, len(row.boxes)
+            boxes[b, :m] = torch.from_numpy(row.boxes)
             objects[b, :m] = torch.tensor(caption.objects, dtype=torch.long)
             for i in range(m):
                 positive[b, i, caption.tokens[i]] = True
-                early[b, i, tokens[i]] = True
-                attributes[b, i] = torch.tensor(values[i])
+                early[b, i, row.early[i]] = True
+                attributes[b, i] = torch.tensor(row.attributes[i])
             if caption.roles:
                 roles[b, :m] = torch.tensor(caption.roles)
         valid = positive.any(2) & known[:, None]
-        truth = Targets(boxes, positive, valid, attributes, roles, known=known, objects=objects)
-        truth.others = others
+        truth = Targets(
+            boxes,
+            positive,
+            valid,
+            attributes,
+            roles,
+            known=known,
+            objects=objects,
+            others=others,
+        )
         first = replace(
             truth, positive=early, valid=early.any(2), roles=torch.full_like(roles, -1), known=None
         )

@@ -13,6 +13,7 @@ from .losses import (
     mask_losses,
     matched_masks,
     others_losses,
+    present_matches,
     read_attributes_loss,
     token_attribute_loss,
     token_losses,
@@ -53,11 +54,13 @@ def losses(
                 return result
         outputs = run(network, maps[0], batch)
     result |= detection_losses(outputs, batch.targets, stage.loss, groups)
-    if outputs.presence is not None and batch.targets.others is not None and stage.loss.others > 0:
-        result |= others_losses(outputs, batch.targets, stage.loss)
-    if batch.remembered is not None and outputs.was is not None:
-        found = identity_loss(outputs, batch.remembered, batch.targets)
-        result["identity"] = stage.loss.identity * found
+    if outputs.presence is not None and batch.targets.others is not None:
+        matches = present_matches(outputs, batch.targets)
+        if stage.loss.others > 0:
+            result |= others_losses(outputs, batch.targets, matches[1], stage.loss)
+        if batch.remembered is not None:
+            found = identity_loss(outputs, batch.remembered, batch.targets, matches)
+            result["identity"] = stage.loss.identity * found
     result |= answer_losses(outputs.answers, batch.answers, stage.loss.qa, stage.loss.qa_type)
     if stage.mask_objects:
         result |= drawn_losses(network, outputs, maps, batch, stage, seed)

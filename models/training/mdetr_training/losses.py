@@ -173,10 +173,11 @@ def on_objects(outputs: Outputs, targets: Targets) -> Tensor:
     return ((overlaps >= ON_OBJECT) & there[:, None]).any(-1).float()
 
 
-def others_losses(outputs: Outputs, targets: Targets, c: LossConfig) -> dict[str, Tensor]:
+def others_losses(
+    outputs: Outputs, targets: Targets, o: Matches, c: LossConfig
+) -> dict[str, Tensor]:
     """Weighted losses of the boxes of objects that captions do not name, and of which queries have
     any object's, before anything is known of the past."""
-    _, o = present_matches(outputs, targets)
     boxes = outputs.boxes[-2][o.batch, o.query], targets.others.boxes[o.batch, o.target]
     l1, giou = box_losses(*boxes, max(float(len(o.batch)), 1.0))
     presence = F.binary_cross_entropy_with_logits(outputs.presence, on_objects(outputs, targets))
@@ -187,11 +188,13 @@ def others_losses(outputs: Outputs, targets: Targets, c: LossConfig) -> dict[str
     }
 
 
-def identity_loss(outputs: Outputs, remembered: Remembered, targets: Targets) -> Tensor:
+def identity_loss(
+    outputs: Outputs, remembered: Remembered, targets: Targets, matches: tuple[Matches, Matches]
+) -> Tensor:
     """Cross-entropy of where each object was at each remembered instant, averaged over objects and
     instants: matched queries of the present against those matched with the same object then, or
     none."""
-    m, o = present_matches(outputs, targets)
+    m, o = matches
     count = outputs.logits.shape[1]
     row, query = torch.cat([m.batch, o.batch]), torch.cat([m.query, o.query])
     named, other = targets.objects, targets.others.objects

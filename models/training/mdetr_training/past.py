@@ -5,8 +5,7 @@ standing sentence the object queries of some past instants are remembered: their
 and boxes. Each object query of the present looks for itself in every remembered instant, by how
 alike it is and how near. What most objects seem to have done, those that the sentence does not name
 among them, is the camera's motion; from where an object was beside it, and how long ago, follows
-what it did. Two further layers then read the
-sentence again, with that knowledge.
+what it did. Two further layers then read the sentence again, with that knowledge.
 
 Without remembered instants these layers see the present alone.
 """

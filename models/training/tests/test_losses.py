@@ -22,6 +22,7 @@ from mdetr_training.losses import (
     matched_masks,
     matched_objects,
     others_losses,
+    present_matches,
     read_attributes_loss,
     soft_token_loss,
     token_attribute_loss,
@@ -70,7 +71,8 @@ def test_what_is_not_named_has_a_box_and_is_there():
     )
     truth = targets([[[0.2, 0.2, 0.1, 0.1]]], [[[False, True]]], [[True]])
     truth.others = Others(torch.tensor([[[0.5, 0.5, 0.1, 0.1]]]), torch.tensor([[3]]))
-    found = others_losses(outputs, truth, LossConfig(others=2.0))
+    matches = present_matches(outputs, truth)[1]
+    found = others_losses(outputs, truth, matches, LossConfig(others=2.0))
     assert float(found["others_bbox"]) == pytest.approx(2 * 5 * 0.1)
     # They touch: the union is as large as the hull.
     assert float(found["others_giou"]) == pytest.approx(2 * 2 * 1.0, abs=1e-4)
