@@ -3,9 +3,10 @@
 A query is about something that moves, or stopped, only if its object was elsewhere before. For each
 standing sentence the object queries of some past instants are remembered: their last hidden states
 and boxes. Each object query of the present looks for itself in every remembered instant, by how
-alike it is and how near. What most objects seem to have done, those that the sentence does not name
-among them, is the camera's motion; from where an object was beside it, and how long ago, follows
-what it did. Two further layers then read the sentence again, with that knowledge.
+alike it is and how near. The turn of the camera that explains what most objects seem to have done,
+those that the sentence does not name among them, is the camera's motion; from where an object was
+beside it, and how long ago, follows what it did. Two further layers then read the sentence again,
+with that knowledge.
 
 Without remembered instants these layers see the present alone.
 """
@@ -28,6 +29,10 @@ SPEEDS = (1.0, 4.0, 16.0)
 they saturate."""
 START_SCALE, START_DISTANCE = 8.0, 4.0
 """Of likeness and of distance in the logits of where an object was, before training."""
+START_SLANT = (0.8, 0.45)
+"""1 / f² and 1 / (f r)², at a focal length f of 1.1 widths and a width r of 4/3 heights."""
+START_ROLL = (-0.49, 0.87)
+"""-tan(p) / r and tan(p) r, for a camera that looks down by p = 33 degrees."""
 START_AGREEMENT = 250.0
 """Of the distance from how others moved in the logits of what is the camera's motion, before
 training."""
@@ -42,6 +47,49 @@ def encode_age(age: Tensor) -> Tensor:
 def encode_boxes(boxes: Tensor, width: int) -> Tensor:
     """Boxes [..., 4], cx cy w h, to the position encoding [..., width] of their centres."""
     return encode_points(boxes[..., 1], boxes[..., 0], width)
+
+
+Columns = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Of matrices: their two columns, each two values [...]."""
+
+
+def applied(matrices: Columns, vectors: Tensor) -> Tensor:
+    """The products [..., 2] of matrices and vectors."""
+    (a, c), (b, d) = matrices
+    x, y = vectors.unbind(-1)
+    return torch.stack([a * x + b * y, c * x + d * y], -1)
+
+
+def solved(matrices: Columns, products: Tensor) -> Tensor:
+    """The vectors [..., 2] of which the matrices, with positive determinants, make these."""
+    (a, c), (b, d) = matrices
+    x, y = products.unbind(-1)
+    scale = 1.0 / (a * d - b * c).clamp(min=0.1)
+    return torch.stack([scale * (d * x - b * y), scale * (a * y - c * x)], -1)
+
+
+class Turn(nn.Module):
+    """What is seen of a camera that pans and tilts.
+
+    What stands in the picture's middle moves straight; what stands beside it moves further, as
+    lines of sight meet the picture aslant, and, as cameras look down and pan about the vertical,
+    also turns about the middle.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.slant = nn.Parameter(torch.tensor(START_SLANT))
+        """Of the square of a place's distance from the middle in each axis."""
+        self.roll = nn.Parameter(torch.tensor(START_ROLL))
+        """Of a place below the middle to the right, and of one beside it down, for a pan."""
+
+    def shown_at(self, places: Tensor) -> Columns:
+        """Displacements [...] at places [..., 2] from the middle, in picture widths and heights,
+        for a pan and for a tilt that move what is in the middle by one."""
+        x, y = places.unbind(-1)
+        pan = 1.0 + self.slant[0] * x * x + self.roll[0] * y, (self.slant[0] * y + self.roll[1]) * x
+        tilt = self.slant[1] * x * y, 1.0 + self.slant[1] * y * y
+        return pan, tilt
 
 
 class PastLayer(nn.Module):
@@ -96,6 +144,7 @@ class Past(nn.Module):
         self.distance = nn.Parameter(torch.tensor(START_DISTANCE))
         self.gone = nn.Parameter(torch.tensor(0.0))
         """Logit of having been nowhere."""
+        self.turn = Turn()
         self.agreement = nn.Parameter(torch.tensor(START_AGREEMENT))
         displaced = (4 * 2 + 2 * 3) * len(SPEEDS)
         self.displacement = nn.Sequential(
@@ -119,20 +168,25 @@ class Past(nn.Module):
         none = self.gone.expand(*logits.shape[:-1], 1)
         return torch.cat([none, logits], -1)
 
-    def camera(self, moved: Tensor, found: Tensor) -> Tensor:
-        """How everything seems to have moved because the camera did, [B, K, 1, 2]: what most of the
-        objects that were found [B, K, Q, 1] did, of displacements [B, K, Q, 2]."""
-        apart = (moved[:, :, :, None] - moved[:, :, None]).abs().sum(-1)
+    def camera(self, places: Tensor, moved: Tensor, found: Tensor) -> Tensor:
+        """How each object seems to have moved because the camera did, [B, K, Q, 2]: by the turn
+        that explains what most of the objects that were found [B, K, Q, 1] did, of displacements
+        [B, K, Q, 2] to places [B, Q, 2], from the picture's middle."""
+        turn = self.turn.shown_at(places[:, None])
+        turned = solved(turn, moved)
+        apart = (turned[:, :, :, None] - turned[:, :, None]).abs().sum(-1)
         apart = (apart @ found) / (found.sum(2, keepdim=True) + 1e-4)
         share = ((found + 1e-4).log() - self.agreement * apart).softmax(2)
-        return (share * moved).sum(2, keepdim=True)
+        return applied(turn, (share * turned).sum(2, keepdim=True))
 
-    def facts(self, moved: Tensor, found: Tensor, there: Tensor, past_age: Tensor) -> Tensor:
-        """What is known [B, K, Q, F] of each object and instant, from how its box differs now
-        [B, K, Q, 4], whether it was found then [B, K, Q, 1], whether there is one at all
-        [B, 1, Q, 1], and the instants' ages [B, K]."""
+    def facts(
+        self, places: Tensor, moved: Tensor, found: Tensor, there: Tensor, past_age: Tensor
+    ) -> Tensor:
+        """What is known [B, K, Q, F] of each object and instant, from the middle of its box now
+        [B, Q, 2], how the box differs now [B, K, Q, 4], whether it was found then [B, K, Q, 1],
+        whether there is one at all [B, 1, Q, 1], and the instants' ages [B, K]."""
         age = past_age[:, :, None, None].expand(-1, -1, moved.shape[2], -1)
-        aside = moved[..., :2] - self.camera(moved[..., :2], there * found)
+        aside = moved[..., :2] - self.camera(places - 0.5, moved[..., :2], there * found)
         # Between an instant and the one before it.
         earlier = torch.cat([aside[:, 1:], aside[:, -1:]], 1)
         earlier_age = torch.cat([age[:, 1:], torch.zeros_like(age[:, -1:])], 1)
@@ -173,7 +227,8 @@ class Past(nn.Module):
         found = there.sum(-1, keepdim=True)
         known = there / found.clamp(min=1e-4)
         present = self.presence(hidden).float().sigmoid()[:, None]
-        facts = self.facts(boxes[:, None] - known @ past_boxes, found, present, past_age)
+        moved = boxes[:, None] - known @ past_boxes
+        facts = self.facts(boxes[..., :2], moved, found, present, past_age)
         own = self.displacement(facts.to(hidden.dtype)) + self.before(known.to(hidden.dtype) @ past)
         own = own.transpose(1, 2).flatten(0, 1)
         own = torch.cat([torch.zeros_like(own[:, :1]), own], 1)

@@ -64,7 +64,8 @@ def seen_moving(past: Past, camera: float) -> Tensor:
     speed[3] += 0.1
     moved = torch.zeros(1, 2, 4, 4)
     moved[..., 0] = age[..., None] * speed
-    return past.facts(moved, torch.ones(1, 2, 4, 1), torch.ones(1, 1, 4, 1), age)
+    middle = torch.full((1, 4, 2), 0.5)
+    return past.facts(middle, moved, torch.ones(1, 2, 4, 1), torch.ones(1, 1, 4, 1), age)
 
 
 @torch.no_grad()
@@ -87,8 +88,41 @@ def test_queries_without_an_object_have_no_say_in_the_cameras_motion(config: Con
     moved = torch.zeros(1, 1, 4, 2)
     moved[..., :2, 0] = 0.1
     there = torch.tensor([0.98, 0.98, 0.02, 0.02])[None, None, :, None]
-    camera = past.camera(moved, there * torch.ones(1, 1, 4, 1))
+    middle = torch.zeros(1, 4, 2)
+    camera = past.camera(middle, moved, there * torch.ones(1, 1, 4, 1))
     torch.testing.assert_close(camera[0, 0, 0], torch.tensor([0.1, 0.0]), atol=0.005, rtol=0)
+
+
+def looked_at(points: Tensor, pan: float) -> Tensor:
+    """Where points [N, 3] are in the picture of a camera that looks down at the origin from eight
+    away, by 33 degrees, and is turned to the right about the vertical by `pan`: [N, 2], right and
+    down of the middle, in widths and heights; its focal length is 1.1 widths of 4/3 heights."""
+    down, turn = torch.tensor(33.0).deg2rad(), torch.tensor(pan)
+    eye = 8.0 * torch.stack([torch.zeros(()), -down.cos(), down.sin()])
+    ahead = torch.stack([turn.sin() * down.cos(), turn.cos() * down.cos(), -down.sin()])
+    right = torch.stack([turn.cos(), -turn.sin(), torch.zeros(())])
+    seen = (points - eye) @ torch.stack([right, torch.linalg.cross(ahead, right), ahead]).T
+    return 1.1 * seen[:, :2] / seen[:, 2:] * torch.tensor([1.0, 4 / 3])
+
+
+@torch.no_grad()
+def test_a_camera_that_pans_turns_the_picture_too(config: Config):
+    """Three objects of four stand still, in the corners of the picture; beside the camera's motion
+    they do, and the fourth has moved as far as it did."""
+    points = torch.tensor([[-2.4, 1.5, 0.3], [2.6, 1.8, 0.3], [2.0, -1.7, 0.3], [-1.8, -1.5, 0.3]])
+    before = looked_at(points, 0.0)
+    walked = points + torch.tensor([[0.0], [0.0], [0.0], [0.4]]) * torch.tensor([1.0, 0.0, 0.0])
+    after, stayed = looked_at(walked, 0.05), looked_at(points, 0.05)
+    assert before.abs().max() < 0.5
+    moved = (after - before)[None, None]
+    found = torch.ones(1, 1, 4, 1)
+    camera = Past(replace(config.network, past=1)).camera(after[None], moved, found)[0, 0]
+    straight = (stayed - before)[:3].mean(0)
+    assert (stayed - before - straight)[:3].abs().max() > 0.01
+    torch.testing.assert_close(camera[:3], (stayed - before)[:3], atol=0.003, rtol=0)
+    torch.testing.assert_close(
+        (after - before - camera)[3], (after - stayed)[3], atol=0.004, rtol=0
+    )
 
 
 @torch.no_grad()
@@ -98,7 +132,8 @@ def test_velocity_at_an_instant_is_since_the_one_before(config: Config):
     age = torch.tensor([[0.5, 1.0, 1.5]])
     moved = torch.zeros(1, 3, 4, 4)
     moved[0, :, 3, 1] = torch.tensor([0.0, 0.2, 0.4])
-    facts = past.facts(moved, torch.ones(1, 3, 4, 1), torch.ones(1, 1, 4, 1), age)
+    middle = torch.full((1, 4, 2), 0.5)
+    facts = past.facts(middle, moved, torch.ones(1, 3, 4, 1), torch.ones(1, 1, 4, 1), age)
     # Last of three pairs of x and y at the first of three scales; then whether it is known.
     velocity = facts[..., [-15, -14]]
     assert velocity[0, :, :3].abs().max() < 0.02
