@@ -33,7 +33,7 @@ START_SLANT = (0.8, 0.45)
 """1 / f² and 1 / (f r)², at a focal length f of 1.1 widths and a width r of 4/3 heights."""
 START_ROLL = (-0.49, 0.87)
 """-tan(p) / r and tan(p) r, for a camera that looks down by p = 33 degrees."""
-START_AGREEMENT = 250.0
+START_AGREEMENT = 600.0
 """Of the distance from how others moved in the logits of what is the camera's motion, before
 training."""
 

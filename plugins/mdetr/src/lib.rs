@@ -85,7 +85,8 @@
 //! showed: if in a grid of 32 x 24 cells ([`LumaGrid`](::mdetr::frame::LumaGrid)) no mean brightness
 //! differs by more than this, as a part of full scale. Its result is repeated, with its age, and `unchanged` in `stats`
 //! counts it. A slow drift adds up, since it is the last inferred frame that counts. New queries,
-//! thresholds and caps are answered at once. What moves without changing any brightness is not seen.
+//! thresholds and caps are answered at once. What moves without changing any brightness is not seen. A model that
+//! remembers must see that what moved has stopped: of a still scene it infers a frame whenever it would remember one.
 //!
 //! Queries and thresholds may change while playing. New sentences are encoded in the background and
 //! swapped in as a whole; then the element posts a message `mdetr-queries` with the `revision` and the

@@ -119,11 +119,12 @@ fn element_counts_frames_with_it_and_without() {
                 (&10.into(), &0.into()),
                 "{round}"
             );
-            assert!(
-                round["with_cpu_ms"].as_f64() > round["without_cpu_ms"].as_f64(),
-                "{round}"
-            );
+            // In mode live one inference is within what the rest takes more or less.
             if mode == "every-frame" {
+                assert!(
+                    round["with_cpu_ms"].as_f64() > round["without_cpu_ms"].as_f64(),
+                    "{round}"
+                );
                 assert_eq!(round["inferred"], 10, "{round}");
                 let busy = round["preprocess_ms"].as_f64() > Some(0.0);
                 assert!(busy && round["graphs_ms"].as_f64() > Some(0.0), "{round}");

@@ -39,6 +39,9 @@ pub struct EvalArgs {
     /// Only the first N pictures, or clips.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// Of clips, show each frame as if it were the first: what the model remembers is forgotten before it.
+    #[arg(long)]
+    forget: bool,
     /// Measure under a fault of the camera, the link or the typist.
     #[arg(long, value_enum, value_name = "FAULT")]
     disturb: Option<Disturbance>,
@@ -155,6 +158,9 @@ impl EvalArgs {
                     let place = || at.path.display().to_string();
                     let image = self.picture(&at.path).with_context(place)?;
                     let frame = Frame::rgb(image.width(), image.height(), &image)?;
+                    if self.forget {
+                        watching.forget();
+                    }
                     let (judged, with_box) = watching.next(&frame, at).with_context(place)?;
                     for ((_, example), judged) in at.examples.iter().zip(judged) {
                         watched.tally.count(&example.kind, &judged.counts);

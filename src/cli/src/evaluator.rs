@@ -88,6 +88,11 @@ impl<'a> Watching<'a> {
         })
     }
 
+    /// What was seen up to now is not remembered.
+    pub fn forget(&self) {
+        self.past.forget();
+    }
+
     /// Grounds the clip's captions in its next frame, and counts those of which the truth is certain there.
     /// Gives the captions that have a box, too.
     ///

@@ -293,3 +293,38 @@ fn mistakes_are_explained() {
         assert!(run.stdout.is_empty());
     }
 }
+
+/// What `mdetr eval` says of the clips in `set`, as the number of frames in which nothing answers to "a moving ..." and
+/// the like, and the share of them with a box all the same.
+fn alarms(dir: &Path, options: &[&str]) -> (u64, f64) {
+    let out = Command::new(env!("CARGO_BIN_EXE_mdetr"))
+        .args(["eval", &path(dir, "set"), "--json"])
+        .args(options)
+        .output()
+        .expect("mdetr starts");
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let report: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    let kinds = report["kinds"].as_object().expect("by kind");
+    let of = |kind: &Value, name: &str| kind[name].as_f64().unwrap_or(0.0);
+    let told = kinds.iter().filter(|(name, _)| !name.ends_with("now"));
+    let (mut frames, mut boxes) = (0.0, 0.0);
+    for (_, kind) in told {
+        frames += of(kind, "absent");
+        boxes += of(kind, "absent") * of(kind, "absent_with_box");
+    }
+    (frames as u64, boxes / frames)
+}
+
+#[test]
+fn what_clips_showed_before_matters_unless_it_is_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = path(dir.path(), "set");
+    let args = ["--count", "2", "--fps", "3", "--captions", "8", "--out", &out];
+    let run = mdetr(&[&["clips"][..], &args].concat());
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    let (frames, remembered) = alarms(dir.path(), &[]);
+    let (same, forgotten) = alarms(dir.path(), &["--forget"]);
+    assert_eq!(frames, same);
+    assert!(frames > 20, "{frames}");
+    assert_ne!(remembered, forgotten);
+}

@@ -208,7 +208,7 @@ fn timing(defaults: &Settings) -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecFloat::builder("change-threshold")
             .nick("Change threshold")
-            .blurb("Infer a frame only if the brightness of some cell of a 32 x 24 grid differs by more than this from the last inferred frame, 0 to 1 of full scale; 0: infer unchanged frames too; models that remember always do")
+            .blurb("Infer a frame only if the brightness of some cell of a 32 x 24 grid differs by more than this from the last inferred frame, 0 to 1 of full scale; 0: infer unchanged frames too. Models that remember see a still scene every 0.4 s, or as their bundle says")
             .minimum(0.0)
             .maximum(1.0)
             .default_value(defaults.change_threshold)

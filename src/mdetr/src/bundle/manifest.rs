@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -121,6 +122,13 @@ pub struct Network {
     /// Seconds between those; 0.4 if it is not said.
     #[serde(default = "past_interval")]
     pub past_interval: f32,
+}
+
+impl Network {
+    /// How long lies between remembered instants, at least.
+    pub(crate) fn between_instants(&self) -> Duration {
+        Duration::from_millis((self.past_interval * 1000.0).round() as u64)
+    }
 }
 
 /// Thresholds, 0 to 1.

@@ -286,7 +286,13 @@ impl Grounder {
 
     /// Whether the model knows what sentences say about time, and [`ground_in`](Self::ground_in) gives it a past.
     pub fn remembers(&self) -> bool {
-        self.model.network.remembers()
+        self.past_interval().is_some()
+    }
+
+    /// How long after an instant that [`ground_in`](Self::ground_in) remembers the next one is remembered, at least; `None`
+    /// with a model that remembers nothing.
+    pub fn past_interval(&self) -> Option<Duration> {
+        self.model.network.past_interval()
     }
 
     /// As [`ground`](Self::ground), of a frame of a stream, which is `at` this time of it: a model that knows what

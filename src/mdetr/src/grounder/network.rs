@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use lru::LruCache;
 
@@ -210,6 +211,10 @@ impl Network {
 
     pub(super) fn remembers(&self) -> bool {
         self.sizes.past > 0
+    }
+
+    pub(super) fn past_interval(&self) -> Option<Duration> {
+        self.remembers().then(|| self.sizes.between_instants())
     }
 
     pub(super) fn segments(&self) -> bool {

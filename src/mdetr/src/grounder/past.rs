@@ -105,8 +105,7 @@ impl Past {
             }
         }
         let instants = captions.entry(key(caption).to_vec()).or_default();
-        let interval = Duration::from_millis((sizes.past_interval * 1000.0).round() as u64);
-        if instants.iter().any(|i| i.at.abs_diff(at) < interval) {
+        if instants.iter().any(|i| i.at.abs_diff(at) < sizes.between_instants()) {
             return;
         }
         // A stream that went back has not seen those yet.

@@ -27,12 +27,15 @@ impl Session {
         let time = state.arrive(&buffer);
         let due = state.pacing.due(&buffer, time.index);
         let revision = standing.filter(|_| due);
-        let unchanged =
-            revision.is_some_and(|revision| state.pacing.unchanged(luma.as_ref(), revision));
+        let lasting = self.past_interval();
+        let unchanged = revision.is_some_and(|revision| {
+            let pacing = &state.pacing;
+            pacing.unchanged(luma.as_ref(), time.stream, revision, lasting)
+        });
         state.counters.unchanged += u64::from(unchanged);
         let revision = revision.filter(|_| !unchanged);
         if let Some(revision) = revision {
-            state.pacing.started(time.index, luma, revision);
+            state.pacing.started(time.index, time.stream, luma, revision);
             let frame = InputFrame {
                 buffer,
                 info,

@@ -51,7 +51,9 @@ impl Session {
         let Some(revision) = revision.filter(|_| due) else {
             return Ok(offer);
         };
-        if state.pacing.unchanged(luma.as_ref(), revision) {
+        let lasting = self.past_interval();
+        let pacing = &state.pacing;
+        if pacing.unchanged(luma.as_ref(), time.stream, revision, lasting) {
             state.counters.unchanged += 1;
             return Ok(offer);
         }
@@ -65,7 +67,7 @@ impl Session {
         offer.taken = !busy || replaced.is_some();
         state.counters.skipped += u64::from(offer.skipped);
         if offer.taken {
-            state.pacing.started(time.index, luma, revision);
+            state.pacing.started(time.index, time.stream, luma, revision);
             let frame = InputFrame {
                 buffer: buffer.clone(),
                 info,

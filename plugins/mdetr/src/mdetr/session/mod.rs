@@ -197,6 +197,11 @@ impl Session {
         self.loaded.get().map(|loaded| &loaded.grounder)
     }
 
+    /// As [`Grounder::past_interval`].
+    fn past_interval(&self) -> Option<Duration> {
+        self.grounder()?.past_interval()
+    }
+
     fn capacity(&self) -> Capacity {
         let loaded = self.loaded.get();
         loaded.map_or(self.expected, |loaded| loaded.capacity)
@@ -299,10 +304,6 @@ impl Session {
 
     /// What a frame shows, coarsely, if it matters. A worker reports what is wrong with a buffer.
     fn luma(&self, buffer: &gst::BufferRef) -> Option<LumaGrid> {
-        // To know what has stopped takes frames that show what the one before showed.
-        if self.grounder().is_some_and(|g| g.remembers()) {
-            return None;
-        }
         let state = self.lock();
         let info = state
             .stream

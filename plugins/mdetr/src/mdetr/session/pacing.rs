@@ -1,5 +1,7 @@
 //! Which frames are inferred.
 
+use std::time::Duration;
+
 use mdetr::frame::LumaGrid;
 
 use super::super::settings::Settings;
@@ -12,8 +14,17 @@ pub(super) struct Pacing {
     change_threshold: f32,
     /// Index of the frame inferred last.
     last: Option<u64>,
-    /// What it showed, and the revision of the queries it was inferred for.
-    shown: Option<(LumaGrid, u64)>,
+    shown: Option<Shown>,
+}
+
+/// What the frame inferred last showed.
+#[derive(Debug)]
+struct Shown {
+    luma: LumaGrid,
+    /// Its stream time.
+    at: Option<Duration>,
+    /// Of the queries it was inferred for.
+    revision: u64,
 }
 
 impl Pacing {
@@ -46,25 +57,43 @@ impl Pacing {
         interval_over && !empty
     }
 
-    /// Whether a frame that shows `luma` differs from the one inferred last, for queries of the same
-    /// `revision`, by no more than the threshold.
-    pub fn unchanged(&self, luma: Option<&LumaGrid>, revision: u64) -> bool {
-        let shown = self.shown.as_ref().filter(|(_, of)| *of == revision);
+    /// Whether a frame that shows `luma` at that stream time differs from the one inferred last, for queries of the same
+    /// `revision`, by no more than the threshold, and is less than `lasting` apart from it: so long a model that remembers
+    /// need not know that nothing moved.
+    pub fn unchanged(
+        &self,
+        luma: Option<&LumaGrid>,
+        at: Option<Duration>,
+        revision: u64,
+        lasting: Option<Duration>,
+    ) -> bool {
+        let recent = |shown: &Shown| {
+            let apart = shown.at.zip(at).map(|(one, other)| one.abs_diff(other));
+            lasting.is_none_or(|lasting| apart.is_some_and(|apart| apart < lasting))
+        };
+        let shown = self.shown.as_ref().filter(|s| s.revision == revision);
         shown
+            .filter(|shown| recent(shown))
             .zip(luma)
-            .is_some_and(|((shown, _), luma)| shown.difference(luma) <= self.change_threshold)
+            .is_some_and(|(shown, luma)| shown.luma.difference(luma) <= self.change_threshold)
     }
 
-    /// Notes that a frame is inferred from now on.
-    pub fn started(&mut self, index: u64, luma: Option<LumaGrid>, revision: u64) {
+    /// Notes that a frame of that index and stream time is inferred from now on.
+    pub fn started(
+        &mut self,
+        index: u64,
+        at: Option<Duration>,
+        luma: Option<LumaGrid>,
+        revision: u64,
+    ) {
         self.last = Some(index);
-        self.shown = luma.map(|luma| (luma, revision));
+        self.shown = luma.map(|luma| Shown { luma, at, revision });
     }
 
     /// The frame that was to be inferred last is inferred for queries of this revision, if there are any.
     pub fn set_revision(&mut self, revision: Option<u64>) {
         let shown = self.shown.take().zip(revision);
-        self.shown = shown.map(|((luma, _), revision)| (luma, revision));
+        self.shown = shown.map(|(shown, revision)| Shown { revision, ..shown });
     }
 
     /// The next frame is due.
