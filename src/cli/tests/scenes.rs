@@ -298,7 +298,8 @@ fn mistakes_are_explained() {
 /// the like, and the share of them with a box all the same.
 fn alarms(dir: &Path, options: &[&str]) -> (u64, f64) {
     let out = Command::new(env!("CARGO_BIN_EXE_mdetr"))
-        .args(["eval", &path(dir, "set"), "--json"])
+        .args(["eval", &path(dir, "set"), "--json", "--model"])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tabletop-motion"))
         .args(options)
         .output()
         .expect("mdetr starts");

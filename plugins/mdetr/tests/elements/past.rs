@@ -162,3 +162,23 @@ fn time_is_the_streams() {
     };
     assert_eq!(answers(1.0, 0), answers(0.5, 1000));
 }
+
+/// That something has stopped is seen on frames that show what the one before showed.
+#[test]
+fn a_still_scene_is_inferred_as_often_as_it_is_remembered() {
+    let watch = watch();
+    let element = element();
+    element.set_property("change-threshold", 0.05f32);
+    let mut harness = harness(&element, CAPS);
+    let mut age = |n: usize| {
+        let same = buffer(&watch, 0, time(n));
+        let frame = harness.push_and_pull(same).expect("passes");
+        gstmdetr::meta::read(&frame)[0].age / time(1)
+    };
+    let ages: Vec<u64> = (0..7).map(&mut age).collect();
+    // Every 0.4 seconds, which are two frames.
+    assert_eq!(ages, [0, 1, 0, 1, 0, 1, 0]);
+    let stats = element.property::<gst::Structure>("stats");
+    let counted = |name| stats.get::<u64>(name).expect("counted");
+    assert_eq!((counted("inferred"), counted("unchanged")), (4, 3));
+}
