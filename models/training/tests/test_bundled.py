@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import pytest
 import torch
 from safetensors.numpy import load_file
 
@@ -22,10 +23,12 @@ BUNDLE = ROOT / "models/tabletop"
 PARITY = ROOT / "src/mdetr/tests/data/parity"
 
 
-def test_graphs_compute_what_the_weights_compute():
-    config, network = weights.load(WEIGHTS)
+@pytest.mark.parametrize("name", ["tabletop", "tabletop-motion"])
+def test_graphs_compute_what_the_weights_compute(name: str):
+    config, network = weights.load(WEIGHTS.with_stem(name))
+    assert config.name == name
     for graph in graphs(network, config.input.short_side, config.input.max_long_side):
-        path = str(BUNDLE / f"{graph.name}.onnx")
+        path = str(ROOT / f"models/{name}/{graph.name}.onnx")
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         found = session.run(graph.outputs, {k: v.numpy() for k, v in graph.inputs.items()})
         with torch.no_grad():
