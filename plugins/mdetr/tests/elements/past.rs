@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gst::prelude::*;
 use mdetr::{Frame, Grounder, GrounderOptions, Past, Query, QueryResult};
 use mdetr_scenes::SceneOptions;
 use mdetr_scenes::story::{Act, Story, Watch};

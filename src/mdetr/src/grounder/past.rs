@@ -105,7 +105,10 @@ impl Past {
             }
         }
         let instants = captions.entry(key(caption).to_vec()).or_default();
-        if instants.iter().any(|i| i.at.abs_diff(at) < sizes.between_instants()) {
+        if instants
+            .iter()
+            .any(|i| i.at.abs_diff(at) < sizes.between_instants())
+        {
             return;
         }
         // A stream that went back has not seen those yet.

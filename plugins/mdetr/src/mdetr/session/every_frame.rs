@@ -35,7 +35,9 @@ impl Session {
         state.counters.unchanged += u64::from(unchanged);
         let revision = revision.filter(|_| !unchanged);
         if let Some(revision) = revision {
-            state.pacing.started(time.index, time.stream, luma, revision);
+            state
+                .pacing
+                .started(time.index, time.stream, luma, revision);
             let frame = InputFrame {
                 buffer,
                 info,

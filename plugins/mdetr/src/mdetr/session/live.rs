@@ -67,7 +67,9 @@ impl Session {
         offer.taken = !busy || replaced.is_some();
         state.counters.skipped += u64::from(offer.skipped);
         if offer.taken {
-            state.pacing.started(time.index, time.stream, luma, revision);
+            state
+                .pacing
+                .started(time.index, time.stream, luma, revision);
             let frame = InputFrame {
                 buffer: buffer.clone(),
                 info,
