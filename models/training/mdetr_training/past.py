@@ -50,7 +50,7 @@ def encode_boxes(boxes: Tensor, width: int) -> Tensor:
 
 
 Columns = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Of matrices: their two columns, each two values [...]."""
+"""Of matrices: their two columns, each two values [...]. ONNX has no operator that solves."""
 
 
 def applied(matrices: Columns, vectors: Tensor) -> Tensor:

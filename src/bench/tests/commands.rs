@@ -119,7 +119,7 @@ fn element_counts_frames_with_it_and_without() {
                 (&10.into(), &0.into()),
                 "{round}"
             );
-            // In mode live one inference is within what the rest takes more or less.
+            // In mode live as little as one frame is inferred, which takes less than the rest varies by.
             if mode == "every-frame" {
                 assert!(
                     round["with_cpu_ms"].as_f64() > round["without_cpu_ms"].as_f64(),

@@ -320,17 +320,9 @@ fn alarms(dir: &Path, options: &[&str]) -> (u64, f64) {
 fn what_clips_showed_before_matters_unless_it_is_forgotten() {
     let dir = tempfile::tempdir().unwrap();
     let out = path(dir.path(), "set");
-    let args = [
-        "--count",
-        "2",
-        "--fps",
-        "3",
-        "--captions",
-        "8",
-        "--out",
-        &out,
-    ];
-    let run = mdetr(&[&["clips"][..], &args].concat());
+    let line = "clips --count 2 --fps 3 --captions 8 --out";
+    let args: Vec<&str> = line.split(' ').chain([out.as_str()]).collect();
+    let run = mdetr(&args);
     assert!(run.status.success(), "{}", text(&run.stderr));
     let (frames, remembered) = alarms(dir.path(), &[]);
     let (same, forgotten) = alarms(dir.path(), &["--forget"]);

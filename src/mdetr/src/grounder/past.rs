@@ -105,10 +105,8 @@ impl Past {
             }
         }
         let instants = captions.entry(key(caption).to_vec()).or_default();
-        if instants
-            .iter()
-            .any(|i| i.at.abs_diff(at) < sizes.between_instants())
-        {
+        let interval = sizes.between_instants();
+        if instants.iter().any(|i| i.at.abs_diff(at) < interval) {
             return;
         }
         // A stream that went back has not seen those yet.
