@@ -29,11 +29,10 @@
 # make book                            the documentation as web pages, in target/book; installs mdbook into target/tools
 # make fuzz [TARGET=name] [SECS=60]    what parses, each fuzz target for so long; installs cargo-fuzz
 # make eval                            measure the bundled model, and write models/tabletop/README.md
+# make eval-motion                     the same of what it says about time
 # make lint                            formatting, clippy, docs, circles of imports, length of files,
 #                                      shell syntax; ruff is part of test-models
-# make eval-motion                      the same of models/tabletop-motion
-# make data train export               the bundled model from nothing
-# make motion-data motion motion-export  models/tabletop-motion from the bundled model
+# make train motion export             the bundled model from nothing, of single pictures first, then of clips
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 SHELL := /bin/bash
@@ -221,16 +220,9 @@ train: python data
 	OMP_NUM_THREADS=1 $(VENV)/bin/torchrun --nproc_per_node $$(nproc) -m mdetr_training train \
 	    models/training/configs/tabletop.toml --tokenizer $(RUN)/tokenizer.json --out $(RUN)
 
-export: python
-	$(VENV)/bin/python -m mdetr_training export --checkpoint $(RUN)/checkpoint.pth \
-	    --weights models/training/weights/$(notdir $(MODEL)).safetensors \
-	    --tokenizer $(RUN)/tokenizer.json --out $(MODEL)
-	$(VENV)/bin/python -m mdetr_training reference src/mdetr/tests/data/parity \
-	    --weights models/training/weights/$(notdir $(MODEL)).safetensors --bundle $(MODEL)
-
 MOTION := out/motion
 
-.PHONY: motion-data motion motion-export eval-motion
+.PHONY: motion-data motion eval-motion
 motion-data: setup
 	cargo build --release -p mdetr-cli
 	target/release/mdetr scenes clips --count 4000 --seed 41 --frames 14 --captions 16 --out $(DATA)/clips
@@ -244,19 +236,21 @@ motion-data: setup
 	$(DATASET) --varied --captions 12 --count 2000 --seed 412 --size 432x243 --out $(DATA)/motion-vb
 	$(DATASET) --varied --captions 12 --count 1500 --seed 413 --size 256x192 --out $(DATA)/motion-vc
 
-# Resumes where it was interrupted.
+# From what `make train` ended with. Resumes where it was interrupted.
 motion: python motion-data
 	mkdir -p $(MOTION)
 	test -e $(MOTION)/words.json || $(VENV)/bin/python -m mdetr_training tokenizer $(DATA)/clips \
-	    --extend models/tabletop/tokenizer.json --out $(MOTION)/words.json
+	    --extend $(RUN)/tokenizer.json --out $(MOTION)/words.json
 	OMP_NUM_THREADS=1 $(VENV)/bin/torchrun --nproc_per_node $$(nproc) -m mdetr_training train \
-	    models/training/configs/tabletop-motion.toml --init models/training/weights/tabletop.safetensors \
+	    models/training/configs/tabletop-motion.toml --init $(RUN)/checkpoint.pth \
 	    --new-heads --tokenizer $(MOTION)/words.json --out $(MOTION)
 
-motion-export: python
+export: python
 	$(VENV)/bin/python -m mdetr_training export --checkpoint $(MOTION)/checkpoint.pth \
-	    --weights models/training/weights/tabletop-motion.safetensors \
-	    --tokenizer $(MOTION)/words.json --out models/tabletop-motion
+	    --weights models/training/weights/$(notdir $(MODEL)).safetensors \
+	    --tokenizer $(MOTION)/words.json --out $(MODEL)
+	$(VENV)/bin/python -m mdetr_training reference src/mdetr/tests/data/parity \
+	    --weights models/training/weights/$(notdir $(MODEL)).safetensors --bundle $(MODEL)
 
 eval-motion: setup
 	cargo build --release -p mdetr-cli

@@ -436,11 +436,10 @@ def test_prepare_takes_sizes_of_frames(grounder, frame):
         grounder.prepare(0, 192)
 
 
-def test_a_stream_is_remembered(tmp_path):
+def test_a_stream_is_remembered(grounder, tmp_path):
     """What moves is known of later frames of a stream, and of no frame by itself."""
     command = [BUILD / "mdetr", "scenes", "clips", "--count", "3", "--fps", "5", "--out", tmp_path]
     subprocess.run(command, check=True, capture_output=True)
-    grounder = mdetr.Grounder(ROOT / "models/tabletop-motion", engine=ENGINE)
     assert grounder.remembers
     grounder.set_queries("all moving objects")
     later = 0
@@ -461,7 +460,9 @@ def test_a_stream_is_remembered(tmp_path):
         grounder.ground(pixels, past=mdetr.Past(), at=-1.0)
 
 
-def test_the_bundled_model_remembers_nothing(grounder, frame):
+def test_a_model_of_single_pictures_remembers_nothing(frame):
+    model = ROOT / "src/mdetr/tests/data/official/resnet101"
+    grounder = mdetr.Grounder(model, engine=ENGINE)
     assert not grounder.remembers
     grounder.set_queries("all cones")
     past = mdetr.Past()

@@ -152,6 +152,9 @@ def _interface(role: str, floats: str) -> dict:
             tensor("position", floats, 1, -1, 128),
             tensor("text_memory", floats, -1, -1, 128),
             tensor("text_mask", "INT64", -1, -1),
+            tensor("past", floats, -1, 8, 20, 128),
+            tensor("past_boxes", floats, -1, 8, 20, 4),
+            tensor("past_age", floats, -1, 8),
         ],
         "mask": [
             tensor("hidden", floats, 1, -1, 128),

@@ -8,7 +8,6 @@ import time
 import pytest
 from conftest import MODEL, PATIENCE, ROLES, ROOT, TARGET, version
 
-MOTION = ROOT / "models/tabletop-motion"
 # Boxes are those around masks, whose edges may fall on the next pixel.
 A_PIXEL = 1.01
 SPLIT = "text:tract,vision:tract,fusion:kserve,mask:tract"
@@ -65,9 +64,9 @@ def test_sentences_about_time_mean_the_same_on_a_server(serve, mdetr, tmp_path):
     told = ["--frames", 8, "--captions", 4, "--seed", 5, "--out", clips]
     done = mdetr("scenes", "clips", "--count", 1, *told)
     assert done.returncode == 0, done.stderr
-    server = serve(bundles=[MOTION])
+    server = serve()
     here, there = (
-        mdetr("eval", clips, "--model", MOTION, "--json", *options)
+        mdetr("eval", clips, "--model", MODEL, "--json", *options)
         for options in (["--engine", "tract"], remote(server))
     )
     assert here.returncode == there.returncode == 0, here.stderr + there.stderr

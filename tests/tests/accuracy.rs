@@ -4,13 +4,13 @@ use mdetr_tests::TestEnv;
 use serde_json::Value;
 
 #[test]
-fn the_bundled_model_grounds_500_unseen_scenes() {
+fn the_bundled_model_grounds_200_unseen_scenes() {
     let env = TestEnv::new();
     env.mdetr([
         "scenes",
         "dataset",
         "--count",
-        "500",
+        "200",
         "--seed",
         "424242",
         "--size",

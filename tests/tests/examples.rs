@@ -68,7 +68,9 @@ fn metadata_is_read() {
     for time in ["0.000 s", "0.033 s", "0.067 s"] {
         let found = lines.lines().find(|line| line.starts_with(time));
         let found = found.unwrap_or_else(|| panic!("nothing at {time}:\n{lines}"));
-        assert!(found.contains("q1  'all objects'  0.9"), "{found}");
+        let score = found.split("q1  'all objects'  ").nth(1);
+        let score = score.and_then(|rest| rest.split("  ").next()?.parse().ok());
+        assert!(score > Some(0.9), "{found}");
     }
 }
 
@@ -199,7 +201,7 @@ fn rust_finds_sentences_in_a_picture() {
     let said = rust_example(&env, "detect", &[picture, "all cubes", "a cone"]);
     let said = said.success();
     assert!(
-        said.starts_with("all cubes\n  nothing\na cone\n  412 158 "),
+        said.starts_with("all cubes\n  nothing\na cone\n  413 158 "),
         "{said}"
     );
     let help = rust_example(&env, "detect", &["--help"]).success();
@@ -219,7 +221,7 @@ fn rust_asks_later_what_was_seen() {
     rust_example(&env, "seen", &["keep", picture, "06.seen"]).success();
     let later = rust_example(&env, "seen", &["ask", "06.seen", "all cubes", "a cone"]).success();
     assert!(
-        later.starts_with("all cubes\n  nothing\na cone\n  418 155 "),
+        later.starts_with("all cubes\n  nothing\na cone\n  408 155 "),
         "{later}"
     );
     let refused = rust_example(&env, "seen", &["ask", picture, "all cubes"]).failure();

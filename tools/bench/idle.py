@@ -107,7 +107,8 @@ def make(folder: Path) -> None:
     )
     text = (source / "model.toml").read_text()
     head = text[: text.index("[answers]")]
-    head = head.replace('name = "tabletop"', 'name = "idle"')
+    kept = [line for line in head.splitlines() if not line.startswith("past")]
+    head = "\n".join(kept).replace('name = "tabletop"', 'name = "idle"')
     head = head.replace(f"d_model = {network['d_model']}", f"d_model = {D}")
     tasks = head.splitlines()
     tasks = ['tasks = ["grounding"]' if line.startswith("tasks") else line for line in tasks]

@@ -83,7 +83,15 @@ class OnnxRuntime:
         self.text = session("text")
         self.memories = {}
         self.vision, self.fusion = session("vision"), session("fusion")
-        self.position = position(-(-size[1] // stride), -(-size[0] // stride), network["d_model"])
+        d, past, queries = network["d_model"], network.get("past", 0), network["queries"]
+        self.position = position(-(-size[1] // stride), -(-size[0] // stride), d)
+        shapes = {
+            "past": [1, past, queries, d],
+            "past_boxes": [1, past, queries, 4],
+            "past_age": [1, past],
+        }
+        self.past = {name: np.zeros(shape, np.float32) for name, shape in shapes.items() if past}
+        """Nothing: each frame is answered by itself."""
         self.version = onnxruntime.__version__
 
     def set(self, sentences: list[str]) -> Fuse:
@@ -100,7 +108,7 @@ class OnnxRuntime:
             (tokens,) = self.vision.run(["tokens"], {"image": image})
             for memory, mask in known:
                 feed = {"tokens": tokens, "position": self.position}
-                feed |= {"text_memory": memory, "text_mask": mask}
+                feed |= {"text_memory": memory, "text_mask": mask, **self.past}
                 logits, boxes = self.fusion.run(["logits", "boxes"], feed)
                 yield logits[0], boxes[0]
 

@@ -61,7 +61,7 @@ def test_four_words_are_learnt_from_forty_pictures(
         "--tokenizer", "out/warehouse/tokenizer.json", "--out", "bundle",
     )  # fmt: skip
     manifest = tomllib.loads((tmp_path / "bundle/model.toml").read_text())
-    assert manifest["name"] == "warehouse" and manifest["thresholds"]["score"] not in (0.88, 0.7)
+    assert manifest["name"] == "warehouse" and manifest["thresholds"]["score"] not in (0.75, 0.7)
     assert (tmp_path / "out/warehouse/report.html").stat().st_size > 10_000
     model = tmp_path / "bundle"
     done = run("detect", pictures / "val", "--model", model, "--query", "a forklift", "--json")

@@ -308,7 +308,7 @@ fn models_are_listed_shown_and_removed() {
     let listed = succeeded(user.run("models"));
     let (here, to_fetch) = listed.split_once("\n\n").unwrap();
     assert!(
-        here.contains("eb3") && here.contains("15 MB  grounding + segmentation + questions"),
+        here.contains("eb3") && here.contains("18 MB  grounding + segmentation + questions"),
         "{listed}"
     );
     assert!(!to_fetch.contains(" eb3 "), "{listed}");

@@ -299,7 +299,7 @@ fn mistakes_are_explained() {
 fn alarms(dir: &Path, options: &[&str]) -> (u64, f64) {
     let out = Command::new(env!("CARGO_BIN_EXE_mdetr"))
         .args(["eval", &path(dir, "set"), "--json", "--model"])
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tabletop-motion"))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tabletop"))
         .args(options)
         .output()
         .expect("mdetr starts");

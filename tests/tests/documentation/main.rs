@@ -47,13 +47,12 @@ const PROGRAMS: [&str; 17] = [
 ];
 
 /// Documents for users outside the book.
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 6] = [
     "README.md",
     "CONTRIBUTING.md",
     "cross/README.md",
     "examples/README.md",
     "models/tabletop/README.md",
-    "models/tabletop-motion/README.md",
     "models/training/README.md",
 ];
 
@@ -162,10 +161,6 @@ impl Clone {
         };
         link(&root.join("configs"), "configs");
         link(&root.join("models/tabletop"), "models/tabletop");
-        link(
-            &root.join("models/tabletop-motion"),
-            "models/tabletop-motion",
-        );
         link(&root.join("models/training"), "models/training");
         link(&root.join("models/tabletop"), "models/refcoco-eb3");
         link(&root.join("models/tabletop"), "models/mdetr-eb3");
@@ -280,12 +275,7 @@ fn markdown_in(directory: &Path) -> Vec<PathBuf> {
 
 /// Documents whose names of properties, options and elements must exist.
 fn documents_of_elements() -> Vec<String> {
-    let others = [
-        "README.md",
-        "models/tabletop/README.md",
-        "models/tabletop-motion/README.md",
-        ELEMENTS_DOCUMENT,
-    ];
+    let others = ["README.md", "models/tabletop/README.md", ELEMENTS_DOCUMENT];
     let others = others.map(str::to_owned);
     pages().into_iter().chain(others).collect()
 }
@@ -349,7 +339,6 @@ fn commands_for_nvidia_machines_run() {
 #[test]
 fn commands_of_the_bundled_model_run() {
     run_commands("models/tabletop/README.md");
-    run_commands("models/tabletop-motion/README.md");
 }
 
 #[test]

@@ -32,13 +32,22 @@ pub fn model() -> PathBuf {
     }
 }
 
-/// A pipeline in which `MODEL` stands for the bundle, and an `mdetr` without threshold for `MDETR`.
+/// A bundle of chance weights that remembers nothing, for tests that do not look at what is found: it loads and runs in no
+/// time.
+pub fn small_model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../src/mdetr/tests/data/official/resnet101")
+}
+
+/// A pipeline in which `MODEL` stands for the bundle, an `mdetr` without threshold for `MDETR`, and the same with the
+/// [`small_model`] for `SMALL_MDETR`.
 pub fn pipeline(description: &str) -> gst::Pipeline {
     init();
-    let model = format!("\"{}\"", model().display());
-    let mdetr = format!("mdetr name=mdetr score-threshold=0 model={model}");
+    let quoted = |model: PathBuf| format!("\"{}\"", model.display());
+    let mdetr = "mdetr name=mdetr score-threshold=0 model=";
+    let model = quoted(model());
     let description = description
-        .replace("MDETR", &mdetr)
+        .replace("SMALL_MDETR", &format!("{mdetr}{}", quoted(small_model())))
+        .replace("MDETR", &format!("{mdetr}{model}"))
         .replace("MODEL", &model);
     let element = gst::parse::launch(&description).expect(&description);
     element.downcast().expect("more than one element")
@@ -46,9 +55,18 @@ pub fn pipeline(description: &str) -> gst::Pipeline {
 
 /// An `mdetr` without threshold.
 pub fn mdetr(query: &str) -> gst::Element {
+    with_model(model(), query)
+}
+
+/// The same with the [`small_model`].
+pub fn small_mdetr(query: &str) -> gst::Element {
+    with_model(small_model(), query)
+}
+
+fn with_model(model: PathBuf, query: &str) -> gst::Element {
     init();
     gst::ElementFactory::make("mdetr")
-        .property("model", model().display().to_string())
+        .property("model", model.display().to_string())
         .property("query", query)
         .property("score-threshold", 0f32)
         .build()

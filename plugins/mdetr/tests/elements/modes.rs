@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
-use crate::common::{PATIENCE, RGB, collect, harness, mdetr, pad, pipeline, rgb_frame, run, stat};
+use crate::common::{
+    PATIENCE, RGB, collect, harness, mdetr, pad, pipeline, rgb_frame, run, small_mdetr, stat,
+};
 
 #[test]
 fn every_frame_mode_answers_every_frame_with_its_own_result() {
@@ -284,7 +286,7 @@ fn square(number: u64, level: u8, x: usize) -> gst::Buffer {
 
 #[test]
 fn a_still_scene_is_not_inferred_again() {
-    let element = mdetr("a red cube");
+    let element = small_mdetr("a red cube");
     element.set_property("change-threshold", 0.05f32);
     let mut harness = harness(&element, RGB);
     let mut number = 0;
@@ -332,7 +334,7 @@ fn a_still_scene_is_not_inferred_again() {
 
 #[test]
 fn a_still_scene_is_not_inferred_again_in_live_mode() {
-    let element = mdetr("a red cube");
+    let element = small_mdetr("a red cube");
     element.set_property_from_str("mode", "live");
     element.set_property("change-threshold", 0.05f32);
     let mut harness = harness(&element, RGB);

@@ -1,6 +1,5 @@
 //! Streams of models that remember: what sentences say about time.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -8,16 +7,12 @@ use mdetr::{Frame, Grounder, GrounderOptions, Past, Query, QueryResult};
 use mdetr_scenes::SceneOptions;
 use mdetr_scenes::story::{Act, Story, Watch};
 
-use crate::common::{harness, init};
+use crate::common::{harness, init, model};
 
 const QUERY: &str = "all moving objects";
 const CAPS: &str = "video/x-raw,format=RGB,width=320,height=240,framerate=5/1";
 const FPS: u64 = 5;
 const FRAMES: usize = 15;
-
-fn model() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tabletop-motion")
-}
 
 fn element() -> gst::Element {
     init();

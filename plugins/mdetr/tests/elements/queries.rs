@@ -164,7 +164,7 @@ fn each_text_is_encoded_once_and_never_with_a_warm_cache() {
     let play = || {
         let pipeline = pipeline(&format!(
             "videotestsrc num-buffers=60 ! video/x-raw,format=RGB,width=64,height=48
-             ! MDETR text-cache-dir=\"{}\"
+             ! SMALL_MDETR text-cache-dir=\"{}\"
                queries=\"<\\\"a red cube\\\",\\\"all balls\\\",\\\"a cube left of a ball\\\">\" ! fakesink",
             cache.path().display()
         ));

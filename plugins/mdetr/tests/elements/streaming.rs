@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
-use crate::common::{RGB, collect, harness, init, mdetr, pad, pipeline, record, rgb_frame, run};
+use crate::common::{
+    RGB, collect, harness, init, mdetr, pad, pipeline, record, rgb_frame, run, small_mdetr,
+};
 
 #[test]
 fn eos_waits_for_every_frame() {
@@ -224,7 +226,7 @@ fn a_failure_downstream_after_eos_is_reported() {
 #[test]
 fn a_storm_of_events_is_survived() {
     for mode in ["every-frame", "live"] {
-        let element = mdetr("a red cube");
+        let element = small_mdetr("a red cube");
         element.set_property_from_str("mode", mode);
         let mut harness = harness(&element, RGB);
         let mut state = 0x2545_f491_4f6c_dd1du64;
@@ -415,7 +417,7 @@ fn a_pause_loses_no_frame() {
     for mode in ["every-frame", "live"] {
         let pipeline = pipeline(&format!(
             "videotestsrc num-buffers=120 ! video/x-raw,format=RGB,width=64,height=48,framerate=100/1
-             ! MDETR mode={mode} query=\"a red cube\" ! fakesink sync=true"
+             ! SMALL_MDETR mode={mode} query=\"a red cube\" ! fakesink sync=true"
         ));
         let frames = collect(&pad(&pipeline, "mdetr", "src"));
         for _ in 0..4 {
