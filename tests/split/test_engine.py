@@ -149,7 +149,7 @@ def test_another_server_answers_for_one_that_is_killed(serve, detect, local):
 def test_a_stream_goes_on_while_its_server_is_killed_frozen_and_restarted(serve, tmp_path, mode):
     server = serve()
     lines = tmp_path / "lines"
-    frames = 240
+    frames = 400
     pipeline = (
         f"tabletopsrc is-live=true num-buffers={frames} ! video/x-raw,width=256,height=192,"
         f'framerate=20/1 ! mdetr name=m mode={mode} query="all cubes" workers=2 model={MODEL} '
