@@ -50,7 +50,7 @@ def test_the_lines_of_the_book_run(empty, tmp_path):
     (tmp_path / "photo.png").symlink_to(PICTURES / "00.png")
     said = run(empty, "-c", lines, cwd=tmp_path).splitlines()
     assert said[0] == "ball True None"
-    assert re.fullmatch(r"  Box\(x=21\.0.*\) 0\.97\d* \['a sphere'\]", said[1])
+    assert re.fullmatch(r"  Box\(x=21\.0.*\) 0\.9\d+ \['a sphere'\]", said[1])
     assert said[2] == "cones True None"
     assert re.fullmatch(r"count True Answer\(text='2', score=0\.\d+\)", said[5])
 
