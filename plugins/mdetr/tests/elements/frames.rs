@@ -3,9 +3,7 @@
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoInfo, VideoMeta};
 
-use crate::common::{
-    RGB, harness, mdetr, pad, pipeline, record, rgb_frame, run, seen, small_mdetr,
-};
+use crate::common::{RGB, harness, mdetr, pad, pipeline, record, rgb_frame, run, seen};
 
 fn passes_untouched(mode: &str) {
     let pipeline = pipeline(&format!(
@@ -40,7 +38,7 @@ fn every_format_is_grounded_at_odd_sizes() {
         "RGB", "BGR", "RGBx", "BGRx", "xRGB", "xBGR", "RGBA", "BGRA", "ARGB", "ABGR", "GRAY8",
         "NV12", "I420", "YUY2",
     ] {
-        let element = small_mdetr("a red cube");
+        let element = mdetr("a red cube");
         for (width, height) in [(1, 1), (33, 17)] {
             let caps =
                 format!("video/x-raw,format={format},width={width},height={height},framerate=25/1");
