@@ -55,7 +55,7 @@ def test_four_words_are_learnt_from_forty_pictures(
     lines = (tmp_path / "out/warehouse/curves.csv").read_text().splitlines()[1:]
     rows = [line.split(",") for line in lines]
     recall = {int(step): float(value) for _, step, name, value in rows if name == "r1"}
-    assert recall[0] < 0.2 and recall[max(recall)] > 0.9, recall
+    assert recall[0] < 0.2 and recall[max(recall)] > 0.8, recall
     python(
         tmp_path, "-m", "mdetr_training", "export", "--checkpoint", "out/warehouse/checkpoint.pth",
         "--tokenizer", "out/warehouse/tokenizer.json", "--out", "bundle",
