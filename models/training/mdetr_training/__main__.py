@@ -95,8 +95,8 @@ def scenes(trainer: Trainer) -> Scenes:
     )
     if trainer.world > 1 and trainer.rank == 0:
         torch.distributed.barrier()
-    if train is None:
-        raise ValueError("data: expected train or sources, found neither")
+    if train is None and clips is None:
+        raise ValueError("data: expected train, clips or sources, found none")
     return Scenes(config, train, val, trainer.rank, trainer.world, clips, val_clips)
 
 

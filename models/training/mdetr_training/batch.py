@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .captions import Caption
+from .decoded import Decoded
 from .matcher import Targets
 from .remembered import Remembered
 
@@ -50,6 +51,9 @@ class Batch:
     """Of rendered pictures."""
     remembered: Remembered | None = None
     """Of clips, which rows are each row's past."""
+    decoded: Decoded | None = None
+    """What the network makes of it, where that was computed before and stays as it is; the pictures
+    are then left out."""
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same in a device's memory."""

@@ -16,7 +16,7 @@ from .batch import Batch
 from .captions import Caption, Spans
 from .config import Config
 from .data import ATTRIBUTES, attribute_values, prepared, read_picture, target_size
-from .matcher import Others, Targets
+from .matcher import Hidden, Others, Targets
 from .remembered import INTERVAL, OLDEST, Remembered
 from .tokenizer import PAD_ID
 from .words import SYNONYMS
@@ -59,6 +59,8 @@ class Row:
     """Which other objects are there."""
     other_boxes: np.ndarray
     """[O, 4]."""
+    hidden: dict[int, list[int]]
+    """The tokens that name each object of the caption that is not seen."""
 
 
 class ClipFolder:
@@ -147,6 +149,7 @@ class ClipFolder:
         there = {i: box for i, box in enumerate(at["boxes"]) if box is not None}
         named: dict[int, list[list[int]]] = {}
         early: dict[int, list[list[int]]] = {}
+        unseen: dict[int, list[list[int]]] = {}
         truth = []
         for phrase in entry["phrases"]:
             objects = [i for i in phrase["objects"][frame] if i in there]
@@ -156,6 +159,8 @@ class ClipFolder:
             may = objects if static and objects else sorted({*may, *objects})
             for i in objects:
                 named.setdefault(i, []).extend(phrase["spans"])
+            for i in set(phrase["objects"][frame]) - set(there):
+                unseen.setdefault(i, []).extend(phrase["spans"])
             for i in may:
                 early.setdefault(i, []).extend(phrase["spans"])
             if objects:
@@ -197,6 +202,7 @@ class ClipFolder:
         others = [i for i in there if i not in order]
         boxes = self._relative([there[i] for i in order])
         tokens_early, _ = Spans([early.get(i, []) for i in order], []).tokens(encoding)
+        tokens_hidden, _ = Spans(list(unseen.values()), []).tokens(encoding)
         attributes = [attribute_values(clip["objects"][i], clip) for i in order]
         return Row(
             caption=caption,
@@ -206,6 +212,7 @@ class ClipFolder:
             attributes=attributes,
             others=others,
             other_boxes=self._relative([there[i] for i in others]),
+            hidden=dict(zip(unseen, tokens_hidden, strict=True)),
         )
 
     def _relative(self, boxes: list) -> np.ndarray:
@@ -227,7 +234,14 @@ class ClipFolder:
         known = torch.tensor([row.known for row in rows])
         apart = max(1, max(len(row.others) for row in rows))
         others = Others(torch.zeros(count, apart, 4), torch.full((count, apart), -1))
+        lost = max(1, max(len(row.hidden) for row in rows))
+        hidden = Hidden(
+            torch.full((count, lost), -1), torch.zeros(count, lost, length, dtype=torch.bool)
+        )
         for b, row in enumerate(rows):
+            for i, (number, tokens) in enumerate(row.hidden.items()):
+                hidden.objects[b, i] = number
+                hidden.positive[b, i, tokens] = True
             others.boxes[b, : len(row.others)] = torch.from_numpy(row.other_boxes)
             others.objects[b, : len(row.others)] = torch.tensor(row.others, dtype=torch.long)
             caption, m = row.caption, len(row.boxes)
@@ -249,6 +263,7 @@ class ClipFolder:
             known=known,
             objects=objects,
             others=others,
+            hidden=hidden,
         )
         first = replace(
             truth, positive=early, valid=early.any(2), roles=torch.full_like(roles, -1), known=None

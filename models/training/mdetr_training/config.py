@@ -68,6 +68,8 @@ class NetworkConfig:
     past: int = 0
     """Instants of the past that are remembered of each caption, for sentences about time, see
     `past`; 0: none. The released structures do not."""
+    lost: int = 0
+    """Object queries for what is not seen any more, see `lost`; 0: none. It needs a past."""
     query_grid: list[int] = field(default_factory=list)
     """Rows and columns of a grid on which the object queries start; empty: random start."""
     text: TextConfig = field(default_factory=TextConfig)
@@ -114,6 +116,8 @@ class LossConfig:
     """How much more the head that tells kinds of answers apart weighs than the others."""
     identity: float = 1.0
     """Which object of each remembered instant is which, of clips."""
+    lost: float = 1.0
+    """The words of what is not seen any more, of clips where the network has queries for it."""
     others: float = 1.0
     """Boxes of objects that a caption does not name, and whether a query has an object at all, of
     rendered scenes and clips where the network has a past: how they move tells of the camera."""
@@ -175,6 +179,11 @@ class StageConfig:
     past_only: bool = False
     """Train what reads the past, and leave the rest of the network as it is: faster, and what is
     remembered stays the same."""
+    lost_only: bool = False
+    """Train what reads of what is not seen any more, and leave the rest of the network as it is."""
+    kept: int = 0
+    """Batches that a `past_only` or `lost_only` stage draws once, computes what it does not train
+    of, and goes through again and again, of each process; 0: every step draws one."""
     masks_only: bool = False
     """Train the mask head on the averaged network, which stays as it is."""
     weight_decay: float = 1e-4

@@ -10,6 +10,7 @@ from .losses import (
     answer_losses,
     detection_losses,
     identity_loss,
+    lost_loss,
     mask_losses,
     matched_masks,
     others_losses,
@@ -43,28 +44,45 @@ def losses(
             maps = as_tuple(network.vision(batch.images))
             outputs = run(network, maps[0], batch)
         return drawn_losses(network, outputs, maps, batch, stage, seed)
-    result = {}
+    result, maps = {}, ()
     with autocast(device):
-        maps = as_tuple(network.vision(batch.images))
+        if batch.decoded is None:
+            maps = as_tuple(network.vision(batch.images))
         if batch.scene:
             found, accuracy = words.loss(network, maps[0], batch)
             result["words"] = max(stage.loss.words, float(stage.words_only)) * found
             result |= {f"ACC{i}": a for i, a in enumerate(accuracy)}
             if stage.words_only:
                 return result
-        outputs = run(network, maps[0], batch)
+        outputs = run(network, maps[0] if maps else None, batch)
+    if stage.lost_only:
+        return clip_losses(outputs, batch, stage)
     result |= detection_losses(outputs, batch.targets, stage.loss, groups)
-    if outputs.presence is not None and batch.targets.others is not None:
-        matches = present_matches(outputs, batch.targets)
-        if stage.loss.others > 0:
-            result |= others_losses(outputs, batch.targets, matches[1], stage.loss)
-        if batch.remembered is not None:
-            found = identity_loss(outputs, batch.remembered, batch.targets, matches)
-            result["identity"] = stage.loss.identity * found
+    result |= clip_losses(outputs, batch, stage)
     result |= answer_losses(outputs.answers, batch.answers, stage.loss.qa, stage.loss.qa_type)
     if stage.mask_objects:
         result |= drawn_losses(network, outputs, maps, batch, stage, seed)
     return result | (scene_losses(outputs, batch, stage, groups) if batch.scene else {})
+
+
+def clip_losses(outputs: Outputs, batch: Batch, stage: StageConfig) -> dict[str, Tensor]:
+    """Losses of a network with a past: of all objects, and, of clips, along time; of what is not
+    seen any more alone where a stage trains nothing else."""
+    if outputs.presence is None or batch.targets.others is None:
+        return {}
+    c, result = stage.loss, {}
+    matches = present_matches(outputs, batch.targets)
+    if batch.remembered is not None and outputs.lost is not None and batch.targets.hidden:
+        found = lost_loss(outputs, batch.remembered, batch.targets, matches)
+        result["lost"] = c.lost * found
+    if stage.lost_only:
+        return result
+    if c.others > 0:
+        result |= others_losses(outputs, batch.targets, matches[1], c)
+    if batch.remembered is not None:
+        found = identity_loss(outputs, batch.remembered, batch.targets, matches)
+        result["identity"] = c.identity * found
+    return result
 
 
 def drawn_losses(

@@ -13,7 +13,7 @@ from .captions import Caption
 from .losses import enlarged, matched_masks
 from .matcher import Matches, match
 from .network import MDETR, Outputs, as_tuple
-from .segmentation import DETRsegm
+from .segmentation import DETRsegm, grounding
 
 SCORE_THRESHOLD = 0.7
 PHRASE_THRESHOLD = 0.1
@@ -134,8 +134,18 @@ def outcomes(network: MDETR | DETRsegm, batches: Iterable[Batch]) -> Iterator[Ou
             )
 
 
-def run(network: MDETR | DETRsegm, tokens: Tensor, batch: Batch) -> Outputs:
-    """The network on image tokens [I, N, d] of the batch's pictures and on its captions."""
+def run(network: MDETR | DETRsegm, tokens: Tensor | None, batch: Batch) -> Outputs:
+    """The network on image tokens [I, N, d] of the batch's pictures and on its captions; on what
+    the decoder gave before without them."""
+    if batch.decoded is not None:
+        return grounding(network).read(batch.decoded, batch.attention_mask, batch.remembered)
+    return network(*fused_with(network, tokens, batch), remembered=batch.remembered)
+
+
+def fused_with(
+    network: MDETR | DETRsegm, tokens: Tensor, batch: Batch
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+    """What the network takes of image tokens [I, N, d] and a batch's captions."""
     k = len(batch.captions) // len(tokens)
     size, padding = batch.images.shape[2:], batch.padding
     position = network.position(*size, padding).to(tokens.device)
@@ -144,9 +154,7 @@ def run(network: MDETR | DETRsegm, tokens: Tensor, batch: Batch) -> Outputs:
     if padding is not None:
         position = position.repeat_interleave(k, 0)
         padding = network.padding(padding).repeat_interleave(k, 0)
-    return network(
-        tokens, position, text, batch.attention_mask, padding, remembered=batch.remembered
-    )
+    return tokens, position, text, batch.attention_mask, padding
 
 
 def about(outputs: Outputs, batch: Batch) -> list[bool] | None:

@@ -257,6 +257,7 @@ def manifest(
         f"stride = {network.stride}",
         f"max_tokens = {max_tokens}",
         *([f"past = {n.past}", f"past_interval = {INTERVAL}"] if n.past else []),
+        *([f"lost = {n.lost}"] if n.lost else []),
         "",
         "[thresholds]",
         f"score = {b.score_threshold}",

@@ -49,7 +49,7 @@ class Scenes:
     def __init__(
         self,
         config: Config,
-        train: Data,
+        train: Data | None,
         val: Data | None,
         rank: int = 0,
         world: int = 1,
@@ -67,7 +67,7 @@ class Scenes:
         images = share(stage, self.world)
         for at in itertools.count(step):
             rng = np.random.default_rng([self.config.seed, number, at, self.rank])
-            yield [
+            pictures = [
                 self.train.random(
                     rng,
                     images,
@@ -77,8 +77,9 @@ class Scenes:
                     stage.faults,
                     stage.typos,
                 )
-                for _ in range(stage.accumulate)
-            ] + self._clips(rng, stage)
+                for _ in range(stage.accumulate if self.train else 0)
+            ]
+            yield pictures + self._clips(rng, stage)
 
     def _clips(self, rng: np.random.Generator, stage: StageConfig) -> list[Batch]:
         if not stage.clips or self.clips is None:

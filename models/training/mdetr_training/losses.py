@@ -208,6 +208,33 @@ def identity_loss(
     return F.cross_entropy(logits[there], truth[there], reduction="sum") / max(int(there.sum()), 1)
 
 
+def lost_loss(
+    outputs: Outputs, remembered: Remembered, targets: Targets, matches: tuple[Matches, Matches]
+) -> Tensor:
+    """Cross-entropy of the words of what is not seen any more, divided by the number of objects
+    that captions name and that are among it."""
+    m, o = matches
+    count, queries = outputs.logits.shape[1:3]
+    shown = torch.full((count, queries), -1, device=m.batch.device)
+    shown[m.batch, m.query] = targets.objects[m.batch, m.target]
+    shown[o.batch, o.query] = targets.others.objects[o.batch, o.target]
+    places, hidden = outputs.lost_places, targets.hidden
+    rows = remembered.rows.gather(1, places.clamp(min=0) // queries)
+    objects = shown[rows, places.clamp(min=0) % queries].masked_fill(places < 0, -1)
+    named = (objects[..., None] == hidden.objects[:, None]) & (objects >= 0)[..., None]
+    # Of two on the same object the surer one.
+    named &= named.cumsum(1) == 1
+    soft = named.float() @ hidden.positive.float()
+    target = F.pad(soft, (0, outputs.lost.shape[-1] - soft.shape[-1]))
+    target[..., -1] = (~named.any(-1)).float()
+    weight = (places >= 0).float()
+    if targets.known is not None:
+        weight = weight * targets.known[:, None]
+    cross_entropy = -(target * outputs.lost.log_softmax(-1)).sum(-1)
+    found = (named.any(-1) * weight).sum()
+    return (cross_entropy * weight).sum() / found.clamp(min=1.0)
+
+
 def token_losses(
     outputs: Outputs, cells: Tensor, boxes: Tensor, objects: Tensor, targets: Targets, c: LossConfig
 ) -> dict[str, Tensor]:

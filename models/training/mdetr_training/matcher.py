@@ -25,6 +25,16 @@ class Others:
 
 
 @dataclass
+class Hidden:
+    """Objects that B captions name and that are not seen, padded to H objects and L text tokens."""
+
+    objects: Tensor
+    """[B, H], which of the clip's objects each is, -1 of padding."""
+    positive: Tensor
+    """[B, H, L] bool: the tokens that name each."""
+
+
+@dataclass
 class Targets:
     """Ground truth of B captions, padded to M objects and L text tokens."""
 
@@ -55,6 +65,8 @@ class Targets:
     these too."""
     others: "Others | None" = None
     """The objects that the captions do not name; None where that is not known."""
+    hidden: "Hidden | None" = None
+    """What the captions name that is not seen; None where that is not known."""
     count: float | None = None
     """Objects that losses are divided by where a step averages the gradients of several processes
     or of the parts of an accumulated batch: the objects of them all over their number. None: those

@@ -1,7 +1,7 @@
 """The MDETR network. Parameter names follow the released checkpoints."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import torch
@@ -12,7 +12,9 @@ from . import answers
 from . import backbone as backbones
 from .config import NetworkConfig
 from .data import ATTRIBUTES
-from .past import Past
+from .decoded import Decoded
+from .lost import Candidates, Lost, unless_nothing
+from .past import Past, Trace
 from .position import encode_points, padded_position, sine_position, token_padding
 from .readout import ObjectReadout
 from .remembered import Remembered
@@ -45,9 +47,9 @@ class Outputs:
     """[D, B, Q, contrastive], unit length; None without contrastive heads."""
     text_embeddings: Tensor | None
     """[B, L, contrastive], unit length; None without contrastive heads."""
-    token_logits: Tensor
-    """[B, N, C], the class head on the encoder's image tokens."""
-    token_boxes: Tensor
+    token_logits: Tensor | None = None
+    """[B, N, C], the class head on the encoder's image tokens; None without those."""
+    token_boxes: Tensor | None = None
     """[B, N, 4], the box head on the encoder's image tokens."""
     attribute_logits: Tensor | None = None
     """[D, B, Q, K], the head of attribute answers on the object queries; None without one."""
@@ -70,6 +72,10 @@ class Outputs:
     was: Tensor | None = None
     """[B, K, Q, 1 + Q], logits of which object query of each remembered instant showed the same
     object, the first for none; None where nothing is remembered."""
+    lost: Tensor | None = None
+    """[B, G, C], logits of what is not seen any more; None where there are no queries for it."""
+    lost_places: Tensor | None = None
+    """[B, G], as `lost.Candidates.place`, -1 where nothing is remembered."""
     presence: Tensor | None = None
     """[B, Q], log-odds that a query has an object, named or not; None where nothing is
     remembered."""
@@ -120,6 +126,10 @@ class MDETR(nn.Module):
             setattr(self, f"answer_{name}_head", head)
         if c.past:
             self.past = Past(c)
+        if c.lost:
+            if not c.past:
+                raise ValueError("lost: expected past above 0, found 0")
+            self.lost = Lost(c)
         if c.final:
             self.isfinal_embed = nn.Linear(d, 1)
         if c.answers_from_objects:
@@ -200,10 +210,12 @@ class MDETR(nn.Module):
         past_age: Tensor | None = None,
         padding: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        """Logits [B, Q, C] and boxes [B, Q, 4]; with masks or a past the object queries' last
-        hidden states [B, Q, d]; with masks the encoder's image tokens [B, N, d]; with a past the
-        boxes [B, Q, 4] that the present alone gives and the vectors [B, Q, I] by which objects are
-        known again; with questions the logits [B, K] of each answer head. Padding as for
+        """Logits [B, Q, C] and boxes [B, Q, 4], followed, where the network has queries for what is
+        not seen any more, by theirs [B, G, C] and [B, G, 4]; with masks or a past the object
+        queries' last hidden states [B, Q, d]; with masks the encoder's image tokens [B, N, d]; with
+        a past the boxes [B, Q, 4] that the present alone gives and the vectors [B, Q, I] by which
+        objects are known again; with queries for what is not seen any more how many seconds ago it
+        was [B, G]; with questions the logits [B, K] of each answer head. Padding as for
         `Transformer.fuse`.
 
         past, past_boxes: what the hidden states and those boxes were at K other instants,
@@ -220,19 +232,42 @@ class MDETR(nn.Module):
         if self.config.past:
             if past is None:
                 past, past_boxes, past_age = self._nothing(hidden, before)
-            objects, _ = self.past(hidden, before, text, text_mask, past, past_boxes, past_age)
+            remembered = past, past_boxes, past_age
+            objects, trace = self.past(hidden, before, text, text_mask, *remembered)
         aligned = self.config.aligned_logits
         embedded = self._embedded(objects, text) if aligned else None
         logits = self._class_logits(objects, embedded, text_mask)
         boxes = self.bbox_embed(objects).sigmoid() if self.config.past else before
         outputs = [logits, boxes]
+        if self.config.lost:
+            words, places, lost = self._lost(trace, objects, text, text_mask, past, past_boxes)
+            outputs = [torch.cat([logits, words], 1), torch.cat([boxes, places], 1)]
         if self.config.masks or self.config.past:
             outputs.append(hidden)
         if self.config.masks:
             outputs.append(memory[:, : tokens.shape[1]])
         if self.config.past:
             outputs += [before, self.past.known(hidden)]
+        if self.config.lost:
+            outputs.append(lost.age)
         return (*outputs, *self._answer(layers, objects, logits, boxes).values())
+
+    def _lost(
+        self,
+        trace: Trace,
+        objects: Tensor,
+        text: Tensor,
+        text_mask: Tensor,
+        past: Tensor,
+        past_boxes: Tensor,
+    ) -> tuple[Tensor, Tensor, Candidates]:
+        """Logits [B, G, C] and boxes [B, G, 4] of what is not seen any more, and what it is."""
+        queries, boxes, found = self.lost(
+            self.past, trace, objects, text, text_mask, past, past_boxes
+        )
+        embedded = self._embedded(queries, text) if self.config.aligned_logits else None
+        logits = self._class_logits(queries, embedded, text_mask)
+        return unless_nothing(logits, found), boxes, found
 
     def _embedded(self, hidden: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """Unit vectors of the contrastive heads for queries [..., B, Q, d] and text [B, L, d]."""
@@ -265,6 +300,8 @@ class MDETR(nn.Module):
             names.append("memory")
         if self.config.past:
             names += ["present_boxes", "identity"]
+        if self.config.lost:
+            names.append("lost_age")
         return names + [f"answer_{name}" for name in self.answers]
 
     def _answer(
@@ -318,57 +355,82 @@ class MDETR(nn.Module):
     ) -> Outputs:
         """Training outputs of every decoder layer, then of the layers that know the past, and of
         the encoder's image tokens. Padding as for `Transformer.fuse`."""
+        decoded = self.decoded(tokens, position, text_memory, text_mask, padding)
+        return self.read(decoded, text_mask, remembered)
+
+    def decoded(
+        self,
+        tokens: Tensor,
+        position: Tensor,
+        text_memory: Tensor,
+        text_mask: Tensor,
+        padding: Tensor | None = None,
+    ) -> Decoded:
+        """What the encoder and the decoder give, as for `forward`."""
         memory, full_position, mask = self.transformer.fuse(
             tokens, position, text_memory, text_mask, padding
         )
         layers = torch.stack(self._decode(memory, full_position, mask))
-        hidden = layers[:, :, : self.config.queries]
         n = tokens.shape[1]
-        image = self.transformer.decoder.norm(memory[:, :n])
-        last, was = hidden[-1], None
+        return Decoded(layers, memory[:, n:], memory[:, :n])
+
+    def read(
+        self, decoded: Decoded, text_mask: Tensor, remembered: Remembered | None = None
+    ) -> Outputs:
+        """What follows from that, as for `forward`; without image tokens nothing of them."""
+        layers, text = decoded.layers, decoded.text
+        hidden = layers[:, :, : self.config.queries]
+        last, trace, lost = hidden[-1], None, {}
         if self.config.past:
-            objects, was = self._with_past(last, memory[:, n:], text_mask, remembered)
+            past = self._past(last, remembered)
+            boxes = self.bbox_embed(last).float().sigmoid()
+            objects, trace = self.past(last, boxes, text, text_mask, *past)
             hidden = torch.cat([hidden, objects[None]])
+            if self.config.lost:
+                words, _, found = self._lost(trace, objects, text, text_mask, *past[:2])
+                places = found.place.masked_fill(found.age <= 0, -1)
+                lost = {"lost": words.float(), "lost_places": places}
         query_embeddings, text_embeddings = None, None
         if self.config.contrastive_dim:
-            query_embeddings, text_embeddings = self._embedded(hidden, memory[:, n:])
+            query_embeddings, text_embeddings = self._embedded(hidden, text)
         logits = self._class_logits(hidden, (query_embeddings, text_embeddings), text_mask)
-        aligned = self.config.aligned_logits
-        embedded = (self._queries_embedded(image), text_embeddings) if aligned else None
-        token_logits = self._class_logits(image, embedded, text_mask)
         attributes = self.answer_attr_head if "attr" in self.answers else None
         boxes = self.bbox_embed(hidden).float().sigmoid()
         found = self._answer(layers, hidden[-1], logits[-1], boxes[-1])
-        return Outputs(
+        outputs = Outputs(
             logits=logits.float(),
             boxes=boxes,
             query_embeddings=query_embeddings,
             text_embeddings=text_embeddings,
-            token_logits=token_logits.float(),
-            token_boxes=self.bbox_embed(image).float().sigmoid(),
             attribute_logits=attributes(hidden).float() if attributes else None,
-            token_attribute_logits=attributes(image).float() if attributes else None,
             hidden=last,
-            memory=memory[:, :n],
             answers={k: v.float() for k, v in found.items()},
             roles=self._roles(hidden),
             layer_attributes=self._layer_attributes(layers),
             final=self._final(hidden),
-            was=was,
+            was=trace.logits if trace else None,
             presence=self.past.presence(last)[..., 0].float() if self.config.past else None,
+            **lost,
+        )
+        if decoded.image is None:
+            return outputs
+        image = self.transformer.decoder.norm(decoded.image)
+        aligned = self.config.aligned_logits
+        embedded = (self._queries_embedded(image), text_embeddings) if aligned else None
+        return replace(
+            outputs,
+            token_logits=self._class_logits(image, embedded, text_mask).float(),
+            token_boxes=self.bbox_embed(image).float().sigmoid(),
+            token_attribute_logits=attributes(image).float() if attributes else None,
+            memory=decoded.image,
         )
 
-    def _with_past(
-        self, hidden: Tensor, text: Tensor, text_mask: Tensor, remembered: Remembered | None
-    ) -> tuple[Tensor, Tensor]:
-        """What `Past` gives for object queries [B, Q, d] of which some are others' past."""
+    def _past(self, hidden: Tensor, remembered: Remembered | None) -> tuple[Tensor, ...]:
+        """What `Past` takes of the past of object queries [B, Q, d], of which some are others'."""
         boxes = self.bbox_embed(hidden).float().sigmoid()
         if remembered is None:
-            past = self._nothing(hidden, boxes)
-        else:
-            rows = remembered.rows
-            past = hidden[rows], boxes[rows], remembered.age
-        return self.past(hidden, boxes, text, text_mask, *past)
+            return self._nothing(hidden, boxes)
+        return hidden[remembered.rows], boxes[remembered.rows], remembered.age
 
     @staticmethod
     def _nothing(hidden: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,6 +11,8 @@ with that knowledge.
 Without remembered instants these layers see the present alone.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,6 +38,10 @@ START_ROLL = (-0.49, 0.87)
 START_AGREEMENT = 600.0
 """Of the distance from how others moved in the logits of what is the camera's motion, before
 training."""
+
+
+FACTS = (4 * 2 + 2 * 3) * len(SPEEDS) + len(AGES) + 2
+"""How much is known of what an object did since an instant."""
 
 
 def encode_age(age: Tensor) -> Tensor:
@@ -92,6 +98,30 @@ class Turn(nn.Module):
         return pan, tilt
 
 
+@dataclass
+class Trace:
+    """Where the objects of B captions' Q queries were at K instants."""
+
+    boxes: Tensor
+    """[B, Q, 4], now."""
+    present: Tensor
+    """[B, Q], 0 to 1, whether a query has an object, whether the sentence names it or not."""
+    age: Tensor
+    """[B, K], seconds, 0 or less where there is no instant."""
+    logits: Tensor
+    """[B, K, Q, 1 + Q], as `Past.was`."""
+    share: Tensor
+    """The same as probabilities."""
+    found: Tensor
+    """[B, K, Q, 1], whether an object was anywhere."""
+    known: Tensor
+    """[B, K, Q, Q], which query it was, if it was found."""
+    moved: Tensor
+    """[B, K, Q, 4], how its box differs now."""
+    turned: Tensor
+    """[B, K, 1, 2], how far the camera turned since, in what is seen in the picture's middle."""
+
+
 class PastLayer(nn.Module):
     """Post-norm attention to an object's own past, among objects, to the text; feed-forward."""
 
@@ -146,10 +176,7 @@ class Past(nn.Module):
         """Logit of having been nowhere."""
         self.turn = Turn()
         self.agreement = nn.Parameter(torch.tensor(START_AGREEMENT))
-        displaced = (4 * 2 + 2 * 3) * len(SPEEDS)
-        self.displacement = nn.Sequential(
-            nn.Linear(displaced + len(AGES) + 2, d), nn.ReLU(), nn.Linear(d, d)
-        )
+        self.displacement = nn.Sequential(nn.Linear(FACTS, d), nn.ReLU(), nn.Linear(d, d))
         self.before = nn.Linear(d, d)
         self.layers = nn.ModuleList(PastLayer(c) for _ in range(LAYERS))
 
@@ -168,25 +195,39 @@ class Past(nn.Module):
         none = self.gone.expand(*logits.shape[:-1], 1)
         return torch.cat([none, logits], -1)
 
-    def camera(self, places: Tensor, moved: Tensor, found: Tensor) -> Tensor:
-        """How each object seems to have moved because the camera did, [B, K, Q, 2]: by the turn
-        that explains what most of the objects that were found [B, K, Q, 1] did, of displacements
-        [B, K, Q, 2] to places [B, Q, 2], from the picture's middle."""
-        turn = self.turn.shown_at(places[:, None])
-        turned = solved(turn, moved)
+    def camera(self, boxes: Tensor, moved: Tensor, found: Tensor) -> Tensor:
+        """[B, K, 1, 2], the turn of the camera since each instant that explains what most of the
+        objects that were found [B, K, Q, 1] did, of displacements [B, K, Q, 2] to boxes
+        [B, Q, 4]."""
+        turned = solved(self.turn.shown_at(boxes[:, None, :, :2] - 0.5), moved)
         apart = (turned[:, :, :, None] - turned[:, :, None]).abs().sum(-1)
         apart = (apart @ found) / (found.sum(2, keepdim=True) + 1e-4)
         share = ((found + 1e-4).log() - self.agreement * apart).softmax(2)
-        return applied(turn, (share * turned).sum(2, keepdim=True))
+        return (share * turned).sum(2, keepdim=True)
 
-    def facts(
-        self, places: Tensor, moved: Tensor, found: Tensor, there: Tensor, past_age: Tensor
-    ) -> Tensor:
-        """What is known [B, K, Q, F] of each object and instant, from the middle of its box now
-        [B, Q, 2], how the box differs now [B, K, Q, 4], whether it was found then [B, K, Q, 1],
-        whether there is one at all [B, 1, Q, 1], and the instants' ages [B, K]."""
+    def moved_by(self, turned: Tensor, boxes: Tensor) -> Tensor:
+        """How far what is at boxes [..., 4] seems to have moved [..., 2] because the camera turned
+        so far [..., 2]."""
+        return applied(self.turn.shown_at(boxes[..., :2] - 0.5), turned)
+
+    def trace(self, hidden: Tensor, boxes: Tensor, *past: Tensor) -> Trace:
+        """Of object queries [B, Q, d] with boxes [B, Q, 4]; `past` as for `forward`."""
+        states, past_boxes, age = past
+        logits = self.was(hidden, boxes, states, past_boxes)
+        share = logits.softmax(-1)
+        there = share[..., 1:]
+        found = there.sum(-1, keepdim=True)
+        known = there / found.clamp(min=1e-4)
+        present = self.presence(hidden).float().sigmoid()[..., 0]
+        moved = boxes[:, None] - known @ past_boxes
+        turned = self.camera(boxes, moved[..., :2], present[:, None, :, None] * found)
+        return Trace(boxes, present, age, logits, share, found, known, moved, turned)
+
+    def facts(self, moved: Tensor, aside: Tensor, found: Tensor, past_age: Tensor) -> Tensor:
+        """What is known [B, K, Q, FACTS] of each object and instant, from how its box differs now
+        [B, K, Q, 4], how far it moved itself [B, K, Q, 2], whether it was found then
+        [B, K, Q, 1], and the instants' ages [B, K]."""
         age = past_age[:, :, None, None].expand(-1, -1, moved.shape[2], -1)
-        aside = moved[..., :2] - self.camera(places - 0.5, moved[..., :2], there * found)
         # Between an instant and the one before it.
         earlier = torch.cat([aside[:, 1:], aside[:, -1:]], 1)
         earlier_age = torch.cat([age[:, 1:], torch.zeros_like(age[:, -1:])], 1)
@@ -213,23 +254,19 @@ class Past(nn.Module):
         past: Tensor,
         past_boxes: Tensor,
         past_age: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """[B, Q, d] object queries, and the logits of `was`.
+    ) -> tuple[Tensor, Trace]:
+        """[B, Q, d] object queries, and where their objects were.
 
         hidden [B, Q, d] and boxes [B, Q, 4] of the present, text memory [B, L, d] after the encoder
         and its mask [B, L], 1 for a token; past [B, K, Q, d], past_boxes [B, K, Q, 4], past_age
         [B, K].
         """
         b, q, d = hidden.shape
-        logits = self.was(hidden, boxes, past, past_boxes)
-        share = logits.softmax(-1)
-        there = share[..., 1:]
-        found = there.sum(-1, keepdim=True)
-        known = there / found.clamp(min=1e-4)
-        present = self.presence(hidden).float().sigmoid()[:, None]
-        moved = boxes[:, None] - known @ past_boxes
-        facts = self.facts(boxes[..., :2], moved, found, present, past_age)
-        own = self.displacement(facts.to(hidden.dtype)) + self.before(known.to(hidden.dtype) @ past)
+        trace = self.trace(hidden, boxes, past, past_boxes, past_age)
+        aside = trace.moved[..., :2] - self.moved_by(trace.turned, boxes[:, None])
+        facts = self.facts(trace.moved, aside, trace.found, past_age)
+        own = self.displacement(facts.to(hidden.dtype))
+        own = own + self.before(trace.known.to(hidden.dtype) @ past)
         own = own.transpose(1, 2).flatten(0, 1)
         own = torch.cat([torch.zeros_like(own[:, :1]), own], 1)
         kept = (past_age > 0).to(own.dtype)
@@ -240,4 +277,4 @@ class Past(nn.Module):
         x = hidden
         for layer in self.layers:
             x = layer(x, place, own, own_mask, text, mask)
-        return x, logits
+        return x, trace

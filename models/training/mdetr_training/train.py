@@ -15,7 +15,7 @@ import torch.distributed as dist
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from . import backbone, checkpoint, pretrained, report, weights
+from . import backbone, checkpoint, kept, pretrained, report, weights
 from . import config as configs
 from .answers import attribute_groups
 from .batch import Batch
@@ -84,6 +84,15 @@ def check_stages(stages: list[StageConfig], network: NetworkConfig, scenes: bool
                 f"{place}.past_only: expected false where nothing is remembered, found true; set "
                 "network.past"
             )
+        if stage.lost_only and not network.lost:
+            raise ValueError(
+                f"{place}.lost_only: expected false where nothing that is hidden is told, found "
+                "true; set network.lost"
+            )
+        if stage.kept and not (stage.past_only or stage.lost_only):
+            raise ValueError(
+                f"{place}.kept: expected 0 without past_only or lost_only, found {stage.kept}"
+            )
         if unknown := sorted(set(stage.freeze) - set(PARTS)):
             raise ValueError(f"{place}.freeze: expected {' or '.join(PARTS)}, found {unknown}")
         if stage.schedule not in ("trapezoid", *KINDS):
@@ -123,12 +132,14 @@ def set_modes(network: MDETR | DETRsegm, stage: StageConfig) -> None:
         frozen.append(detr.backbone)
     if "text" in stage.freeze:
         frozen.append(detr.transformer.text_encoder)
-    if stage.masks_only or stage.past_only:
+    if stage.masks_only or stage.past_only or stage.lost_only:
         frozen.append(detr)
     for part in frozen:
         part.eval().requires_grad_(False)
     if stage.past_only:
         detr.past.train().requires_grad_(True)
+    if stage.lost_only:
+        detr.lost.train().requires_grad_(True)
     if stage.frozen_norms:
         for module in detr.backbone.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
@@ -369,7 +380,7 @@ class Trainer:
         )
         sums: dict[str, float] = {}
         count = 0
-        batches = feed.parts(self.stage, stage, self.step)
+        batches = self._batches(feed, stage)
         patient = not stage.patience or self.worse < stage.patience
         if self.step == 0 and self.config.data.sources and self.rank == 0:
             self._look(feed, stage, {})
@@ -388,6 +399,13 @@ class Trainer:
                 return False
         bar.close()
         return True
+
+    def _batches(self, feed: Feed, stage: StageConfig) -> Iterator[list[Batch]]:
+        if not stage.kept:
+            return feed.parts(self.stage, stage, self.step)
+        set_modes(self.network, stage)
+        seed = [self.config.seed, self.rank]
+        return kept.parts(feed, self.stage, stage, self.step, self.network, self.device, seed)
 
     def _look(self, feed: Feed, stage: StageConfig, row: dict[str, float]) -> None:
         """Evaluate, log and save, and keep what is best."""

@@ -21,6 +21,7 @@ HEADS = (
     "mask_head.",
     "align_scale",
     "past.",
+    "lost.",
     "contrastive_align_projection_",
 )
 """How the entries of heads begin that a network may have or not; answers from objects are
@@ -31,7 +32,7 @@ MASK_OPTIONS = {"masks", "mask_width"}
 """Options of the mask head."""
 SINGLE_OPTIONS = ("aligned_logits", "answers_from_objects", "final", "contrastive_dim")
 """Options of which each is for heads of its own."""
-START_OPTIONS = {"dropout", "query_grid", "answer_layer", "past"}
+START_OPTIONS = {"dropout", "query_grid", "answer_layer", "past", "lost"}
 """Options that training may start with other values of: the entries stay the same."""
 
 

@@ -15,6 +15,7 @@ from mdetr_training.clips import ClipFolder, described
 from mdetr_training.config import Config, LossConfig, StageConfig
 from mdetr_training.criterion import losses
 from mdetr_training.evaluate import outcomes
+from mdetr_training.kept import decoded
 from mdetr_training.network import MDETR
 from mdetr_training.segmentation import build
 from mdetr_training.words import Words
@@ -123,6 +124,49 @@ def test_what_is_known_now_and_before_anything_is_remembered(folder: ClipFolder)
     torch.testing.assert_close(targets.boxes[4, 0], torch.tensor([24 / 128, 16 / 96, 0.125, 1 / 6]))
     answers = folder.batch([(0, [0, 1])]).answers["binary"]
     assert (answers >= 0).tolist() == [False, False, False, True, False, False]
+
+
+HIDDEN = {
+    "text": "the cube that went behind the ball",
+    "kind": "went-behind",
+    "known": [True, True, True],
+    "phrases": [
+        {"spans": [[0, 8]], "objects": [[], [], [1]]},
+        {"spans": [[26, 34]], "objects": [[0], [0], [0]]},
+    ],
+}
+
+
+def test_what_is_named_and_not_seen_is_hidden(folder: ClipFolder):
+    folder.clips[0] = dict(folder.clips[0], captions=[HIDDEN, ASKS])
+    targets = folder.batch([(0, [0, 1])]).targets
+    assert targets.hidden.objects.tolist() == [[-1], [-1], [-1], [-1], [1], [-1]]
+    ids = folder.tokenizer.encode(HIDDEN["text"])
+    named = targets.hidden.positive[4, 0].nonzero()[:, 0].tolist()
+    assert [HIDDEN["text"][slice(*ids.offsets[t])].strip() for t in named][-1] == "cube"
+    assert max(ids.offsets[t][1] for t in named) == 8
+    # The ball alone is grounded as ever.
+    assert targets.objects[4, :1].tolist() == [0] and targets.valid[4].sum() == 1
+
+
+def test_what_is_kept_gives_the_same_losses(folder: ClipFolder):
+    torch.manual_seed(0)
+    folder.clips[0] = dict(folder.clips[0], captions=[HIDDEN, MOVING])
+    network = build(replace(folder.config.network, lost=2)).eval()
+    batch = folder.batch([(0, [0, 1])])
+    # As if all frames were within a second.
+    batch.remembered.age[4:, 0] = 0.5
+    kept = decoded(network, batch)
+    assert kept.images.numel() < batch.images.numel()
+    words = Words(folder.tokenizer, 32)
+    for only in ("past_only", "lost_only"):
+        stage = StageConfig(loss=LossConfig(words=0.0, tokens=0.0, aux=False), **{only: True})
+        expected = losses(network, words, batch, stage)
+        found = losses(network, words, kept, stage)
+        assert set(found) == set(expected) and "lost" in found
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value)
+        assert set(found) == {"lost"} or only == "past_only"
 
 
 def test_a_noun_phrase_describes_what_it_names():

@@ -56,6 +56,19 @@ def test_an_empty_past_is_none(network: MDETR):
         torch.testing.assert_close(other[name], alone[name])
 
 
+def at(middles: Tensor) -> Tensor:
+    """Boxes [..., 4] about points [..., 2]."""
+    return torch.cat([middles, torch.full_like(middles, 0.1)], -1)
+
+
+def facts(past: Past, moved: Tensor, age: Tensor) -> Tensor:
+    """Of objects in the picture's middle that were found at every instant."""
+    boxes, found = at(torch.full((1, 4, 2), 0.5)), torch.ones(*moved.shape[:3], 1)
+    turned = past.camera(boxes, moved[..., :2], found)
+    aside = moved[..., :2] - past.moved_by(turned, boxes[:, None])
+    return past.facts(moved, aside, found, age)
+
+
 def seen_moving(past: Past, camera: float) -> Tensor:
     """Facts of four objects at 0.5 and 1 second ago, of which the last moves by 0.1 widths per
     second while the camera turns by `camera` widths per second."""
@@ -64,8 +77,7 @@ def seen_moving(past: Past, camera: float) -> Tensor:
     speed[3] += 0.1
     moved = torch.zeros(1, 2, 4, 4)
     moved[..., 0] = age[..., None] * speed
-    middle = torch.full((1, 4, 2), 0.5)
-    return past.facts(middle, moved, torch.ones(1, 2, 4, 1), torch.ones(1, 1, 4, 1), age)
+    return facts(past, moved, age)
 
 
 @torch.no_grad()
@@ -88,7 +100,7 @@ def test_queries_without_an_object_have_no_say_in_the_cameras_motion(config: Con
     moved = torch.zeros(1, 1, 4, 2)
     moved[..., :2, 0] = 0.1
     there = torch.tensor([0.98, 0.98, 0.02, 0.02])[None, None, :, None]
-    middle = torch.zeros(1, 4, 2)
+    middle = at(torch.full((1, 4, 2), 0.5))
     camera = past.camera(middle, moved, there * torch.ones(1, 1, 4, 1))
     torch.testing.assert_close(camera[0, 0, 0], torch.tensor([0.1, 0.0]), atol=0.005, rtol=0)
 
@@ -116,7 +128,8 @@ def test_a_camera_that_pans_turns_the_picture_too(config: Config):
     assert before.abs().max() < 0.5
     moved = (after - before)[None, None]
     found = torch.ones(1, 1, 4, 1)
-    camera = Past(replace(config.network, past=1)).camera(after[None], moved, found)[0, 0]
+    past, boxes = Past(replace(config.network, past=1)), at(after[None] + 0.5)
+    camera = past.moved_by(past.camera(boxes, moved, found), boxes[:, None])[0, 0]
     straight = (stayed - before)[:3].mean(0)
     assert (stayed - before - straight)[:3].abs().max() > 0.01
     torch.testing.assert_close(camera[:3], (stayed - before)[:3], atol=0.003, rtol=0)
@@ -132,15 +145,14 @@ def test_velocity_at_an_instant_is_since_the_one_before(config: Config):
     age = torch.tensor([[0.5, 1.0, 1.5]])
     moved = torch.zeros(1, 3, 4, 4)
     moved[0, :, 3, 1] = torch.tensor([0.0, 0.2, 0.4])
-    middle = torch.full((1, 4, 2), 0.5)
-    facts = past.facts(middle, moved, torch.ones(1, 3, 4, 1), torch.ones(1, 1, 4, 1), age)
+    told = facts(past, moved, age)
     # Last of three pairs of x and y at the first of three scales; then whether it is known.
-    velocity = facts[..., [-15, -14]]
+    velocity = told[..., [-15, -14]]
     assert velocity[0, :, :3].abs().max() < 0.02
     torch.testing.assert_close(
         velocity[0, :, 3], torch.tensor([[0.0, 0.38], [0.0, 0.38], [0.0, 0.0]]), atol=0.02, rtol=0
     )
-    assert facts[0, :, 3, -1].tolist() == [1.0, 1.0, 0.0]
+    assert told[0, :, 3, -1].tolist() == [1.0, 1.0, 0.0]
 
 
 @torch.no_grad()

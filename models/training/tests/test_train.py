@@ -150,6 +150,8 @@ def test_masks_are_those_that_the_graph_draws(config: Config):
         (StageConfig(mask_objects=4), r"stages\[0\].mask_objects: .* set network.masks = true"),
         (StageConfig(masks_only=True), r"stages\[0\].mask_objects: expected at least 1"),
         (StageConfig(past_only=True), r"stages\[0\].past_only: .* set network.past"),
+        (StageConfig(lost_only=True), r"stages\[0\].lost_only: .* set network.lost"),
+        (StageConfig(kept=3), r"stages\[0\].kept: expected 0 without past_only or lost_only"),
     ],
 )
 def test_stages_that_the_network_cannot_train(
@@ -183,6 +185,16 @@ def test_what_reads_the_past_alone(config: Config):
     assert network.past.training and not network.transformer.training
     set_modes(network, StageConfig())
     assert network.transformer.training and network.align_scale.requires_grad
+
+
+def test_what_reads_of_what_is_hidden_alone(config: Config):
+    network = build(replace(config.network, past=2, lost=2))
+    set_modes(network, StageConfig(lost_only=True))
+    trained = [name for name, p in network.named_parameters() if p.requires_grad]
+    assert trained and all(name.startswith("lost.") for name in trained)
+    assert network.lost.training and not network.past.training
+    set_modes(network, StageConfig())
+    assert network.transformer.training
 
 
 def with_heads(config: Config) -> Config:

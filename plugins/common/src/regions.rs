@@ -343,6 +343,7 @@ fn detection_of(region: &Region, query: &Query) -> Detection {
             score,
         }],
         track: region.track,
+        hidden_ms: None,
         identity: None,
         mask: None,
     }

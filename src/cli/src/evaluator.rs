@@ -1,6 +1,6 @@
 //! A model against the captions of a data set.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mdetr::{Encoded, Frame, Grounder, Past, RawOutputs};
 use mdetr_eval::grounding::{
@@ -94,7 +94,7 @@ impl<'a> Watching<'a> {
     }
 
     /// Grounds the clip's captions in its next frame, and counts those of which the truth is certain there.
-    /// Gives the captions that have a box, too.
+    /// Gives the captions that have a box, too, and whether one of the boxes is of something hidden.
     ///
     /// # Errors
     /// The engine fails.
@@ -102,7 +102,7 @@ impl<'a> Watching<'a> {
         &self,
         frame: &Frame,
         at: &ClipFrame,
-    ) -> Result<(Vec<Judged>, BTreeSet<String>), mdetr::Error> {
+    ) -> Result<(Vec<Judged>, BTreeMap<String, bool>), mdetr::Error> {
         let found = self
             .grounder
             .ground_encoded_in(&self.past, at.time, frame, &self.captions)?;
@@ -111,7 +111,10 @@ impl<'a> Watching<'a> {
         let with_box = found
             .iter()
             .filter(|(result, _)| !result.detections.is_empty());
-        let with_box = with_box.map(|(result, _)| result.query.text().to_owned());
+        let with_box = with_box.map(|(result, _)| {
+            let hidden = result.detections.iter().any(|d| d.hidden_ms.is_some());
+            (result.query.text().to_owned(), hidden)
+        });
         Ok((judged.collect(), with_box.collect()))
     }
 }

@@ -195,6 +195,9 @@ pub struct ClipsArgs {
     /// Part of these frames that is missing, at random.
     #[arg(long, value_name = "PART", default_value_t = 0.0, requires = "fps", value_parser = parse_part)]
     dropped: f64,
+    /// Part of the clips in which something goes behind something else and is hidden there for a while.
+    #[arg(long, value_name = "PART", default_value_t = 0.0, value_parser = parse_share)]
+    hiding: f64,
     /// Directory to write to: frames/, clips.jsonl.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -217,6 +220,7 @@ impl ClipsArgs {
                 },
                 None => Frames::Some(self.frames.into()),
             },
+            hiding: self.hiding,
             overwrite: self.overwrite,
         };
         let bar = progress::bar(self.count, "clips");
@@ -242,6 +246,10 @@ fn parse_fps(text: &str) -> Result<f64, String> {
 
 fn parse_part(text: &str) -> Result<f64, String> {
     parse_within(text, 0.0..=0.9)
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    parse_within(text, 0.0..=1.0)
 }
 
 fn parse_within(text: &str, range: std::ops::RangeInclusive<f64>) -> Result<f64, String> {

@@ -153,6 +153,10 @@ fn mark(result: &QueryResult, found: &Detection) -> Mark {
         let phrases: Vec<&str> = found.phrases.iter().map(|p| p.text.as_str()).collect();
         phrases.join(", ")
     };
+    let label = match found.hidden_ms {
+        Some(_) => format!("{label} (hidden)"),
+        None => label,
+    };
     Mark {
         key: result.query.id().to_owned(),
         x: f64::from(found.bbox.x),

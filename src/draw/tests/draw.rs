@@ -369,6 +369,7 @@ fn a_grounding_is_drawn_with_its_absent_queries_on_request() {
             score: 0.8,
         }],
         track: None,
+        hidden_ms: None,
         identity: None,
         mask: None,
     };

@@ -73,6 +73,7 @@ fn detection(number: u64, query: &Query) -> Detection {
         score: 0.5,
         phrases: vec![phrase],
         track: Some(7),
+        hidden_ms: None,
         identity: None,
         mask: None,
     }

@@ -11,8 +11,8 @@
 //!
 //! Boxes are x, y, width, height in pixels of the frame, to 0.01; scores to 0.0001. A detection of a
 //! model that draws masks has `"mask":{"size":[720,1280],"counts":"..."}`: height, width and COCO's
-//! compressed run lengths. Keys whose value is not known (`pts_ns`, `utc`, `age_ms`, `track`,
-//! `mask`) are left out.
+//! compressed run lengths. One that is hidden now has `"hidden_ms":800.0`: milliseconds since it was seen, and the box where
+//! it was last. Keys whose value is not known (`pts_ns`, `utc`, `age_ms`, `track`, `hidden_ms`, `mask`) are left out.
 //!
 //! Where several elements answered a frame, each query says which one did: `"element":"mdetr1","revision":2,
 //! "age_ms":40.0`. Ids are unique within an element. The frame's `revision` is the sum of theirs then, and its
@@ -189,6 +189,8 @@ struct Found<'a> {
     score: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     track: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hidden_ms: Option<f64>,
     phrases: Vec<Words<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mask: Option<CompressedRle>,
@@ -206,6 +208,7 @@ impl<'a> Found<'a> {
             bbox: [bbox.x, bbox.y, bbox.width, bbox.height].map(|v| rounded(v.into(), 1e2)),
             score: probability(detection.score),
             track: detection.track,
+            hidden_ms: age(detection.hidden_ms.map(f64::from)),
             phrases: phrases.collect(),
             mask: detection.mask.as_ref().map(Rle::compressed),
         }
@@ -289,6 +292,7 @@ mod tests {
                 score: 0.97,
             }],
             track: Some(7),
+            hidden_ms: None,
             identity: None,
             mask: None,
         };
@@ -332,12 +336,39 @@ mod tests {
     }
 
     #[test]
+    fn what_is_hidden_is_marked() {
+        let detection = Detection {
+            bbox: BBox::default(),
+            score: 0.9,
+            phrases: vec![],
+            track: Some(3),
+            hidden_ms: Some(800.0),
+            identity: None,
+            mask: None,
+        };
+        let grounding = Grounding {
+            revision: 1,
+            width: 3,
+            height: 2,
+            queries: vec![result("q", "a cube", vec![detection])],
+        };
+        let line = to_json_line(&FrameInfo::default(), &grounding);
+        assert!(
+            line.contains(r#""score":0.9,"track":3,"hidden_ms":800.0,"phrases":[]}"#),
+            "{line}"
+        );
+        let validator = jsonschema::validator_for(&serde_json::from_str(SCHEMA).unwrap()).unwrap();
+        assert!(validator.is_valid(&serde_json::from_str(&line).unwrap()));
+    }
+
+    #[test]
     fn masks_are_cocos() {
         let detection = Detection {
             bbox: BBox::default(),
             score: 0.9,
             phrases: vec![],
             track: None,
+            hidden_ms: None,
             identity: None,
             mask: Some(Rle::encode(&[0, 1, 0, 0, 1, 0], 3, 2)),
         };
@@ -437,6 +468,7 @@ mod tests {
                 score,
                 phrases,
                 track,
+                hidden_ms: None,
                 identity: None,
                 mask: mask.map(|bits| Rle::encode(&bits, 4, 3)),
             });

@@ -41,6 +41,9 @@ pub struct Detection {
     pub phrases: Vec<Phrase>,
     /// Identity over time, if a tracker gave one.
     pub track: Option<u64>,
+    /// If it is hidden now, milliseconds since it was seen: the box is where it was last, moved with the camera.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden_ms: Option<f32>,
     /// What it looks like to a model that tells objects from each other; left out in JSON.
     #[serde(skip)]
     pub identity: Option<Identity>,
@@ -166,6 +169,7 @@ mod tests {
             score: 0.5,
             phrases: vec![],
             track: None,
+            hidden_ms: None,
             identity: None,
             mask: Some(Rle::encode(&[0, 1, 1, 0, 1, 0, 0, 0], 4, 2)),
         };
@@ -204,6 +208,7 @@ mod tests {
                 score: 0.9,
             }],
             track: Some(u64::MAX),
+            hidden_ms: None,
             identity: None,
             mask: Some(Rle::encode(&[0, 1, 1, 0, 1, 0], 3, 2)),
         };
@@ -252,6 +257,7 @@ mod tests {
                 score: 0.9,
                 phrases: Vec::new(),
                 track: None,
+                hidden_ms: None,
                 identity: None,
                 mask,
             };

@@ -74,6 +74,8 @@ class Detection:
     """Identity over time, if a tracker gave one."""
     mask: Mask | None = None
     """Its pixels, if the model draws masks."""
+    hidden_ms: float | None = None
+    """If it is hidden now, milliseconds since it was seen: the box is where it was last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ impl<'py> Classes<'py> {
             PyTuple::new(py, phrases)?,
             detection.track,
             mask.transpose()?,
+            detection.hidden_ms,
         ))
     }
 

@@ -78,6 +78,7 @@ fn detection(bbox: BBox, mask: Option<Rle>) -> Detection {
         score: 0.5,
         phrases: vec![phrase],
         track: Some(4),
+        hidden_ms: None,
         identity: None,
         mask,
     }

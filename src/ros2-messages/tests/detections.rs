@@ -40,6 +40,7 @@ fn detection(score: f32, phrases: Vec<Phrase>, mask: Option<Rle>) -> Detection {
         score,
         phrases,
         track: None,
+        hidden_ms: None,
         identity: None,
         mask,
     }

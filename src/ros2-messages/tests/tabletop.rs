@@ -128,6 +128,7 @@ fn detection(seen: &[u8], mask: &[u8]) -> Detection {
         score: 1.0,
         phrases: Vec::new(),
         track: None,
+        hidden_ms: None,
         identity: None,
         mask: Some(Rle::encode(mask, WIDTH, HEIGHT)),
     }

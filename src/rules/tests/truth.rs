@@ -92,6 +92,7 @@ fn found(
                     score: 0.9,
                     phrases: Vec::new(),
                     track: Some(track as u64),
+                    hidden_ms: None,
                     identity: None,
                     mask: None,
                 };

@@ -35,6 +35,8 @@ pub struct ClipsOptions {
     pub captions: usize,
     /// When frames are taken.
     pub frames: Frames,
+    /// Part of the clips, 0 to 1, in which something goes behind something else and is hidden there for a while.
+    pub hiding: f64,
     /// Whether another data set of ours in the same directory may be replaced.
     pub overwrite: bool,
 }
@@ -82,6 +84,7 @@ const CLIPS: &str = "clips.jsonl";
 const TIME_STREAM: u64 = 1 << 32;
 const NOISE_STREAM: u64 = 2 << 32;
 const CAPTION_STREAM: u64 = 3 << 32;
+const HIDING_STREAM: u64 = 4 << 32;
 /// Frames per second of a stream of which some moments are seen, and the part of them that is missing at most.
 const STREAM_FPS: (f64, f64) = (5.0, 30.0);
 const STREAM_DROPPED: f64 = 0.15;
@@ -91,10 +94,14 @@ const REMEMBERED_INTERVAL: f64 = 0.4 - 1e-6;
 /// The `index`-th clip of a data set, and its captions, no two alike.
 ///
 /// # Panics
-/// If `options.scene` does not pass [`SceneOptions::check`].
+/// If `options.scene` does not pass [`SceneOptions::check`], or `options.hiding` is not within 0 and 1.
 pub fn clip(options: &ClipsOptions, index: usize) -> (Watch, Vec<StoryCaption>) {
     let seed = mix(options.seed) ^ mix(index as u64 ^ 0xc11b_5000_0000_0000);
-    let story = Story::new(mix(seed), &options.scene);
+    let hiding = rng(seed, HIDING_STREAM).random_bool(options.hiding);
+    let story = match hiding {
+        true => Story::hiding(mix(seed), &options.scene),
+        false => Story::new(mix(seed), &options.scene),
+    };
     let seconds = times(&mut rng(seed, TIME_STREAM), options.frames);
     let SceneOptions { width, height, .. } = options.scene;
     let watch = Watch::new(story, &seconds, width, height, mix(seed ^ NOISE_STREAM));
@@ -177,7 +184,10 @@ pub fn write(
     let frames = dir.join(FRAMES);
     fs::create_dir_all(&frames).map_err(ScenesError::io("create directory", &frames))?;
     let mut recipe = Recipe::new(options.seed, &options.scene);
-    recipe.frames = Some(options.frames.to_string());
+    recipe.frames = Some(match options.hiding {
+        0.0 => options.frames.to_string(),
+        part => format!("{}, something hidden in {part}", options.frames),
+    });
     let same = recipe.claim(dir, &[FRAMES, CLIPS], options.overwrite)?;
     let lines: Vec<(Summary, String)> = (0..options.count)
         .into_par_iter()

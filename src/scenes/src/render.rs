@@ -56,7 +56,7 @@ pub struct Visibility {
 pub fn render(scene: &Scene, width: u32, height: u32, seed: u64) -> Rendering {
     assert!(width > 0 && height > 0, "a picture has at least one pixel");
     let tracer = Tracer::new(scene, width, height);
-    let (ids, depths) = tracer.trace_ids(|_| ());
+    let (ids, depths) = tracer.trace_ids(|_, _| ());
     let shader = Shader::new(scene, &tracer.solids);
     let mut rgb = vec![0; width as usize * height as usize * 3];
     rgb.par_chunks_mut(width as usize * 3)
@@ -83,16 +83,33 @@ pub fn render(scene: &Scene, width: u32, height: u32, seed: u64) -> Rendering {
 /// # Panics
 /// If the scene has more than 255 objects.
 pub fn visibility(scene: &Scene, width: u32, height: u32) -> Vec<Visibility> {
-    let mut alone = vec![0; scene.objects.len()];
-    let (ids, _) = Tracer::new(scene, width, height).trace_ids(|object| alone[object] += 1);
-    let mut visible = vec![0; scene.objects.len()];
-    for id in ids.into_iter().filter(|&id| id != 0) {
-        visible[id as usize - 1] += 1;
-    }
-    let pairs = visible.into_iter().zip(alone);
-    pairs
-        .map(|(visible, alone)| Visibility { visible, alone })
-        .collect()
+    let shown = coverage(scene, width, height);
+    let of = |(object, shown): (usize, Vec<u32>)| Visibility {
+        visible: shown[object],
+        alone: shown.iter().sum(),
+    };
+    shown.into_iter().enumerate().map(of).collect()
+}
+
+/// Of each object, how many pixels of a picture of this size would show it if it were alone, by the object that they show;
+/// renders no colour.
+///
+/// # Panics
+/// If the scene has more than 255 objects.
+pub(crate) fn coverage(scene: &Scene, width: u32, height: u32) -> Vec<Vec<u32>> {
+    let count = scene.objects.len();
+    let mut alone = vec![Vec::new(); count];
+    let tracer = Tracer::new(scene, width, height);
+    let (ids, _) = tracer.trace_ids(|object, at| alone[object].push(at));
+    let shown = alone.into_iter().map(|pixels: Vec<usize>| {
+        let mut shown = vec![0; count];
+        for at in pixels {
+            // Where an object is, the ground is not seen.
+            shown[usize::from(ids[at]) - 1] += 1;
+        }
+        shown
+    });
+    shown.collect()
 }
 
 /// How far what a picture of this size shows is from the camera, along its view axis, in world units: at the centre of each
@@ -105,7 +122,7 @@ pub fn visibility(scene: &Scene, width: u32, height: u32) -> Vec<Visibility> {
 /// If the scene has more than 255 objects.
 pub fn depth(scene: &Scene, width: u32, height: u32) -> Vec<f32> {
     let tracer = Tracer::new(scene, width, height);
-    let (_, mut depths) = tracer.trace_ids(|_| ());
+    let (_, mut depths) = tracer.trace_ids(|_, _| ());
     for (at, depth) in depths.iter_mut().enumerate() {
         let (x, y) = (at % tracer.width, at / tracer.width);
         let direction = tracer.direction(x as f32 + 0.5, y as f32 + 0.5);
@@ -171,7 +188,7 @@ impl Tracer {
 
     /// Ids and depths at the pixels' centres; `hit` hears of each pixel an object covers, seen
     /// or hidden.
-    fn trace_ids(&self, mut hit: impl FnMut(usize)) -> (Vec<u8>, Vec<f32>) {
+    fn trace_ids(&self, mut hit: impl FnMut(usize, usize)) -> (Vec<u8>, Vec<f32>) {
         let mut ids = vec![0u8; self.width * self.height];
         let mut depths = vec![f32::INFINITY; self.width * self.height];
         for (object, (solid, rect)) in self.solids.iter().zip(&self.rects).enumerate() {
@@ -181,8 +198,8 @@ impl Tracer {
                     let Some(found) = solid.intersect(self.view.eye, d, 0.0) else {
                         continue;
                     };
-                    hit(object);
                     let at = y * self.width + x;
+                    hit(object, at);
                     if found.t < depths[at] {
                         depths[at] = found.t;
                         ids[at] = object as u8 + 1;

@@ -18,6 +18,7 @@ fn options(frames: Frames) -> ClipsOptions {
         },
         captions: 5,
         frames,
+        hiding: 0.0,
         overwrite: false,
     }
 }

@@ -27,6 +27,7 @@ fn clips(count: usize) -> ClipsOptions {
         scene: options(),
         captions: 8,
         frames: Frames::Some(8),
+        hiding: 0.0,
         overwrite: false,
     }
 }

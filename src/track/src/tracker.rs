@@ -282,6 +282,7 @@ mod tests {
             score: 0.9,
             phrases: Vec::new(),
             track: None,
+            hidden_ms: None,
             identity: None,
             mask: Some(Rle::encode(&mask, 40, 20)),
             bbox: BBox {
@@ -377,6 +378,7 @@ mod tests {
         assert_eq!(tracks(&seconds), [(10, Some(2)), (14, Some(1))]);
         let plain = seconds.map(|found| {
             let plain = |d| Detection {
+                hidden_ms: None,
                 identity: None,
                 ..d
             };

@@ -66,6 +66,7 @@ fn depth(image: &Image, camera: Option<Intrinsics>) {
         score: 1.0,
         phrases: Vec::new(),
         track: None,
+        hidden_ms: None,
         identity: None,
         mask: None,
     };

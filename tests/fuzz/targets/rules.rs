@@ -41,6 +41,7 @@ fn detection(bytes: &mut Bytes) -> Detection {
         score: bytes.float() / 255.0,
         phrases: vec![],
         track: Some(u64::from(bytes.byte())).filter(|track| *track < 8),
+        hidden_ms: None,
         identity: None,
         mask: None,
     }

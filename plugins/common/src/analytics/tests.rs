@@ -52,6 +52,7 @@ fn detection(x: f32, score: f32, track: Option<u64>) -> Detection {
             score: 0.25,
         }],
         track,
+        hidden_ms: None,
         identity: None,
         mask: Some(Rle::encode(&mask, SIZE.0, SIZE.1)),
     }

@@ -40,6 +40,7 @@ pub fn ground(buffer: &mut gst::BufferRef, width: u32, height: u32, present: boo
             score: 0.9,
         }],
         track: None,
+        hidden_ms: None,
         identity: None,
         mask: None,
     };

@@ -101,6 +101,7 @@ fn frame(number: u64, x: Option<f32>) -> gst::Buffer {
         score: 0.9,
         phrases: vec![],
         track: Some(5),
+        hidden_ms: None,
         identity: None,
         mask: None,
     };

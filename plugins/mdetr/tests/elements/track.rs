@@ -31,6 +31,7 @@ fn found(revision: u64, text: &str, lefts: &[f32]) -> Arc<Grounding> {
         score: 0.9,
         phrases: vec![],
         track: None,
+        hidden_ms: None,
         identity: None,
         mask: None,
     });

@@ -72,6 +72,7 @@ fn scene(seed: u64) -> Result<Vec<Life>> {
                     score: 0.95,
                 }],
                 track: Some(number as u64 + 1),
+                hidden_ms: None,
                 identity: None,
                 mask: None,
             }

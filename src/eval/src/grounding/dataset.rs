@@ -72,6 +72,8 @@ pub struct Object {
     pub spans: Vec<Span>,
     /// Its visible pixels, if the data set has them.
     pub mask: Option<Rle>,
+    /// Whether it is hidden: the box is one that it had last.
+    pub hidden: bool,
 }
 
 /// A picture and its captions.
@@ -163,6 +165,7 @@ pub(super) fn parse(
                 bbox,
                 spans: annotation.tokens_positive,
                 mask: annotation.segmentation.map(mask).transpose()?,
+                hidden: false,
             });
     }
     let mut pictures: Vec<Picture> = Vec::new();
@@ -240,6 +243,7 @@ mod tests {
                 bbox,
                 spans: vec![span],
                 mask: Some(Rle::encode(&[0, 1], 2, 1)),
+                hidden: false,
             }],
         };
         assert_eq!(pictures[0].examples[0], expected);

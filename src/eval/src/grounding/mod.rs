@@ -77,6 +77,10 @@ pub struct Counts {
     pub answered: Share,
     /// Detections of objects whose phrases are exactly those that refer to the object.
     pub exact_spans: Share,
+    /// Captions that refer to something hidden, and whether a detection that is marked so is where it was last.
+    pub hidden: Share,
+    /// Captions that refer to nothing hidden and have a detection that is marked so all the same.
+    pub hidden_alarms: Share,
     /// Overlap of the masks of objects that are referred to.
     #[serde(skip)]
     pub masks: Mean,
@@ -111,6 +115,8 @@ impl Counts {
         self.absent_with_box.add(other.absent_with_box);
         self.answered.add(other.answered);
         self.exact_spans.add(other.exact_spans);
+        self.hidden.add(other.hidden);
+        self.hidden_alarms.add(other.hidden_alarms);
         self.masks.add(other.masks);
         self.plural.add(other.plural);
     }
@@ -245,11 +251,21 @@ pub fn judge(
         counts.exact_spans.count(exact);
     }
     if abilities.masks {
-        for object in &example.objects {
+        for object in example.objects.iter().filter(|o| !o.hidden) {
             if let Some(overlap) = mask_overlap(object, detections) {
                 counts.masks.count(overlap);
             }
         }
+    }
+    let marked = detections.iter().filter(|d| d.hidden_ms.is_some());
+    let marked: Vec<BBox> = marked.map(|d| d.bbox).collect();
+    let hidden = example.objects.iter().filter(|o| o.hidden);
+    let hidden: Vec<BBox> = hidden.map(|o| o.bbox).collect();
+    if hidden.is_empty() {
+        counts.hidden_alarms.count(!marked.is_empty());
+    } else {
+        let hit = |bbox: &BBox| hidden.iter().any(|o| bbox.iou(*o) >= IOU_THRESHOLD);
+        counts.hidden.count(marked.iter().any(hit));
     }
     if example.phrases.is_empty() {
         counts.absent += 1;
@@ -400,6 +416,7 @@ mod tests {
             bbox,
             spans: vec![span],
             mask: None,
+            hidden: false,
         };
         let example = |cube_at, cone_at| Example {
             caption: "a cube left of a cone".into(),
@@ -453,6 +470,7 @@ mod tests {
                 score,
             }],
             track: None,
+            hidden_ms: None,
             identity: None,
             mask: None,
         };
@@ -465,6 +483,7 @@ mod tests {
                 bbox: BBox::from_xyxy(0.0, 0.0, 10.0, 10.0),
                 spans: vec![cube],
                 mask: None,
+                hidden: false,
             }],
         };
         let counts = |found: &[(f32, f32)]| {
@@ -514,6 +533,7 @@ mod tests {
                 })
                 .collect(),
             track: None,
+            hidden_ms: None,
             identity: None,
             mask: None,
         };
@@ -522,11 +542,13 @@ mod tests {
                 bbox: bbox(0.0),
                 spans: vec![span(0, 6), span(12, 20)],
                 mask: None,
+                hidden: false,
             },
             Object {
                 bbox: bbox(4.0),
                 spans: vec![span(0, 6)],
                 mask: None,
+                hidden: false,
             },
         ];
         let found = [
@@ -553,6 +575,7 @@ mod tests {
             score: 0.9,
             phrases: vec![],
             track: None,
+            hidden_ms: None,
             identity: None,
             mask: Some(mdetr_grounding::Rle::encode(&bits, 4, 1)),
         };
@@ -560,6 +583,7 @@ mod tests {
             bbox: bbox(0.0),
             spans: vec![],
             mask: Some(mdetr_grounding::Rle::encode(&[1, 1, 0, 0], 4, 1)),
+            hidden: false,
         };
         let near = detection(0.5, [0, 0, 1, 1]);
         let exact = detection(0.0, [1, 0, 0, 0]);

@@ -88,9 +88,10 @@ pub(super) fn expected_interfaces(
     };
     let mut seen = vec![Expected::new("tokens", float, [&"B", &"N", &d])];
     seen.extend(levels(&"B"));
+    let all = network.queries + network.lost;
     let mut fused = vec![
-        Expected::new("logits", float, [&"B", &network.queries, &network.slots]),
-        Expected::new("boxes", float, [&"B", &network.queries, &4]),
+        Expected::new("logits", float, [&"B", &all, &network.slots]),
+        Expected::new("boxes", float, [&"B", &all, &4]),
     ];
     let remembers = network.past > 0;
     if manifest.segments() || remembers {
@@ -104,6 +105,9 @@ pub(super) fn expected_interfaces(
         fused.push(Expected::new("present_boxes", float, shape));
         let shape = [&"B" as &dyn ToDimension, &network.queries, &"I"];
         fused.push(Expected::new("identity", float, shape));
+    }
+    if network.lost > 0 {
+        fused.push(Expected::new("lost_age", float, [&"B", &network.lost]));
     }
     if let Some(answers) = &manifest.answers {
         let head = |name: &&'static str| Expected::new(name, float, [&"B", &"K"]);

@@ -119,6 +119,10 @@ pub struct Network {
     /// missing: none.
     #[serde(default)]
     pub past: usize,
+    /// Object queries for what is not seen any more, which follow the others in `logits` and `boxes`; 0, as where it is
+    /// missing: there are none. They need a past.
+    #[serde(default)]
+    pub lost: usize,
     /// Seconds between those; 0.4 if it is not said.
     #[serde(default = "past_interval")]
     pub past_interval: f32,
@@ -172,6 +176,8 @@ pub struct FileEntry {
 /// Bounds on sizes, far above what networks of this kind have.
 const MAX_SIZE: usize = 1 << 16;
 const MOST_PAST: usize = 64;
+/// Most object queries for what is not seen any more.
+const MOST_LOST: usize = 64;
 
 impl Manifest {
     /// Parses and checks the text of the `model.toml` at `path`.
@@ -308,6 +314,13 @@ impl Manifest {
             "network.past",
             &format!("0 to {MOST_PAST}"),
             network.past.to_string(),
+        )?;
+        let most = if network.past > 0 { MOST_LOST } else { 0 };
+        need(
+            network.lost <= most,
+            "network.lost",
+            &format!("0 to {most} of a network with past = {}", network.past),
+            network.lost.to_string(),
         )?;
         need(
             (0.01..=60.0).contains(&network.past_interval),

@@ -60,6 +60,7 @@ impl Decoding {
                     score,
                     phrases,
                     track: None,
+                    hidden_ms: outputs.hidden_ms(index),
                     identity: None,
                     mask: None,
                 };
@@ -117,6 +118,7 @@ mod tests {
             slots: SLOTS,
             logits: rows.iter().flat_map(|(p, _)| p.map(f32::ln)).collect(),
             boxes: rows.iter().map(|(_, b)| *b).collect(),
+            lost_age: Vec::new(),
             tokens: vec![None, span(0, 1), span(2, 5), span(6, 10), None],
             answers: BTreeMap::new(),
         }
@@ -237,6 +239,18 @@ mod tests {
         let found = DECODING.decode(&outputs("a red cube", &rows), 10, 10);
         let indices: Vec<usize> = found.iter().map(|(index, _)| *index).collect();
         assert_eq!(indices, [2, 0]);
+    }
+
+    #[test]
+    fn what_is_not_seen_any_more_is_marked() {
+        let row = |none: f32| ([0.0, 0.0, 1.0 - none, 0.0, 0.0, none], CENTRE);
+        let outputs = RawOutputs {
+            lost_age: vec![1.5, 0.25],
+            ..outputs("a red cube", &[row(0.2), row(0.25), row(0.1)])
+        };
+        let found = decode(DECODING, &outputs, 10, 10);
+        let hidden: Vec<Option<f32>> = found.iter().map(|d| d.hidden_ms).collect();
+        assert_eq!(hidden, [Some(250.0), None, Some(1500.0)]);
     }
 
     #[test]

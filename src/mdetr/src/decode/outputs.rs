@@ -13,10 +13,12 @@ pub struct RawOutputs {
     pub query: Arc<Query>,
     /// Columns of `logits`: token slots and, last, "no object".
     pub slots: usize,
-    /// `[object queries, slots]`, row-major.
+    /// `[object queries, slots]`, row-major; those of what is not seen any more, if the model has some, are the last.
     pub logits: Vec<f32>,
     /// For each object query cx, cy, w, h relative to the frame.
     pub boxes: Vec<[f32; 4]>,
+    /// Seconds since each of the last object queries' objects was seen.
+    pub lost_age: Vec<f32>,
     /// For each token, and so for each of the first slots, its span in the query's text without
     /// white space, so an empty one for white space; `None` for special tokens and those of other
     /// queries.
@@ -27,6 +29,13 @@ pub struct RawOutputs {
 }
 
 impl RawOutputs {
+    /// Milliseconds since the object of an object query was seen, if it is one of what is not seen any more.
+    pub(crate) fn hidden_ms(&self, query: usize) -> Option<f32> {
+        let seen = self.boxes.len() - self.lost_age.len();
+        let age = self.lost_age.get(query.checked_sub(seen)?)?;
+        Some(1000.0 * age)
+    }
+
     /// Softmax of each row of `logits`: one row of `slots` probabilities for each object query.
     pub fn probabilities(&self) -> Vec<Vec<f32>> {
         self.logits.chunks_exact(self.slots).map(softmax).collect()

@@ -128,6 +128,7 @@ mod tests {
             slots: tokens.len() + 1,
             logits: vec![],
             boxes: vec![],
+            lost_age: vec![],
             tokens,
             answers: BTreeMap::new(),
         }

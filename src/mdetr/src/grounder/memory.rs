@@ -197,6 +197,7 @@ mod tests {
             stride,
             max_tokens: 64,
             past: 0,
+            lost: 0,
             past_interval: 0.4,
         }
     }

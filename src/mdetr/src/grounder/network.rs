@@ -175,10 +175,12 @@ pub(super) struct Features {
 /// What the fusion graph gave for a frame and a text.
 #[derive(Debug)]
 pub(super) struct Fused {
-    /// `[queries, slots]`.
+    /// `[queries + lost, slots]`.
     pub logits: Vec<f32>,
-    /// `[queries, 4]`.
+    /// `[queries + lost, 4]`.
     pub boxes: Vec<f32>,
+    /// Seconds since what is not seen any more was, `[lost]`.
+    pub lost_age: Vec<f32>,
     pub answers: AnswerLogits,
     /// `[queries, d]`; empty if the model draws no masks and remembers nothing.
     pub hidden: Vec<f32>,
@@ -319,6 +321,7 @@ impl Network {
             d_model: d,
             queries,
             slots,
+            lost,
             ..
         } = self.sizes;
         let count = texts.len();
@@ -343,8 +346,8 @@ impl Network {
         };
         inputs.extend(past.iter().flatten().map(|values| View::F32(values)));
         let mut expected = vec![
-            ("logits", vec![count, queries, slots]),
-            ("boxes", vec![count, queries, 4]),
+            ("logits", vec![count, queries + lost, slots]),
+            ("boxes", vec![count, queries + lost, 4]),
         ];
         if self.segments() || self.remembers() {
             expected.push(("hidden", vec![count, queries, d]));
@@ -354,6 +357,9 @@ impl Network {
         }
         if self.remembers() {
             expected.push(("present_boxes", vec![count, queries, 4]));
+        }
+        if lost > 0 {
+            expected.push(("lost_age", vec![count, lost]));
         }
         let mut names: Vec<&'static str> = expected.iter().map(|(name, _)| *name).collect();
         if self.remembers() {
@@ -391,11 +397,13 @@ impl Network {
             let hidden = gives_hidden.then(|| next().into_host());
             let memory = self.segments().then(&mut next);
             let present_boxes = self.remembers().then(|| next().into_host());
+            let lost_age = (lost > 0).then(|| next().into_host());
             let identity = self.remembers().then(|| next().into_host());
             let answers = tensors.map(Tensor::into_host);
             Fused {
                 logits,
                 boxes,
+                lost_age: lost_age.unwrap_or_default(),
                 hidden: hidden.unwrap_or_default(),
                 present_boxes: present_boxes.unwrap_or_default(),
                 identity: identity.unwrap_or_default(),

@@ -168,6 +168,7 @@ mod tests {
             stride: 16,
             max_tokens: 8,
             past,
+            lost: 0,
             past_interval: 0.4,
         }
     }

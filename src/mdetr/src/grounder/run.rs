@@ -151,7 +151,11 @@ impl Run<'_> {
         seen: &Seen,
         fused: &Fused,
     ) -> Result<(), EngineError> {
-        let objects: BTreeSet<usize> = found.iter().flatten().map(|(object, _)| *object).collect();
+        let seen_now = found
+            .iter()
+            .flatten()
+            .filter(|(_, d)| d.hidden_ms.is_none());
+        let objects: BTreeSet<usize> = seen_now.map(|(object, _)| *object).collect();
         let features = &seen.features;
         if !self.draws_masks() || !self.model.network.can_draw(features) || objects.is_empty() {
             return Ok(());
@@ -293,6 +297,7 @@ impl Run<'_> {
             slots,
             logits,
             boxes: boxes.clone(),
+            lost_age: fused.lost_age.clone(),
             tokens: tokens.to_vec(),
             answers,
         };

@@ -406,6 +406,7 @@ pub fn report(frame: u64, boxes: &[f32], answer: Option<&str>) -> Report {
                     score: 0.97,
                 }],
                 track: Some(3),
+                hidden_ms: None,
                 identity: None,
                 mask: None,
             })

@@ -13,7 +13,7 @@ const MAX_PIXELS: usize = 1 << 16;
 const TAIL: f64 = 0.1;
 
 /// Where an object is: the pixels of its mask, or [the middle of its box](middle_in_space) if it has none. `None` if
-/// nothing was measured there.
+/// nothing was measured there, or if it is hidden: what is measured there is in front of it.
 ///
 /// The centre has the median of each coordinate of the visible surface, so a few pixels of something else change little.
 /// The sides go from the 10th to the 90th percentile. The far side of an object is not seen, and not guessed.
@@ -22,6 +22,9 @@ pub fn box_in_space(
     depth: &DepthView,
     camera: &Intrinsics,
 ) -> Option<BoundingBox3D> {
+    if detection.hidden_ms.is_some() {
+        return None;
+    }
     let (width, height) = depth.size();
     match &detection.mask {
         Some(mask) if mask.area() > 0 => {

@@ -46,6 +46,7 @@ pub fn scored(track: impl Into<Option<u64>>, x: f32, y: f32, score: f32) -> Dete
             score,
         }],
         track: track.into(),
+        hidden_ms: None,
         identity: None,
         mask: None,
     }

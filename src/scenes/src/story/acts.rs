@@ -35,6 +35,9 @@ pub enum Act {
     Slower,
     /// It went past an object that stands still, near it, a few seconds ago at most.
     Passed(usize),
+    /// It went behind an object that stands still a few seconds ago at most, and is hidden there now: the only act of
+    /// what is not seen.
+    WentBehind(usize),
     /// It moved and stands still since a few seconds.
     Stopped,
     /// It stood still and moves since a few seconds.
@@ -65,6 +68,7 @@ impl Act {
             Act::Faster => "faster",
             Act::Slower => "slower",
             Act::Passed(_) => "passed",
+            Act::WentBehind(_) => "went-behind",
             Act::Stopped => "stopped",
             Act::Started => "started",
             Act::Appeared => "appeared",
@@ -74,7 +78,7 @@ impl Act {
     /// The object it is relative to.
     pub fn anchor(self) -> Option<usize> {
         match self {
-            Act::Towards(x) | Act::AwayFrom(x) | Act::Passed(x) => Some(x),
+            Act::Towards(x) | Act::AwayFrom(x) | Act::Passed(x) | Act::WentBehind(x) => Some(x),
             _ => None,
         }
     }
@@ -85,8 +89,14 @@ impl Act {
             Act::Towards(_) => Act::Towards(object),
             Act::AwayFrom(_) => Act::AwayFrom(object),
             Act::Passed(_) => Act::Passed(object),
+            Act::WentBehind(_) => Act::WentBehind(object),
             other => other,
         }
+    }
+
+    /// Whether it is said of what is hidden.
+    pub(super) fn hides(self) -> bool {
+        matches!(self, Act::WentBehind(_))
     }
 
     /// Whether it is true of one object at a time, by comparison with others.
@@ -165,6 +175,13 @@ impl Act {
                 0 => format!("that {has} {just}passed"),
                 1 => format!("that {just}went past"),
                 _ => format!("that {just}passed"),
+            },
+            Act::WentBehind(_) => match rng.random_range(0..6) {
+                0 => format!("that {has} {just}gone behind"),
+                1 => "hidden behind".to_owned(),
+                2 => format!("that {is} hidden behind"),
+                3 => format!("that {just}disappeared behind"),
+                _ => format!("that {just}went behind"),
             },
             Act::Stopped => match rng.random_range(0..3) {
                 0 => format!("that {has} {just}stopped"),

@@ -15,6 +15,8 @@ const RAMP: f64 = 0.2;
 /// Chance that a glide is curved, and by how much of its length at most.
 const CURVED: f64 = 0.4;
 const BOW: f32 = 0.2;
+/// Chance that an object goes on from a place that it came to.
+const GOES_ON: f64 = 0.5;
 /// Objects start within this distance of the table's centre, world units.
 const RADIUS: f32 = 4.0;
 
@@ -43,9 +45,7 @@ struct Glide {
 impl Programme {
     /// An object that glides up to so often and otherwise rests.
     pub fn sample(rng: &mut impl Rng, glides: usize) -> Programme {
-        let angle = rng.random_range(0.0..TAU);
-        let distance = RADIUS * rng.random_range(0f32..1.0).sqrt();
-        let start = [distance * angle.cos(), distance * angle.sin()];
+        let start = on_the_table(rng);
         let mut programme = Programme {
             there: (f64::NEG_INFINITY, f64::INFINITY),
             start,
@@ -59,6 +59,24 @@ impl Programme {
             let glide = Glide::sample(rng, at, time);
             (at, time) = (glide.to, glide.end + rng.random_range(0.3..3.5));
             programme.glides.push(glide);
+        }
+        programme
+    }
+
+    /// An object that glides to a place, rests, and perhaps goes on.
+    pub fn by_way_of(rng: &mut impl Rng, place: [f32; 2]) -> Programme {
+        let start = on_the_table(rng);
+        let leaves = rng.random_range(0.2..0.5 * SECONDS);
+        let first = Glide::between(rng, start, place, leaves);
+        let mut programme = Programme {
+            there: (f64::NEG_INFINITY, f64::INFINITY),
+            start,
+            glides: Vec::new(),
+        };
+        let leaves = first.end + rng.random_range(0.3..4.0);
+        programme.glides.push(first);
+        if rng.random_bool(GOES_ON) {
+            programme.glides.push(Glide::sample(rng, place, leaves));
         }
         programme
     }
@@ -80,12 +98,28 @@ impl Programme {
     }
 }
 
+/// A place where objects start.
+fn on_the_table(rng: &mut impl Rng) -> [f32; 2] {
+    let angle = rng.random_range(0.0..TAU);
+    let distance = RADIUS * rng.random_range(0f32..1.0).sqrt();
+    [distance * angle.cos(), distance * angle.sin()]
+}
+
 impl Glide {
     fn sample(rng: &mut impl Rng, from: [f32; 2], start: f64) -> Glide {
         let (angle, length) = (
             rng.random_range(0.0..TAU),
             rng.random_range(LENGTHS.0..LENGTHS.1),
         );
+        let to = [
+            from[0] + length * angle.cos(),
+            from[1] + length * angle.sin(),
+        ];
+        Glide::between(rng, from, to, start)
+    }
+
+    fn between(rng: &mut impl Rng, from: [f32; 2], to: [f32; 2], start: f64) -> Glide {
+        let length = (to[0] - from[0]).hypot(to[1] - from[1]);
         let speed = rng.random_range(SPEEDS.0..SPEEDS.1);
         let bow = match rng.random_bool(CURVED) {
             true => rng.random_range(-BOW..BOW),
@@ -95,10 +129,7 @@ impl Glide {
             start,
             end: start + f64::from(length / speed) + RAMP,
             from,
-            to: [
-                from[0] + length * angle.cos(),
-                from[1] + length * angle.sin(),
-            ],
+            to,
             bow,
         }
     }

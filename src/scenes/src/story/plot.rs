@@ -4,7 +4,7 @@ use rand::Rng;
 
 use super::camera::Swing;
 use super::glide::{Programme, SECONDS};
-use crate::object::Object;
+use crate::object::{Object, Shape, Size};
 use crate::options::SceneOptions;
 use crate::random;
 use crate::render::visibility;
@@ -21,6 +21,8 @@ pub struct Story {
     /// One per object.
     programmes: Vec<Programme>,
     swing: Swing,
+    /// The object that is to be hidden for a while.
+    hides: Option<usize>,
 }
 
 /// Keeps stories apart from scenes and moving scenes of the same seed.
@@ -36,6 +38,12 @@ const CLEARANCE: f32 = 0.15;
 const MIN_PIXELS: u32 = 30;
 const MIN_PART: f32 = 0.2;
 const MOST_HIDDEN: f32 = 0.3;
+/// The one that is to be hidden is so at this many of the moments at least, and for less than this part of the time.
+const LEAST_HIDDEN: u32 = 2;
+const MOST_OF_ONE: f32 = 0.75;
+/// How far behind what hides it an object goes, and how far aside, world units.
+const BEHIND: (f32, f32) = (0.18, 0.7);
+const ASIDE: f32 = 0.25;
 /// Chances that nothing moves, and that one object does alone; else each does with the third.
 const NOTHING_MOVES: f64 = 0.15;
 const ONE_MOVES: f64 = 0.25;
@@ -53,13 +61,29 @@ impl Story {
     /// # Panics
     /// If `options` do not pass [`SceneOptions::check`].
     pub fn new(seed: u64, options: &SceneOptions) -> Story {
+        Story::draw(seed, options, false)
+    }
+
+    /// Draws a story in which something goes behind something else and is hidden there for a while.
+    ///
+    /// # Panics
+    /// If `options` do not pass [`SceneOptions::check`].
+    pub fn hiding(seed: u64, options: &SceneOptions) -> Story {
+        Story::draw(seed, options, true)
+    }
+
+    fn draw(seed: u64, options: &SceneOptions, hides: bool) -> Story {
         options.check().expect("scene options pass their check");
         for attempt in 0.. {
             let mut rng = random::rng(seed, STORY_STREAM + attempt);
             // A crowded view may have no room: after many attempts, ask for fewer objects.
             let max = options.max_objects.saturating_sub((attempt / 16) as usize);
             let count = rng.random_range(options.min_objects.min(max.max(1))..=max.max(1));
-            if let Some(story) = Story::attempt(&mut rng, count, options) {
+            let story = match hides {
+                true => Story::attempt_hiding(&mut rng, count, options),
+                false => Story::attempt(&mut rng, count, options),
+            };
+            if let Some(story) = story {
                 return story;
             }
         }
@@ -85,6 +109,11 @@ impl Story {
     pub fn comes(&self, object: usize) -> Option<f64> {
         let comes = self.programmes[object].there.0;
         comes.is_finite().then_some(comes)
+    }
+
+    /// Whether something is hidden for a while on purpose.
+    pub fn hides(&self) -> bool {
+        self.hides.is_some()
     }
 
     /// Where an object is, world units.
@@ -123,21 +152,85 @@ impl Story {
     }
 
     fn attempt(rng: &mut impl Rng, count: usize, options: &SceneOptions) -> Option<Story> {
-        let still = Scene::empty(rng, options);
-        let mut story = Story {
-            still,
+        let mut story = Story::empty(rng, options);
+        let movers = Movers::sample(rng, count);
+        story.fill(rng, count, &movers, options)?;
+        story.is_seen(options).then_some(story)
+    }
+
+    /// The first object hides the second.
+    fn attempt_hiding(rng: &mut impl Rng, count: usize, options: &SceneOptions) -> Option<Story> {
+        let mut story = Story::empty(rng, options);
+        let hiding = Object::sample(rng);
+        let hides = hiding.size == Size::Large && hiding.shape != Shape::Cone;
+        let rests = Programme::sample(rng, 0);
+        if !hides || !story.has_room(&rests, &hiding, options) {
+            return None;
+        }
+        let place = rests.position(0.0);
+        let hidden = story.still.sample_object(rng);
+        story.add(hiding, rests);
+        const TRIES: usize = 40;
+        let programme = (0..TRIES).find_map(|_| {
+            let behind = story.behind(rng, place, &hidden);
+            let programme = Programme::by_way_of(rng, behind);
+            story
+                .has_room(&programme, &hidden, options)
+                .then_some(programme)
+        })?;
+        story.add(hidden, programme);
+        story.hides = Some(1);
+        // Most attempts end here: the others need not be drawn.
+        if !story.is_seen(options) {
+            return None;
+        }
+        story.fill(rng, count.max(2), &Movers::Each, options)?;
+        story.is_seen(options).then_some(story)
+    }
+
+    /// A place behind the first object, as the camera sees it.
+    fn behind(&self, rng: &mut impl Rng, [x, y]: [f32; 2], object: &Object) -> [f32; 2] {
+        let [eye_x, eye_y, _] = self.still.camera.eye;
+        let (dx, dy) = (x - eye_x, y - eye_y);
+        let length = dx.hypot(dy).max(1e-6);
+        let (dx, dy) = (dx / length, dy / length);
+        let apart = self.still.objects[0].footprint() + object.footprint();
+        let (away, aside) = (
+            apart + rng.random_range(BEHIND.0..BEHIND.1),
+            rng.random_range(-ASIDE..ASIDE),
+        );
+        [x + away * dx - aside * dy, y + away * dy + aside * dx]
+    }
+
+    fn empty(rng: &mut impl Rng, options: &SceneOptions) -> Story {
+        Story {
+            still: Scene::empty(rng, options),
             programmes: Vec::new(),
             swing: Swing::sample(rng),
-        };
-        let movers = Movers::sample(rng, count);
-        for i in 0..count {
-            let object = story.still.sample_object(rng);
-            let moves = movers.moves(rng, i);
-            let programme = story.find_programme(rng, &object, moves, options)?;
-            story.still.objects.push(object);
-            story.programmes.push(programme);
+            hides: None,
         }
-        story.is_seen(options).then_some(story)
+    }
+
+    fn add(&mut self, object: Object, programme: Programme) {
+        self.still.objects.push(object);
+        self.programmes.push(programme);
+    }
+
+    /// Adds objects until there are so many.
+    fn fill(
+        &mut self,
+        rng: &mut impl Rng,
+        count: usize,
+        movers: &Movers,
+        options: &SceneOptions,
+    ) -> Option<()> {
+        for i in self.programmes.len()..count {
+            let object = self.still.sample_object(rng);
+            let moves = movers.moves(rng, i);
+            let programme = self.find_programme(rng, &object, moves, options)?;
+            self.add(object, programme);
+        }
+        Some(())
     }
 
     /// What `object` can do without leaving the view or touching another.
@@ -182,7 +275,7 @@ impl Story {
         })
     }
 
-    /// Whether every object is seen most of the time that it is there.
+    /// Whether every object is seen most of the time that it is there, but for the one that is to be hidden.
     fn is_seen(&self, options: &SceneOptions) -> bool {
         let (width, height) = options.reference_size();
         let mut hidden = vec![(0, 0); self.programmes.len()];
@@ -195,10 +288,14 @@ impl Story {
                 hidden[i].1 += 1;
             }
         }
-        let most = |moments: u32| MOST_HIDDEN * moments as f32;
-        hidden
-            .into_iter()
-            .all(|(lost, all)| all > 0 && lost as f32 <= most(all))
+        let is_seen = |(i, (lost, all)): (usize, (u32, u32))| {
+            let (least, most) = match self.hides {
+                Some(hides) if hides == i => (LEAST_HIDDEN, MOST_OF_ONE),
+                _ => (0, MOST_HIDDEN),
+            };
+            all > 0 && lost >= least && lost as f32 <= most * all as f32
+        };
+        hidden.into_iter().enumerate().all(is_seen)
     }
 }
 

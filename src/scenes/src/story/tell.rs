@@ -19,6 +19,8 @@ const TWO: f64 = 0.12;
 /// Chance that a sentence is to be needed: its words without what they say about time name objects
 /// that do not answer to it.
 const NEEDED: f64 = 0.7;
+/// How often something is said to have gone behind something where one does, among acts that come to 174.
+const HIDES: i32 = 300;
 /// Chance that a noun phrase is narrowed down by a relation.
 const RELATED: f64 = 0.15;
 
@@ -236,11 +238,8 @@ impl<'a, R: Rng> Teller<'a, R> {
         let acts = (0..count).map(|x| act.relative_to(x));
         let done = acts.filter(|&act| {
             instants.clone().any(|n| {
-                let does = |i: usize| {
-                    act.anchor() != Some(i)
-                        && self.watch.sees(i, n)
-                        && self.watch.holds(act, i, n) == Some(true)
-                };
+                let does =
+                    |i: usize| act.anchor() != Some(i) && self.watch.does(act, i, n) == Some(true);
                 (0..count).any(does)
             })
         });
@@ -264,6 +263,11 @@ impl<'a, R: Rng> Teller<'a, R> {
             (Act::Stopped, 22),
             (Act::Started, 16),
             (Act::Appeared, 20),
+            // Elsewhere hardly anything goes behind something.
+            (
+                Act::WentBehind(x),
+                if self.watch.story.hides() { HIDES } else { 0 },
+            ),
         ];
         acts.choose_weighted(self.rng, |act| act.1)
             .ok()
@@ -273,6 +277,8 @@ impl<'a, R: Rng> Teller<'a, R> {
     /// A noun phrase with this act that something answers to at an instant, or nothing ever.
     fn part_of(&mut self, act: Option<Act>, absent: bool, related: bool) -> Option<Part> {
         let needed = act.is_some() && self.rng.random_bool(NEEDED);
+        // Those of which it is said are not seen.
+        let needed = needed && (absent || !act.is_some_and(Act::hides));
         for _ in 0..TRIES {
             // Only its own words say which object an act is relative to.
             if let Some(x) = act.and_then(Act::anchor)

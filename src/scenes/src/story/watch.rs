@@ -3,7 +3,7 @@
 use super::acts::Act;
 use super::plot::Story;
 use crate::caption::{CLEAR_MARGIN, Description, Relation};
-use crate::render::{Rendering, Visibility, render, visibility};
+use crate::render::{Rendering, coverage, render};
 use crate::scene::View;
 use crate::truth::GroundTruth;
 use crate::vector::vec3;
@@ -30,6 +30,14 @@ const TOWARDS: (f32, f32) = (0.87, 0.6);
 /// comes before and after.
 const PASSING: (f32, f32) = (1.7, 2.6);
 const PASSED_LENGTH: f32 = 0.3;
+/// The parts of a hidden object from which on another hides it, and up to which it does not.
+const HIDING: (f32, f32) = (0.7, 0.2);
+/// The part of an object that shows from which on nobody would say that it went behind something, or that it was hidden
+/// when it was taken away.
+const IN_SIGHT: f32 = 0.6;
+/// Seconds before it is hidden in which an object went behind something, and world units that it came.
+const GOING: f64 = 0.6;
+const GOING_LENGTH: f32 = 0.15;
 /// How many times as fast as the others the fastest is.
 const FASTER: f32 = 1.35;
 /// Seconds between the moments of a motion that are looked at.
@@ -46,6 +54,8 @@ pub struct Instant {
     pub truth: GroundTruth,
     /// Of every object of the story, which part of it shows, 0 to 1.
     pub parts: Vec<f32>,
+    /// Of every object of the story which part of it every one hides, 0 to 1.
+    hidden: Vec<Vec<f32>>,
 }
 
 /// A story, watched at some instants in order.
@@ -67,7 +77,7 @@ impl Watch {
         let instants = seconds.iter().zip(0u64..).map(|(&seconds, n)| {
             let (scene, there) = story.at(seconds);
             let mut rendering = render(&scene, width, height, noise ^ n);
-            let alone = visibility(&scene, width, height);
+            let shown = coverage(&scene, width, height);
             // Numbered as in the story, so that an object keeps its id.
             for id in rendering.ids.iter_mut().filter(|id| **id != 0) {
                 *id = there[usize::from(*id) - 1] as u8 + 1;
@@ -75,14 +85,20 @@ impl Watch {
             let count = story.objects().len();
             let truth = GroundTruth::from_ids(&rendering.ids, width, height, count);
             let mut parts = vec![0.0; count];
-            for (&i, v) in there.iter().zip(alone) {
-                parts[i] = part(v);
+            let mut hidden = vec![vec![0.0; count]; count];
+            for (&i, shown) in there.iter().zip(shown) {
+                let alone = shown.iter().sum::<u32>().max(1);
+                for (&other, pixels) in there.iter().zip(shown) {
+                    hidden[i][other] = pixels as f32 / alone as f32;
+                }
+                parts[i] = std::mem::take(&mut hidden[i][i]);
             }
             Instant {
                 seconds,
                 rendering,
                 truth,
                 parts,
+                hidden,
             }
         });
         Watch {
@@ -111,7 +127,8 @@ impl Watch {
         let mut found = Vec::new();
         let anchors = [relation.map(|r| r.1), act.and_then(Act::anchor)];
         for i in description.denoted(self.story.objects()) {
-            if anchors.contains(&Some(i)) || !self.sees(i, instant) {
+            let hides = act.is_some_and(Act::hides);
+            if anchors.contains(&Some(i)) || !(hides || self.sees(i, instant)) {
                 continue;
             }
             let related = match relation {
@@ -164,7 +181,17 @@ impl Watch {
         (offset.abs() >= CLEAR_MARGIN).then_some(offset > 0.0)
     }
 
-    /// Whether an object that is seen does this at an instant; `None` if nobody could say.
+    /// Whether an object does this at an instant; `None` if nobody could say. What is not seen does nothing but that it
+    /// may have gone behind something.
+    pub fn does(&self, act: Act, i: usize, instant: usize) -> Option<bool> {
+        match act.hides() || self.sees(i, instant) {
+            true => self.holds(act, i, instant),
+            false => Some(false),
+        }
+    }
+
+    /// Whether an object that is seen does this at an instant, or one that is not went behind something; `None` if nobody
+    /// could say.
     pub fn holds(&self, act: Act, i: usize, instant: usize) -> Option<bool> {
         if instant == 0 {
             // Nothing was seen to move, so nothing does; whether it stands still remains to be seen.
@@ -184,6 +211,7 @@ impl Watch {
             },
             Act::Passed(x) if watched => self.passed(i, x, since, instant),
             Act::Passed(_) => None,
+            Act::WentBehind(x) => self.went_behind(i, x, instant),
             Act::Started => match moves? {
                 false => Some(false),
                 true => self.started(i, since, t),
@@ -264,6 +292,34 @@ impl Watch {
         Some(false)
     }
 
+    fn went_behind(&self, i: usize, x: usize, instant: usize) -> Option<bool> {
+        let at = |n: usize| &self.instants[n];
+        if self.sees(i, instant) {
+            return (at(instant).parts[i] >= IN_SIGHT).then_some(false);
+        }
+        // What nobody saw went nowhere.
+        let Some(last) = (0..instant).rev().find(|&n| self.sees(i, n)) else {
+            return Some(false);
+        };
+        let (t, seen, gone) = (at(instant).seconds, at(last).seconds, at(last + 1).seconds);
+        if !self.story.is_there(i, t) {
+            let openly = !self.story.is_there(i, gone) && at(last).parts[i] >= IN_SIGHT;
+            return openly.then_some(false);
+        }
+        if !self.sees(x, instant) {
+            return None;
+        }
+        let hides = within(at(instant).hidden[i][x], HIDING)?;
+        let from = (seen - GOING).max(at(0).seconds);
+        let went = self.length(i, from, gone) >= GOING_LENGTH;
+        let rests = self.moves(x, from, t) == Some(false);
+        match hides {
+            true if went && rests => just(t - gone),
+            true => None,
+            false => Some(false),
+        }
+    }
+
     /// Whether an object moved all the time between two moments; `None` if only some of it.
     fn moves(&self, i: usize, from: f64, to: f64) -> Option<bool> {
         let speeds: Vec<f32> = back(to, from).map(|t| self.speed(i, t)).collect();
@@ -327,10 +383,6 @@ impl Watch {
     }
 }
 
-fn part(v: Visibility) -> f32 {
-    v.visible as f32 / v.alone.max(1) as f32
-}
-
 /// Moments from a later one back to an earlier one.
 fn back(to: f64, from: f64) -> impl Iterator<Item = f64> + Clone {
     let steps = ((to - from) / STEP).floor().max(0.0) as usize;
@@ -345,8 +397,9 @@ fn just(seconds: f64) -> Option<bool> {
     }
 }
 
-fn within(cosine: f32, (yes, no): (f32, f32)) -> Option<bool> {
-    match cosine {
+/// Whether a value is at least `yes`, or at most `no`.
+fn within(value: f32, (yes, no): (f32, f32)) -> Option<bool> {
+    match value {
         c if c >= yes => Some(true),
         c if c <= no => Some(false),
         _ => None,

@@ -1,0 +1,170 @@
+"""What went out of sight, for sentences about what is hidden.
+
+What a remembered instant shows and no later one, nor the present, is lost from sight. The few of
+these that are surest are object queries too: with the box that they had last, moved as the camera
+turned since, with what they did before, and with what is there now that may hide them. A layer
+reads the sentence with that knowledge. "The ball that went behind the cylinder" is one of them.
+
+Without remembered instants nothing is lost.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .boxes import cxcywh_to_xyxy
+from .config import NetworkConfig
+from .past import AGES, FACTS, Past, PastLayer, Trace, encode_age, encode_boxes
+from .transformer import MASKED
+
+LEAST = 0.05
+"""How sure it is at least that something is lost."""
+NEAR = 2.0
+"""How many times as wide and high as a lost object its surroundings are."""
+PAIR = 7
+"""What is known of what is lost beside what is there."""
+NOTHING = 30.0
+"""By how much all words are less likely where nothing is lost than what the words say: a score of
+0 in any precision."""
+
+
+@dataclass
+class Candidates:
+    """What may be lost of B captions, G at most, from K instants and Q queries."""
+
+    place: Tensor
+    """[B, G], K * Q places: which query of which instant it was seen last as."""
+    score: Tensor
+    """[B, G], 0 to 1, how sure it is that it was there and is seen no more, greatest first."""
+    hidden: Tensor
+    """[B, G, d], what its query was then."""
+    boxes: Tensor
+    """[B, G, 4], then."""
+    age: Tensor
+    """[B, G], how many seconds ago, 0 where nothing is lost."""
+    instant: Tensor
+    """[B, G, K], 1 for the instant and 0 for the others."""
+
+
+def overlap(a: Tensor, b: Tensor) -> Tensor:
+    """Parts [B, G, Q] of boxes [B, G, 4] that boxes [B, Q, 4] cover, cx cy w h."""
+    a, b = cxcywh_to_xyxy(a)[:, :, None], cxcywh_to_xyxy(b)[:, None]
+    low, high = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
+    width, height = (high - low).clamp(min=0.0).unbind(-1)
+    area = (a[..., 2] - a[..., 0]) * (a[..., 3] - a[..., 1])
+    return width * height / area.clamp(min=1e-5)
+
+
+def enlarged(boxes: Tensor, factor: float) -> Tensor:
+    """Boxes [..., 4], cx cy w h, so many times as wide and high."""
+    return torch.cat([boxes[..., :2], factor * boxes[..., 2:]], -1)
+
+
+class Lost(nn.Module):
+    """Object queries for what is not seen any more."""
+
+    def __init__(self, c: NetworkConfig):
+        super().__init__()
+        d = c.d_model
+        self.count = c.lost
+        self.about = nn.Linear(len(AGES) + 3, d)
+        self.pair = nn.Sequential(nn.Linear(PAIR, 32), nn.ReLU(), nn.Linear(32, 1))
+        """Logit of being hidden by what is there."""
+        self.hider = nn.Linear(d, d)
+        self.displacement = nn.Sequential(nn.Linear(FACTS, d), nn.ReLU(), nn.Linear(d, d))
+        self.layer = PastLayer(c)
+
+    @torch.no_grad()
+    def candidates(self, reads: Past, trace: Trace, past: Tensor, past_boxes: Tensor) -> Candidates:
+        """What is lost of what K instants show, [B, K, Q, d] and [B, K, Q, 4]; `trace`: of the
+        present among them."""
+        b, k, q, _ = past.shape
+        there = reads.presence(past).float().sigmoid()[..., 0]
+        kept = (trace.age > 0).to(there.dtype)
+        # By the present, and by each later instant that is remembered.
+        now = (trace.present[:, None, :, None] * trace.share[..., 1:]).amax(2)
+        shown = reads.was(past.flatten(1, 2), past_boxes.flatten(1, 2), past, past_boxes)
+        shown = shown.softmax(-1)[..., 1:].reshape(b, k, k, q, q)
+        shown = (shown * there[:, None, :, :, None]).amax(3)
+        order = torch.arange(k, device=past.device)
+        later = (order[None] < order[:, None]).to(there.dtype) * kept[:, None]
+        since = (shown * later[..., None]).amax(2)
+        score = there * (1.0 - now) * (1.0 - since) * kept[..., None]
+        score, place = score.flatten(1).topk(self.count, 1)
+        # Products, as engines gather more slowly, and not all along every axis.
+        chosen = (place[..., None] == torch.arange(k * q, device=place.device)).to(past.dtype)
+        chosen = chosen * (score > LEAST).to(past.dtype)[..., None]
+        instant = chosen.reshape(b, self.count, k, q).sum(-1)
+        return Candidates(
+            place=place,
+            score=score,
+            hidden=chosen @ past.flatten(1, 2),
+            boxes=chosen.to(past_boxes.dtype) @ past_boxes.flatten(1, 2),
+            age=(instant.to(trace.age.dtype) @ trace.age[..., None])[..., 0],
+            instant=instant.to(trace.age.dtype),
+        )
+
+    def forward(
+        self,
+        reads: Past,
+        trace: Trace,
+        objects: Tensor,
+        text: Tensor,
+        text_mask: Tensor,
+        past: Tensor,
+        past_boxes: Tensor,
+    ) -> tuple[Tensor, Tensor, Candidates]:
+        """[B, G, d] queries of what is lost, their boxes [B, G, 4], and what they are.
+
+        objects: [B, Q, d] the present's object queries, which know the past; the others as for
+        `candidates` and `Past.forward`.
+        """
+        found = self.candidates(reads, trace, past, past_boxes)
+        d = objects.shape[-1]
+        # As far as the camera moved what is seen.
+        turned = found.instant @ trace.turned[:, :, 0]
+        seen = (trace.present[:, None] * trace.found[..., 0]).amax((1, 2), keepdim=True)
+        centres = found.boxes[..., :2] + seen * reads.moved_by(turned, found.boxes)
+        boxes = torch.cat([centres, found.boxes[..., 2:]], -1)
+        # What may hide it.
+        covered, near = overlap(boxes, trace.boxes), overlap(enlarged(boxes, NEAR), trace.boxes)
+        present = trace.present[:, None].expand(-1, self.count, -1)
+        size = boxes[:, :, None, 2:].clamp(min=1e-2)
+        away = (trace.boxes[:, None, :, :2] - boxes[:, :, None, :2]) / size
+        larger = (trace.boxes[:, None, :, 2:] / size).log()
+        beside = torch.stack([covered, near, present], -1)
+        pair = self.pair(torch.cat([beside, (away / 2.0).tanh(), larger.tanh()], -1))
+        share = F.pad(pair + (present[..., None] + 1e-4).log(), (0, 0, 1, 0)).softmax(2)
+        share = share[:, :, 1:, 0]
+        about = torch.cat(
+            [
+                encode_age(found.age),
+                found.score[..., None],
+                share.sum(-1, keepdim=True),
+                (covered * present).amax(-1, keepdim=True),
+            ],
+            -1,
+        ).to(objects.dtype)
+        x = found.hidden + self.about(about) + self.hider(share.to(objects.dtype) @ objects)
+        # What it did before.
+        logits = reads.was(found.hidden, found.boxes, past, past_boxes).softmax(-1)[..., 1:]
+        was = logits.sum(-1, keepdim=True)
+        moved = boxes[:, None] - logits / was.clamp(min=1e-4) @ past_boxes
+        aside = moved[..., :2] - seen[..., None] * reads.moved_by(trace.turned, boxes[:, None])
+        facts = reads.facts(moved, aside, was, trace.age)
+        own = self.displacement(facts.to(objects.dtype)).transpose(1, 2).flatten(0, 1)
+        own = torch.cat([torch.zeros_like(own[:, :1]), own], 1)
+        kept = F.pad((trace.age > 0).to(own.dtype), (1, 0), value=1.0)
+        own_mask = ((1.0 - kept) * MASKED)[:, None].expand(-1, self.count, -1)
+        own_mask = own_mask.reshape(-1, 1, 1, kept.shape[1])
+        mask = ((1.0 - text_mask.to(own.dtype)) * MASKED)[:, None, None, :]
+        place = encode_boxes(boxes, d).to(objects.dtype)
+        return self.layer(x, place, own, own_mask, text, mask), boxes, found
+
+
+def unless_nothing(logits: Tensor, found: Candidates) -> Tensor:
+    """Logits [B, G, C] of what is lost, with "no object" where nothing is."""
+    nothing = NOTHING * (found.age <= 0).to(logits.dtype)[..., None]
+    return torch.cat([logits[..., :-1] - nothing, logits[..., -1:] + nothing], -1)
