@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .boxes import cxcywh_to_xyxy
 from .config import NetworkConfig
-from .past import AGES, FACTS, Past, PastLayer, Trace, encode_age, encode_boxes
+from .past import AGES, FACTS, Past, PastLayer, Trace, applied, encode_age, encode_boxes
 from .transformer import MASKED
 
 LEAST = 0.05
@@ -124,9 +124,10 @@ class Lost(nn.Module):
         found = self.candidates(reads, trace, past, past_boxes)
         d = objects.shape[-1]
         # As far as the camera moved what is seen.
-        turned = found.instant @ trace.turned[:, :, 0]
+        turned = (found.instant @ trace.turned[:, :, 0])[:, None]
         seen = (trace.present[:, None] * trace.found[..., 0]).amax((1, 2), keepdim=True)
-        centres = found.boxes[..., :2] + seen * reads.moved_by(turned, found.boxes)
+        swept = applied(reads.shown_at(found.boxes), turned)[:, 0]
+        centres = found.boxes[..., :2] + seen * swept
         boxes = torch.cat([centres, found.boxes[..., 2:]], -1)
         # What may hide it.
         covered, near = overlap(boxes, trace.boxes), overlap(enlarged(boxes, NEAR), trace.boxes)
@@ -152,7 +153,8 @@ class Lost(nn.Module):
         logits = reads.was(found.hidden, found.boxes, past, past_boxes).softmax(-1)[..., 1:]
         was = logits.sum(-1, keepdim=True)
         moved = boxes[:, None] - logits / was.clamp(min=1e-4) @ past_boxes
-        aside = moved[..., :2] - seen[..., None] * reads.moved_by(trace.turned, boxes[:, None])
+        swept = applied(reads.shown_at(boxes), trace.turned)
+        aside = moved[..., :2] - seen[..., None] * swept
         facts = reads.facts(moved, aside, was, trace.age)
         own = self.displacement(facts.to(objects.dtype)).transpose(1, 2).flatten(0, 1)
         own = torch.cat([torch.zeros_like(own[:, :1]), own], 1)

@@ -120,6 +120,8 @@ class Trace:
     """[B, K, Q, 4], how its box differs now."""
     turned: Tensor
     """[B, K, 1, 2], how far the camera turned since, in what is seen in the picture's middle."""
+    aside: Tensor
+    """[B, K, Q, 2], how far an object moved itself."""
 
 
 class PastLayer(nn.Module):
@@ -195,20 +197,19 @@ class Past(nn.Module):
         none = self.gone.expand(*logits.shape[:-1], 1)
         return torch.cat([none, logits], -1)
 
-    def camera(self, boxes: Tensor, moved: Tensor, found: Tensor) -> Tensor:
+    def camera(self, shown: Columns, moved: Tensor, found: Tensor) -> Tensor:
         """[B, K, 1, 2], the turn of the camera since each instant that explains what most of the
-        objects that were found [B, K, Q, 1] did, of displacements [B, K, Q, 2] to boxes
-        [B, Q, 4]."""
-        turned = solved(self.turn.shown_at(boxes[:, None, :, :2] - 0.5), moved)
+        objects that were found [B, K, Q, 1] did, of displacements [B, K, Q, 2] to boxes where
+        turns are `shown_at` so."""
+        turned = solved(shown, moved)
         apart = (turned[:, :, :, None] - turned[:, :, None]).abs().sum(-1)
         apart = (apart @ found) / (found.sum(2, keepdim=True) + 1e-4)
         share = ((found + 1e-4).log() - self.agreement * apart).softmax(2)
         return (share * turned).sum(2, keepdim=True)
 
-    def moved_by(self, turned: Tensor, boxes: Tensor) -> Tensor:
-        """How far what is at boxes [..., 4] seems to have moved [..., 2] because the camera turned
-        so far [..., 2]."""
-        return applied(self.turn.shown_at(boxes[..., :2] - 0.5), turned)
+    def shown_at(self, boxes: Tensor) -> Columns:
+        """As `Turn.shown_at`, [B, 1, Q] for boxes [B, Q, 4]."""
+        return self.turn.shown_at((boxes[..., :2] - 0.5)[:, None])
 
     def trace(self, hidden: Tensor, boxes: Tensor, *past: Tensor) -> Trace:
         """Of object queries [B, Q, d] with boxes [B, Q, 4]; `past` as for `forward`."""
@@ -220,8 +221,10 @@ class Past(nn.Module):
         known = there / found.clamp(min=1e-4)
         present = self.presence(hidden).float().sigmoid()[..., 0]
         moved = boxes[:, None] - known @ past_boxes
-        turned = self.camera(boxes, moved[..., :2], present[:, None, :, None] * found)
-        return Trace(boxes, present, age, logits, share, found, known, moved, turned)
+        shown = self.shown_at(boxes)
+        turned = self.camera(shown, moved[..., :2], present[:, None, :, None] * found)
+        aside = moved[..., :2] - applied(shown, turned)
+        return Trace(boxes, present, age, logits, share, found, known, moved, turned, aside)
 
     def facts(self, moved: Tensor, aside: Tensor, found: Tensor, past_age: Tensor) -> Tensor:
         """What is known [B, K, Q, FACTS] of each object and instant, from how its box differs now
@@ -263,8 +266,7 @@ class Past(nn.Module):
         """
         b, q, d = hidden.shape
         trace = self.trace(hidden, boxes, past, past_boxes, past_age)
-        aside = trace.moved[..., :2] - self.moved_by(trace.turned, boxes[:, None])
-        facts = self.facts(trace.moved, aside, trace.found, past_age)
+        facts = self.facts(trace.moved, trace.aside, trace.found, past_age)
         own = self.displacement(facts.to(hidden.dtype))
         own = own + self.before(trace.known.to(hidden.dtype) @ past)
         own = own.transpose(1, 2).flatten(0, 1)

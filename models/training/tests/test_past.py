@@ -12,7 +12,7 @@ from torch import Tensor
 from mdetr_training.config import Config
 from mdetr_training.export import export
 from mdetr_training.network import MDETR, Outputs
-from mdetr_training.past import Past
+from mdetr_training.past import Past, applied
 from mdetr_training.remembered import Remembered
 from mdetr_training.segmentation import build
 
@@ -64,8 +64,8 @@ def at(middles: Tensor) -> Tensor:
 def facts(past: Past, moved: Tensor, age: Tensor) -> Tensor:
     """Of objects in the picture's middle that were found at every instant."""
     boxes, found = at(torch.full((1, 4, 2), 0.5)), torch.ones(*moved.shape[:3], 1)
-    turned = past.camera(boxes, moved[..., :2], found)
-    aside = moved[..., :2] - past.moved_by(turned, boxes[:, None])
+    shown = past.shown_at(boxes)
+    aside = moved[..., :2] - applied(shown, past.camera(shown, moved[..., :2], found))
     return past.facts(moved, aside, found, age)
 
 
@@ -101,7 +101,7 @@ def test_queries_without_an_object_have_no_say_in_the_cameras_motion(config: Con
     moved[..., :2, 0] = 0.1
     there = torch.tensor([0.98, 0.98, 0.02, 0.02])[None, None, :, None]
     middle = at(torch.full((1, 4, 2), 0.5))
-    camera = past.camera(middle, moved, there * torch.ones(1, 1, 4, 1))
+    camera = past.camera(past.shown_at(middle), moved, there * torch.ones(1, 1, 4, 1))
     torch.testing.assert_close(camera[0, 0, 0], torch.tensor([0.1, 0.0]), atol=0.005, rtol=0)
 
 
@@ -128,8 +128,9 @@ def test_a_camera_that_pans_turns_the_picture_too(config: Config):
     assert before.abs().max() < 0.5
     moved = (after - before)[None, None]
     found = torch.ones(1, 1, 4, 1)
-    past, boxes = Past(replace(config.network, past=1)), at(after[None] + 0.5)
-    camera = past.moved_by(past.camera(boxes, moved, found), boxes[:, None])[0, 0]
+    past = Past(replace(config.network, past=1))
+    shown = past.shown_at(at(after[None] + 0.5))
+    camera = applied(shown, past.camera(shown, moved, found))[0, 0]
     straight = (stayed - before)[:3].mean(0)
     assert (stayed - before - straight)[:3].abs().max() > 0.01
     torch.testing.assert_close(camera[:3], (stayed - before)[:3], atol=0.003, rtol=0)

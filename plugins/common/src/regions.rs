@@ -5,7 +5,7 @@
 //! | structure | fields |
 //! |---|---|
 //! | `detection` | `label` (the phrases), `label_id` (index of the query among all on the frame), `confidence`, `x_min`, `y_min`, `x_max`, `y_max` (0 to 1), `track` if known |
-//! | `mdetr` | `element` (name of the `mdetr`), `query` (the text), `revision`, `phrases`, `spans` (`[start, end]` in code points), `scores` (of the phrases), `age` |
+//! | `mdetr` | `element` (name of the `mdetr`), `query` (the text), `revision`, `phrases`, `spans` (`[start, end]` in code points), `scores` (of the phrases), `age`, `hidden_ms` if it is hidden |
 //!
 //! A region's id is unique on its buffer, whoever attached the others. With [`analytics`] it is also the number of the
 //! same detection there, as DL Streamer has it, unless a region of somebody else has that id.
@@ -155,7 +155,7 @@ fn mdetr_structure(
     let spans = phrases
         .clone()
         .map(|p| gst::Array::new([p.span.start, p.span.end]));
-    gst::Structure::builder(MDETR)
+    let structure = gst::Structure::builder(MDETR)
         .field("element", &*found.element)
         .field("query", result.query.text())
         .field("revision", found.grounding.revision)
@@ -165,8 +165,11 @@ fn mdetr_structure(
             "scores",
             gst::Array::new(phrases.map(|p| f64::from(p.score))),
         )
-        .field("age", found.age)
-        .build()
+        .field("age", found.age);
+    match detection.hidden_ms {
+        Some(hidden) => structure.field("hidden_ms", f64::from(hidden)).build(),
+        None => structure.build(),
+    }
 }
 
 /// A region that some other element attached.

@@ -81,12 +81,15 @@ impl Found {
 struct Watched {
     tally: Tally,
     moments: Moments,
+    /// Of what went behind something.
+    hidden: Moments,
 }
 
 impl Watched {
     fn join(mut self, other: Watched) -> Watched {
         self.tally.add(&other.tally);
         self.moments.add(other.moments);
+        self.hidden.add(other.hidden);
         self
     }
 }
@@ -133,7 +136,7 @@ impl EvalArgs {
         if let Some(dir) = &self.failures {
             self.draw(dir, &pictures, found.failures)?;
         }
-        self.report("pictures", pictures.len(), &found.tally, None);
+        self.report("pictures", pictures.len(), &found.tally, &[]);
         Ok(ExitCode::SUCCESS)
     }
 
@@ -167,7 +170,7 @@ impl EvalArgs {
                     }
                     stories.push(at, &with_box);
                 }
-                stories.count(&mut watched.moments);
+                stories.count(&mut watched.moments, &mut watched.hidden);
                 progress.inc(1);
                 Ok(watched)
             })
@@ -177,7 +180,14 @@ impl EvalArgs {
             "clips",
             count,
             &watched.tally,
-            Some(watched.moments.summary()),
+            &[
+                ("moments", "things happened", watched.moments.summary()),
+                (
+                    "hidden_moments",
+                    "things went behind others",
+                    watched.hidden.summary(),
+                ),
+            ],
         );
         Ok(ExitCode::SUCCESS)
     }
@@ -193,20 +203,27 @@ impl EvalArgs {
         }
     }
 
-    fn report(&self, what: &str, count: usize, tally: &Tally, moments: Option<MomentSummary>) {
+    /// `moments`: by their names in JSON and for people.
+    fn report(
+        &self,
+        what: &str,
+        count: usize,
+        tally: &Tally,
+        moments: &[(&str, &str, MomentSummary)],
+    ) {
         if self.json {
             let mut report = serde_json::json!({
                 what: count,
                 "summary": tally.summary(),
                 "kinds": tally.kinds,
             });
-            if let Some(moments) = moments {
-                report["moments"] = serde_json::json!(moments);
+            for (name, _, moments) in moments {
+                report[*name] = serde_json::json!(moments);
             }
             say!("{report}");
         } else {
             say!("{}", for_people(what, count, tally).trim_end());
-            if let Some(moments) = moments {
+            for (_, happened, moments) in moments.iter().filter(|(.., m)| m.events > 0) {
                 let error = moments.median_seconds;
                 let error = error.map_or_else(|| "-".to_owned(), |error| format!("{error:.2} s"));
                 let MomentSummary {
@@ -216,7 +233,7 @@ impl EvalArgs {
                     ..
                 } = moments;
                 say!(
-                    "{events} things happened, {missed} were not told, {standing} had a box before, median error {error}"
+                    "{events} {happened}, {missed} were not told, {standing} had a box before, median error {error}"
                 );
             }
         }

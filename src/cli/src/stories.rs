@@ -67,10 +67,15 @@ impl Stories {
         }
     }
 
-    /// Counts what happened in the whole clip.
-    pub fn count(&self, moments: &mut Moments) {
+    /// Counts what happened in the whole clip, and apart what was hidden.
+    pub fn count(&self, moments: &mut Moments, hidden: &mut Moments) {
         for story in &self.captions {
-            moments.count(&self.times, &story.truth, &story.told);
+            let counts = if story.hidden {
+                &mut *hidden
+            } else {
+                &mut *moments
+            };
+            counts.count(&self.times, &story.truth, &story.told);
         }
     }
 }

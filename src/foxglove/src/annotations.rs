@@ -85,7 +85,12 @@ fn words(result: &QueryResult, detection: &Detection) -> String {
     let track = detection
         .track
         .map_or_else(String::new, |track| format!(" #{track}"));
-    format!("{words}{track} {:.2}", detection.score)
+    let hidden = if detection.hidden_ms.is_some() {
+        " (hidden)"
+    } else {
+        ""
+    };
+    format!("{words}{track} {:.2}{hidden}", detection.score)
 }
 
 fn metadata(result: &QueryResult, detection: &Detection) -> Vec<KeyValuePair> {

@@ -72,6 +72,7 @@ def regions(buffer: Any) -> tuple[QueryResult, ...]:
             general.get_value("confidence"),
             tuple(_phrases(ours)),
             general.get_value("track") if general.has_field("track") else None,
+            hidden_ms=ours.get_value("hidden_ms") if ours.has_field("hidden_ms") else None,
         )
         key = (ours.get_value("element"), GLib.quark_to_string(region.roi_type))
         found.setdefault(key, (ours.get_value("query"), []))[1].append(detection)

@@ -32,13 +32,15 @@ pub fn detections_2d(header: &Header, grounding: &Grounding) -> Detection2DArray
     }
 }
 
-/// Detections of all queries, each with the index of its query.
+/// Detections of all queries that are seen, each with the index of its query. What is hidden is where it was last only as far
+/// as anybody knows, and no message has a place to say so.
 pub(crate) fn found(
     grounding: &Grounding,
 ) -> impl Iterator<Item = (usize, &QueryResult, &Detection)> {
     let results = grounding.queries.iter().enumerate();
     results.flat_map(|(index, result)| {
-        let detections = result.detections.iter();
+        let seen = |detection: &&Detection| detection.hidden_ms.is_none();
+        let detections = result.detections.iter().filter(seen);
         detections.map(move |detection| (index, result, detection))
     })
 }

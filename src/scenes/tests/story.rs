@@ -131,6 +131,74 @@ proptest! {
     }
 }
 
+/// What is said to have gone behind something was seen a moment ago, is behind it, and is not seen.
+#[test]
+fn what_went_behind_something_is_hidden_by_it() {
+    let seconds: Vec<f64> = (0..40).map(|n| f64::from(n) / 5.0).collect();
+    let (mut hidden, mut stories) = (0, 0);
+    for seed in 0..12 {
+        let story = Story::hiding(seed, &options());
+        assert!(story.hides());
+        let watch = Watch::new(story, &seconds, 160, 120, seed);
+        let count = watch.story.objects().len();
+        let before = hidden;
+        for n in 0..watch.instants.len() {
+            for (i, x) in (0..count).flat_map(|i| (0..count).map(move |x| (i, x))) {
+                if i == x || watch.holds(Act::WentBehind(x), i, n) != Some(true) {
+                    continue;
+                }
+                hidden += 1;
+                assert!(!watch.sees(i, n) && watch.sees(x, n), "seed {seed}, {n}");
+                let seen = (0..n).rev().find(|&m| watch.sees(i, m)).expect("it went");
+                let since = watch.instants[n].seconds - watch.instants[seen].seconds;
+                assert!((0.0..=2.8).contains(&since), "seed {seed}, {n}: {since} s");
+                let eye = watch.story.camera(seconds[n]).eye;
+                let away = |object: usize| {
+                    let [x, y] = watch.story.position(object, seconds[n]);
+                    (x - eye[0]).hypot(y - eye[1])
+                };
+                assert!(away(i) > away(x), "seed {seed}, {n}: it is in front");
+                assert_eq!(watch.does(Act::Moves, i, n), Some(false));
+            }
+        }
+        stories += usize::from(hidden > before);
+    }
+    assert!(
+        stories >= 8 && hidden > 50,
+        "{hidden} instants of {stories} stories"
+    );
+}
+
+/// It is told where it happens, and where it does not.
+#[test]
+fn what_is_hidden_is_told() {
+    let options = ClipsOptions {
+        hiding: 1.0,
+        frames: Frames::Some(14),
+        ..clips(1)
+    };
+    let (mut told, mut absent) = (0, 0);
+    for index in 0..10 {
+        let (watch, captions) = clip(&options, index);
+        for caption in captions {
+            let hidden = caption.phrases[0].objects.iter().enumerate();
+            match caption.kind.as_str() {
+                "went-behind" => {
+                    told += 1;
+                    for (n, objects) in hidden {
+                        assert!(objects.iter().all(|&i| !watch.sees(i, n)), "{caption:?}");
+                    }
+                    let anchor = &caption.phrases[1].objects;
+                    assert!(anchor.iter().any(|o| o.len() == 1), "{caption:?}");
+                }
+                "absent-went-behind" => absent += 1,
+                _ => {}
+            }
+        }
+    }
+    assert!(told >= 10 && absent >= 3, "{told} told, {absent} absent");
+}
+
 /// Of two that move the one is faster, the other slower, and no third one is either.
 #[test]
 fn two_speeds_are_compared() {

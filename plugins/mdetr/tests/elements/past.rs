@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gst::prelude::*;
-use mdetr::{Frame, Grounder, GrounderOptions, Past, Query, QueryResult};
+use mdetr::{BBox, Detection, Frame, Grounder, GrounderOptions, Past, Query, QueryResult};
 use mdetr_scenes::SceneOptions;
 use mdetr_scenes::story::{Act, Story, Watch};
 
@@ -157,6 +157,60 @@ fn time_is_the_streams() {
             .collect::<Vec<_>>()
     };
     assert_eq!(answers(1.0, 0), answers(0.5, 1000));
+}
+
+/// What is out of sight has a box where it was last, and is marked; what is seen is not.
+#[test]
+fn what_went_behind_something_is_marked_while_it_is_hidden() {
+    let seconds: Vec<f64> = (0..40).map(|n| n as f64 / FPS as f64).collect();
+    let options = SceneOptions::default();
+    let (mut hidden, mut told, mut others, mut wrong) = (0, 0, 0, 0);
+    for seed in 0..6 {
+        let watch = Watch::new(Story::hiding(seed, &options), &seconds, 320, 240, seed);
+        // The first object hides the second.
+        let hides = watch.story.objects()[0].words();
+        let element = element();
+        element.set_property(
+            "query",
+            format!("[the object] that went behind the {hides}"),
+        );
+        let mut harness = harness(&element, CAPS);
+        let mut boxes: Vec<BBox> = Vec::new();
+        for n in 0..watch.instants.len() {
+            let result = found(&mut harness, buffer(&watch, n, time(n)));
+            let marked = result.detections.iter().filter(|d| d.hidden_ms.is_some());
+            let marked: Vec<&Detection> = marked.collect();
+            assert!(marked.iter().all(|d| d.mask.is_none()), "it is not seen");
+            if watch.sees(1, n) {
+                let [x, y, w, h] = watch.instants[n].truth.objects[1].bbox.map(|v| v as f32);
+                boxes.push(BBox::from_xyxy(x, y, x + w, y + h));
+            }
+            match watch.holds(Act::WentBehind(0), 1, n) {
+                Some(true) => {
+                    hidden += 1;
+                    let last = boxes.iter().rev().take(5);
+                    let there = last
+                        .copied()
+                        .any(|b| marked.iter().any(|d| d.bbox.iou(b) > 0.4));
+                    told += usize::from(there);
+                }
+                Some(false) if watch.sees(1, n) => {
+                    others += 1;
+                    wrong += usize::from(!marked.is_empty());
+                }
+                _ => {}
+            }
+        }
+    }
+    println!("{told} of {hidden} told, {wrong} of {others} wrong");
+    assert!(
+        hidden > 20 && 10 * told >= 6 * hidden,
+        "{told} of {hidden} told"
+    );
+    assert!(
+        10 * wrong <= others,
+        "{wrong} of {others} told where it is seen"
+    );
 }
 
 /// That something has stopped is seen on frames that show what the one before showed.

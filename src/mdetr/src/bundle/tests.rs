@@ -481,6 +481,16 @@ fn manifests_that_cannot_be() {
         ),
         ("queries = 20", "queries = 0", "network.queries: expected 1"),
         (
+            "queries = 20",
+            "queries = 20\npast = 3\nlost = 65",
+            "network.lost: expected 0 to 64 of a network with past = 3, found 65",
+        ),
+        (
+            "queries = 20",
+            "queries = 20\nlost = 4",
+            "network.lost: expected 0 to 0 of a network with past = 0, found 4",
+        ),
+        (
             "slots = 256",
             "slots = 9999999",
             "network.slots: expected 2 to 65536",

@@ -223,6 +223,7 @@ fn models(bundle: &Path) -> BTreeMap<String, Model> {
                 "memory",
                 "present_boxes",
                 "identity",
+                "lost_age",
                 "answer_type",
                 "answer_binary",
                 "answer_reg",

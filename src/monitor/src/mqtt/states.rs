@@ -335,6 +335,9 @@ fn attributes(grounding: &Grounding, result: &QueryResult) -> Value {
             if let Some(track) = object.track {
                 value["track"] = track.into();
             }
+            if let Some(hidden_ms) = object.hidden_ms {
+                value["hidden_ms"] = rounded(hidden_ms, 1.0);
+            }
             value
         })
         .collect();
