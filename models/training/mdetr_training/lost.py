@@ -21,6 +21,11 @@ from .transformer import MASKED
 
 LEAST = 0.05
 """How sure it is at least that something is lost."""
+WITNESSES = 16
+"""Object queries of the past that are compared with those before them."""
+FADING = 0.01
+"""How much less an instant's are than those of the next one, so that of equals the latest come
+first."""
 NEAR = 2.0
 """How many times as wide and high as a lost object its surroundings are."""
 PAIR = 7
@@ -37,7 +42,7 @@ class Candidates:
     place: Tensor
     """[B, G], K * Q places: which query of which instant it was seen last as."""
     score: Tensor
-    """[B, G], 0 to 1, how sure it is that it was there and is seen no more, greatest first."""
+    """[B, G], 0 to 1, how sure it is that it was there and is not seen any more, greatest first."""
     hidden: Tensor
     """[B, G, d], what its query was then."""
     boxes: Tensor
@@ -62,6 +67,11 @@ def enlarged(boxes: Tensor, factor: float) -> Tensor:
     return torch.cat([boxes[..., :2], factor * boxes[..., 2:]], -1)
 
 
+def one_hot(place: Tensor, count: int, dtype: torch.dtype) -> Tensor:
+    """[..., count] of places [...]."""
+    return (place[..., None] == torch.arange(count, device=place.device)).to(dtype)
+
+
 class Lost(nn.Module):
     """Object queries for what is not seen any more."""
 
@@ -83,18 +93,21 @@ class Lost(nn.Module):
         b, k, q, _ = past.shape
         there = reads.presence(past).float().sigmoid()[..., 0]
         kept = (trace.age > 0).to(there.dtype)
-        # By the present, and by each later instant that is remembered.
         now = (trace.present[:, None, :, None] * trace.share[..., 1:]).amax(2)
-        shown = reads.was(past.flatten(1, 2), past_boxes.flatten(1, 2), past, past_boxes)
-        shown = shown.softmax(-1)[..., 1:].reshape(b, k, k, q, q)
-        shown = (shown * there[:, None, :, :, None]).amax(3)
+        gone = there * (1.0 - now) * kept[..., None]
+        # What is lost was shown by later instants too, until it was: those speak first.
         order = torch.arange(k, device=past.device)
-        later = (order[None] < order[:, None]).to(there.dtype) * kept[:, None]
-        since = (shown * later[..., None]).amax(2)
-        score = there * (1.0 - now) * (1.0 - since) * kept[..., None]
-        score, place = score.flatten(1).topk(self.count, 1)
+        later = (gone - FADING * order[None, :, None]).flatten(1)
+        _, place = later.topk(min(WITNESSES, k * q), 1)
+        chosen = one_hot(place, k * q, past.dtype)
+        states, boxes = chosen @ past.flatten(1, 2), chosen @ past_boxes.flatten(1, 2)
+        sure = (chosen @ gone.flatten(1)[..., None].to(past.dtype))[:, None]
+        shown = sure * reads.was(states, boxes, past, past_boxes).softmax(-1)[..., 1:]
+        after = ((place // q)[:, None] < order[None, :, None]).to(there.dtype)
+        since = (shown * after[..., None]).amax(2)
+        score, place = (gone * (1.0 - since)).flatten(1).topk(self.count, 1)
         # Products, as engines gather more slowly, and not all along every axis.
-        chosen = (place[..., None] == torch.arange(k * q, device=place.device)).to(past.dtype)
+        chosen = one_hot(place, k * q, past.dtype)
         chosen = chosen * (score > LEAST).to(past.dtype)[..., None]
         instant = chosen.reshape(b, self.count, k, q).sum(-1)
         return Candidates(
@@ -123,8 +136,9 @@ class Lost(nn.Module):
         """
         found = self.candidates(reads, trace, past, past_boxes)
         d = objects.shape[-1]
-        # As far as the camera moved what is seen.
-        turned = (found.instant @ trace.turned[:, :, 0])[:, None]
+        # As far as the camera panned: tilts, which are small, are estimated worse than none.
+        panned = trace.turned * torch.tensor([1.0, 0.0], device=objects.device)
+        turned = (found.instant @ panned[:, :, 0])[:, None]
         seen = (trace.present[:, None] * trace.found[..., 0]).amax((1, 2), keepdim=True)
         swept = applied(reads.shown_at(found.boxes), turned)[:, 0]
         centres = found.boxes[..., :2] + seen * swept
@@ -153,7 +167,7 @@ class Lost(nn.Module):
         logits = reads.was(found.hidden, found.boxes, past, past_boxes).softmax(-1)[..., 1:]
         was = logits.sum(-1, keepdim=True)
         moved = boxes[:, None] - logits / was.clamp(min=1e-4) @ past_boxes
-        swept = applied(reads.shown_at(boxes), trace.turned)
+        swept = applied(reads.shown_at(boxes), panned)
         aside = moved[..., :2] - seen[..., None] * swept
         facts = reads.facts(moved, aside, was, trace.age)
         own = self.displacement(facts.to(objects.dtype)).transpose(1, 2).flatten(0, 1)

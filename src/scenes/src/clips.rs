@@ -271,6 +271,10 @@ struct FrameEntry {
     /// Of every object the box of what is visible, x, y, width, height in pixels; null if it is not
     /// seen.
     boxes: Vec<Option<[u32; 4]>>,
+    /// Of every object that is not seen any more the boxes that it had in the second before, moved as the camera moved since;
+    /// none of the others, left out where there are none at all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    last_boxes: Vec<Vec<[f32; 4]>>,
 }
 
 #[derive(Serialize)]
@@ -312,10 +316,16 @@ impl FrameEntry {
             let visible = &instant.truth.objects[i];
             watch.sees(i, frame).then_some(visible.bbox)
         });
+        let objects = 0..watch.story.objects().len();
+        let mut last_boxes: Vec<_> = objects.map(|i| watch.last_boxes(i, frame)).collect();
+        if last_boxes.iter().all(Vec::is_empty) {
+            last_boxes.clear();
+        }
         FrameEntry {
             file: frame_name(index, frame),
             time: instant.seconds,
             boxes: boxes.collect(),
+            last_boxes,
         }
     }
 }

@@ -12,8 +12,6 @@ use super::dataset::{self, DatasetError, Example, Object};
 const CLIPS: &str = "clips.jsonl";
 /// Latest time of a frame, in seconds: a day.
 const LATEST: f64 = 86_400.0;
-/// Seconds before an object was hidden of which every box that it had then counts as its last.
-const LAST: f64 = 1.0;
 
 /// A clip: captions, and frames in order of time.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +44,8 @@ struct Frame {
     file: PathBuf,
     time: f64,
     boxes: Vec<Option<[f32; 4]>>,
+    #[serde(default)]
+    last_boxes: Vec<Vec<[f32; 4]>>,
 }
 
 #[derive(Deserialize)]
@@ -118,8 +118,7 @@ pub(super) fn parse(line: &[u8], dir: &Path) -> Result<Clip, String> {
             ));
         }
         let known = line.captions.iter().enumerate().filter(|(_, c)| c.known[f]);
-        let until = &line.frames[..=f];
-        let examples = known.map(|(c, caption)| Ok((c, caption.at(until)?)));
+        let examples = known.map(|(c, caption)| Ok((c, caption.at(f, frame)?)));
         frames.push(ClipFrame {
             path: dir.join(&frame.file),
             time: Duration::from_secs_f64(frame.time),
@@ -133,50 +132,43 @@ pub(super) fn parse(line: &[u8], dir: &Path) -> Result<Clip, String> {
 }
 
 impl Caption {
-    /// What it refers to in the last of some frames. Of what is hidden there, every box that it had in the second before is
-    /// an object.
-    fn at(&self, frames: &[Frame]) -> Result<Example, String> {
-        let f = frames.len() - 1;
+    /// What it refers to in a frame. Of what is hidden there, every box that it had last is an object.
+    fn at(&self, f: usize, frame: &Frame) -> Result<Example, String> {
         let mut objects: Vec<(usize, Object)> = Vec::new();
         for phrase in &self.phrases {
             for &object in &phrase.objects[f] {
-                let mut seen = frames.iter().rev();
-                let last = seen.find(|frame| matches!(frame.boxes.get(object), Some(Some(_))));
-                let Some(last) = last else {
-                    return Err(format!(
-                        "frames[{f}].boxes: expected one of object {object} here or before, as {:?} refers to it",
-                        self.text
-                    ));
-                };
                 let known = objects.iter_mut().filter(|(number, _)| *number == object);
                 let mut known = known.peekable();
                 if known.peek().is_some() {
                     known.for_each(|(_, object)| object.spans.extend(&phrase.spans));
                     continue;
                 }
-                let here = std::ptr::eq(last, &frames[f]);
-                let since = if here { last.time } else { last.time - LAST };
-                let boxes = frames.iter().filter(|frame| frame.time >= since);
-                let boxes = boxes.filter_map(|frame| frame.boxes.get(object).copied().flatten());
-                objects.extend(boxes.map(|[x, y, width, height]| {
+                let seen = frame.boxes.get(object).copied().flatten();
+                let last = frame.last_boxes.get(object).map_or(&[][..], Vec::as_slice);
+                let boxes = match &seen {
+                    Some(seen) => std::slice::from_ref(seen),
+                    None => last,
+                };
+                if boxes.is_empty() {
+                    return Err(format!(
+                        "frames[{f}].boxes: expected one of object {object}, or last_boxes, as {:?} refers to it",
+                        self.text
+                    ));
+                }
+                objects.extend(boxes.iter().map(|&[x, y, width, height]| {
                     let bbox = BBox {
                         x,
                         y,
                         width,
                         height,
                     };
-                    let spans = phrase.spans.clone();
-                    let mask = None;
-                    let hidden = !here;
-                    (
-                        object,
-                        Object {
-                            bbox,
-                            spans,
-                            mask,
-                            hidden,
-                        },
-                    )
+                    let object_at = Object {
+                        bbox,
+                        spans: phrase.spans.clone(),
+                        mask: None,
+                        hidden: seen.is_none(),
+                    };
+                    (object, object_at)
                 }));
             }
         }
@@ -232,13 +224,17 @@ mod tests {
     #[test]
     fn what_is_hidden_has_the_boxes_that_it_had_last() {
         let hidden = line()
-            .replace("[[1, 2, 3, 4], [0, 0, 2, 2]]", "[null, [0, 0, 2, 2]]")
+            .replace(
+                "[[1, 2, 3, 4], [0, 0, 2, 2]]",
+                "[null, [0, 0, 2, 2]], \"hidden\": [[1, 2, 5, 4]]",
+            )
             .replace("[true, false]", "[true, true]")
             .replace("[[], []]", "[[], [0]]");
         let clip = parse(hidden.as_bytes(), Path::new("clips")).unwrap();
         let (_, example) = &clip.frames[1].examples[0];
         let boxes: Vec<f32> = example.objects.iter().map(|o| o.bbox.width).collect();
-        assert_eq!(boxes, [3.0], "{example:?}");
+        assert_eq!(boxes, [3.0, 5.0], "{example:?}");
+        assert!(example.objects.iter().all(|object| object.hidden));
     }
 
     #[test]

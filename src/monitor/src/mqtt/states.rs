@@ -336,7 +336,7 @@ fn attributes(grounding: &Grounding, result: &QueryResult) -> Value {
                 value["track"] = track.into();
             }
             if let Some(hidden_ms) = object.hidden_ms {
-                value["hidden_ms"] = rounded(hidden_ms, 1.0);
+                value["hidden_ms"] = rounded(hidden_ms, 1.0).into();
             }
             value
         })

@@ -38,6 +38,8 @@ const IN_SIGHT: f32 = 0.6;
 /// Seconds before it is hidden in which an object went behind something, and world units that it came.
 const GOING: f64 = 0.6;
 const GOING_LENGTH: f32 = 0.15;
+/// Seconds before an object was hidden of which every box that it had counts as its last.
+const LAST: f64 = 1.0;
 /// How many times as fast as the others the fastest is.
 const FASTER: f32 = 1.35;
 /// Seconds between the moments of a motion that are looked at.
@@ -112,6 +114,31 @@ impl Watch {
         let at = &self.instants[instant];
         let pixels = (at.truth.width * at.truth.height) as f32 / (320.0 * 240.0) * SEEN_PIXELS;
         at.truth.objects[object].area as f32 >= pixels && at.parts[object] >= SEEN_PART
+    }
+
+    /// The boxes x, y, width, height in pixels that an object which is not seen had in the second before, moved as the camera
+    /// moved since; none if it was not seen yet, or is.
+    pub fn last_boxes(&self, object: usize, instant: usize) -> Vec<[f32; 4]> {
+        let Some(last) = (0..=instant).rev().find(|&n| self.sees(object, n)) else {
+            return Vec::new();
+        };
+        if last == instant {
+            return Vec::new();
+        }
+        let now = View::new(&self.story.camera(self.instants[instant].seconds));
+        let since = self.instants[last].seconds - LAST;
+        let shown = |n: &usize| self.instants[*n].seconds >= since && self.sees(object, *n);
+        let moved = |n: usize| {
+            let Instant { seconds, truth, .. } = &self.instants[n];
+            let [x, y] = self.story.position(object, *seconds);
+            let middle = vec3(x, y, self.story.objects()[object].radius);
+            let (u, v) = View::new(&self.story.camera(*seconds)).project(middle);
+            let (nu, nv) = now.project(middle);
+            let [x, y, width, height] = truth.objects[object].bbox.map(|side| side as f32);
+            let pixels = truth.width as f32;
+            [x + (nu - u) * pixels, y + (nv - v) * pixels, width, height]
+        };
+        (0..=last).filter(shown).map(moved).collect()
     }
 
     /// The objects that `description` matches, of which `act` is true and which stand in `relation`
