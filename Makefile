@@ -228,6 +228,8 @@ motion-data: setup
 	target/release/mdetr scenes clips --count 4000 --seed 41 --frames 14 --captions 16 --out $(DATA)/clips
 	target/release/mdetr scenes clips --count 60 --seed 42 --frames 14 --captions 16 --out $(DATA)/clips-val
 	target/release/mdetr scenes clips --varied --count 1400 --seed 72 --frames 14 --captions 16 --out $(DATA)/clips-varied
+	target/release/mdetr scenes clips --hiding 1 --count 1600 --seed 7101 --frames 14 --captions 20 --out $(DATA)/clips-hiding
+	target/release/mdetr scenes clips --hiding 1 --varied --count 500 --seed 7102 --frames 14 --captions 20 --out $(DATA)/clips-hiding-varied
 	$(DATASET) --captions 12 --count 4000 --seed 401 --size 320x240 --out $(DATA)/motion-a
 	$(DATASET) --captions 12 --count 1500 --seed 402 --size 256x192 --out $(DATA)/motion-b
 	$(DATASET) --captions 12 --count 1500 --seed 404 --size 432x243 --out $(DATA)/motion-d

@@ -77,7 +77,7 @@ class Scenes:
                     stage.faults,
                     stage.typos,
                 )
-                for _ in range(stage.accumulate if self.train else 0)
+                for _ in range(stage.accumulate if self.train and not stage.lost_only else 0)
             ]
             yield pictures + self._clips(rng, stage)
 

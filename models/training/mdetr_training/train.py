@@ -89,6 +89,8 @@ def check_stages(stages: list[StageConfig], network: NetworkConfig, scenes: bool
                 f"{place}.lost_only: expected false where nothing that is hidden is told, found "
                 "true; set network.lost"
             )
+        if stage.lost_only and not stage.clips:
+            raise ValueError(f"{place}.clips: expected at least 1 for lost_only, found 0")
         if stage.kept and not (stage.past_only or stage.lost_only):
             raise ValueError(
                 f"{place}.kept: expected 0 without past_only or lost_only, found {stage.kept}"

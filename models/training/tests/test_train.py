@@ -150,7 +150,7 @@ def test_masks_are_those_that_the_graph_draws(config: Config):
         (StageConfig(mask_objects=4), r"stages\[0\].mask_objects: .* set network.masks = true"),
         (StageConfig(masks_only=True), r"stages\[0\].mask_objects: expected at least 1"),
         (StageConfig(past_only=True), r"stages\[0\].past_only: .* set network.past"),
-        (StageConfig(lost_only=True), r"stages\[0\].lost_only: .* set network.lost"),
+        (StageConfig(clips=2, lost_only=True), r"stages\[0\].lost_only: .* set network.lost"),
         (StageConfig(kept=3), r"stages\[0\].kept: expected 0 without past_only or lost_only"),
     ],
 )
