@@ -178,7 +178,7 @@ fn what_is_hidden_is_told() {
         ..clips(1)
     };
     let (mut told, mut absent) = (0, 0);
-    for index in 0..10 {
+    for index in 0..30 {
         let (watch, captions) = clip(&options, index);
         for caption in captions {
             let hidden = caption.phrases[0].objects.iter().enumerate();
@@ -196,7 +196,7 @@ fn what_is_hidden_is_told() {
             }
         }
     }
-    assert!(told >= 10 && absent >= 3, "{told} told, {absent} absent");
+    assert!(told >= 8 && absent >= 8, "{told} told, {absent} absent");
 }
 
 /// Of two that move the one is faster, the other slower, and no third one is either.

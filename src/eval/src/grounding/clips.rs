@@ -226,7 +226,7 @@ mod tests {
         let hidden = line()
             .replace(
                 "[[1, 2, 3, 4], [0, 0, 2, 2]]",
-                "[null, [0, 0, 2, 2]], \"hidden\": [[1, 2, 5, 4]]",
+                "[null, [0, 0, 2, 2]], \"last_boxes\": [[[1, 2, 3, 4], [1, 2, 5, 4]], []]",
             )
             .replace("[true, false]", "[true, true]")
             .replace("[[], []]", "[[], [0]]");
