@@ -142,7 +142,7 @@ fn what_went_behind_something_is_hidden_by_it() {
         let watch = Watch::new(story, &seconds, 160, 120, seed);
         let count = watch.story.objects().len();
         let before = hidden;
-        for n in 0..watch.instants.len() {
+        for (n, &t) in seconds.iter().enumerate() {
             for (i, x) in (0..count).flat_map(|i| (0..count).map(move |x| (i, x))) {
                 if i == x || watch.holds(Act::WentBehind(x), i, n) != Some(true) {
                     continue;
@@ -150,11 +150,11 @@ fn what_went_behind_something_is_hidden_by_it() {
                 hidden += 1;
                 assert!(!watch.sees(i, n) && watch.sees(x, n), "seed {seed}, {n}");
                 let seen = (0..n).rev().find(|&m| watch.sees(i, m)).expect("it went");
-                let since = watch.instants[n].seconds - watch.instants[seen].seconds;
+                let since = t - watch.instants[seen].seconds;
                 assert!((0.0..=2.8).contains(&since), "seed {seed}, {n}: {since} s");
-                let eye = watch.story.camera(seconds[n]).eye;
+                let eye = watch.story.camera(t).eye;
                 let away = |object: usize| {
-                    let [x, y] = watch.story.position(object, seconds[n]);
+                    let [x, y] = watch.story.position(object, t);
                     (x - eye[0]).hypot(y - eye[1])
                 };
                 assert!(away(i) > away(x), "seed {seed}, {n}: it is in front");
