@@ -44,8 +44,11 @@ fn outputs_have_the_shapes_of_the_manifest() {
     assert_eq!(outputs.len(), 2);
     for outputs in &outputs {
         assert_eq!(outputs.slots, network.slots);
-        assert_eq!(outputs.logits.len(), network.queries * network.slots);
-        assert_eq!(outputs.boxes.len(), network.queries);
+        assert_eq!(
+            outputs.logits.len(),
+            (network.queries + network.lost) * network.slots
+        );
+        assert_eq!(outputs.boxes.len(), network.queries + network.lost);
         assert!(
             outputs
                 .boxes
