@@ -182,8 +182,8 @@ class StageConfig:
     lost_only: bool = False
     """Train what reads of what is not seen any more, and leave the rest of the network as it is."""
     kept: int = 0
-    """Batches that a `past_only` or `lost_only` stage draws once, computes what it does not train
-    of, and goes through again and again, of each process; 0: every step draws one."""
+    """Batches, of each process, that a `past_only` or `lost_only` stage goes through again and
+    again: what it does not train of is computed once for each; 0: every step draws new ones."""
     masks_only: bool = False
     """Train the mask head on the averaged network, which stays as it is."""
     weight_decay: float = 1e-4

@@ -1,11 +1,11 @@
 """Batches whose way through the network's frozen part is gone once."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from .batch import Batch
 from .config import StageConfig
@@ -35,17 +35,14 @@ def parts(
     number: int,
     stage: StageConfig,
     step: int,
-    network: MDETR | DETRsegm,
-    device: torch.device,
+    keep: Callable[[Batch], Batch],
     seed: list[int],
 ) -> Iterator[list[Batch]]:
     """Of each step of the stage with that number, from `step` on, one of the `stage.kept` lists of
-    batches that are drawn first; the same ones however often a run is interrupted."""
-    network.eval()
-    drawn = feed.parts(number, stage, 0)
-    bar = tqdm(range(stage.kept), desc=f"stage {number}: kept", mininterval=5)
-    kept = [[decoded(network, part.to(device)) for part in next(drawn)] for _ in bar]
-    while True:
-        rng = np.random.default_rng([*seed, number, step])
-        yield kept[rng.integers(len(kept))]
-        step += 1
+    batches of its first steps, each kept when it is first needed."""
+    kept: dict[int, list[Batch]] = {}
+    for at in itertools.count(step):
+        chosen = int(np.random.default_rng([*seed, number, at]).integers(stage.kept))
+        if chosen not in kept:
+            kept[chosen] = [keep(part) for part in next(feed.parts(number, stage, chosen))]
+        yield kept[chosen]

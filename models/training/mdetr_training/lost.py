@@ -2,7 +2,7 @@
 
 What a remembered instant shows and no later one, nor the present, is lost from sight. The few of
 these that are surest are object queries too: with the box that they had last, moved as the camera
-turned since, with what they did before, and with what is there now that may hide them. A layer
+panned since, with what they did before, and with what is there now that may hide them. A layer
 reads the sentence with that knowledge. "The ball that went behind the cylinder" is one of them.
 
 Without remembered instants nothing is lost.
@@ -16,7 +16,17 @@ from torch import Tensor, nn
 
 from .boxes import cxcywh_to_xyxy
 from .config import NetworkConfig
-from .past import AGES, FACTS, Past, PastLayer, Trace, applied, encode_age, encode_boxes
+from .past import (
+    AGES,
+    FACTS,
+    Past,
+    PastLayer,
+    Trace,
+    applied,
+    each_its_own,
+    encode_age,
+    encode_boxes,
+)
 from .transformer import MASKED
 
 LEAST = 0.05
@@ -87,9 +97,9 @@ class Lost(nn.Module):
         self.layer = PastLayer(c)
 
     @torch.no_grad()
-    def candidates(self, reads: Past, trace: Trace, past: Tensor, past_boxes: Tensor) -> Candidates:
-        """What is lost of what K instants show, [B, K, Q, d] and [B, K, Q, 4]; `trace`: of the
-        present among them."""
+    def candidates(self, reads: Past, trace: Trace) -> Candidates:
+        """What is lost of what the instants show in which the present was traced."""
+        past, past_boxes = trace.past, trace.past_boxes
         b, k, q, _ = past.shape
         there = reads.presence(past).float().sigmoid()[..., 0]
         kept = (trace.age > 0).to(there.dtype)
@@ -126,16 +136,13 @@ class Lost(nn.Module):
         objects: Tensor,
         text: Tensor,
         text_mask: Tensor,
-        past: Tensor,
-        past_boxes: Tensor,
     ) -> tuple[Tensor, Tensor, Candidates]:
         """[B, G, d] queries of what is lost, their boxes [B, G, 4], and what they are.
 
-        objects: [B, Q, d] the present's object queries, which know the past; the others as for
-        `candidates` and `Past.forward`.
+        objects: [B, Q, d] the present's object queries, which know the past; text as for
+        `Past.forward`.
         """
-        found = self.candidates(reads, trace, past, past_boxes)
-        d = objects.shape[-1]
+        found = self.candidates(reads, trace)
         # As far as the camera panned: tilts, which are small, are estimated worse than none.
         panned = trace.turned * torch.tensor([1.0, 0.0], device=objects.device)
         turned = (found.instant @ panned[:, :, 0])[:, None]
@@ -164,19 +171,16 @@ class Lost(nn.Module):
         ).to(objects.dtype)
         x = found.hidden + self.about(about) + self.hider(share.to(objects.dtype) @ objects)
         # What it did before.
-        logits = reads.was(found.hidden, found.boxes, past, past_boxes).softmax(-1)[..., 1:]
-        was = logits.sum(-1, keepdim=True)
-        moved = boxes[:, None] - logits / was.clamp(min=1e-4) @ past_boxes
+        logits = reads.was(found.hidden, found.boxes, trace.past, trace.past_boxes)
+        share = logits.softmax(-1)[..., 1:]
+        was = share.sum(-1, keepdim=True)
+        moved = boxes[:, None] - share / was.clamp(min=1e-4) @ trace.past_boxes
         swept = applied(reads.shown_at(boxes), panned)
         aside = moved[..., :2] - seen[..., None] * swept
         facts = reads.facts(moved, aside, was, trace.age)
-        own = self.displacement(facts.to(objects.dtype)).transpose(1, 2).flatten(0, 1)
-        own = torch.cat([torch.zeros_like(own[:, :1]), own], 1)
-        kept = F.pad((trace.age > 0).to(own.dtype), (1, 0), value=1.0)
-        own_mask = ((1.0 - kept) * MASKED)[:, None].expand(-1, self.count, -1)
-        own_mask = own_mask.reshape(-1, 1, 1, kept.shape[1])
+        own, own_mask = each_its_own(self.displacement(facts.to(objects.dtype)), trace.age)
         mask = ((1.0 - text_mask.to(own.dtype)) * MASKED)[:, None, None, :]
-        place = encode_boxes(boxes, d).to(objects.dtype)
+        place = encode_boxes(boxes, objects.shape[-1]).to(objects.dtype)
         return self.layer(x, place, own, own_mask, text, mask), boxes, found
 
 

@@ -232,15 +232,14 @@ class MDETR(nn.Module):
         if self.config.past:
             if past is None:
                 past, past_boxes, past_age = self._nothing(hidden, before)
-            remembered = past, past_boxes, past_age
-            objects, trace = self.past(hidden, before, text, text_mask, *remembered)
+            objects, trace = self.past(hidden, before, text, text_mask, past, past_boxes, past_age)
         aligned = self.config.aligned_logits
         embedded = self._embedded(objects, text) if aligned else None
         logits = self._class_logits(objects, embedded, text_mask)
         boxes = self.bbox_embed(objects).sigmoid() if self.config.past else before
         outputs = [logits, boxes]
         if self.config.lost:
-            words, places, lost = self._lost(trace, objects, text, text_mask, past, past_boxes)
+            words, places, lost = self._lost(trace, objects, text, text_mask)
             outputs = [torch.cat([logits, words], 1), torch.cat([boxes, places], 1)]
         if self.config.masks or self.config.past:
             outputs.append(hidden)
@@ -253,18 +252,10 @@ class MDETR(nn.Module):
         return (*outputs, *self._answer(layers, objects, logits, boxes).values())
 
     def _lost(
-        self,
-        trace: Trace,
-        objects: Tensor,
-        text: Tensor,
-        text_mask: Tensor,
-        past: Tensor,
-        past_boxes: Tensor,
+        self, trace: Trace, objects: Tensor, text: Tensor, text_mask: Tensor
     ) -> tuple[Tensor, Tensor, Candidates]:
         """Logits [B, G, C] and boxes [B, G, 4] of what is not seen any more, and what it is."""
-        queries, boxes, found = self.lost(
-            self.past, trace, objects, text, text_mask, past, past_boxes
-        )
+        queries, boxes, found = self.lost(self.past, trace, objects, text, text_mask)
         embedded = self._embedded(queries, text) if self.config.aligned_logits else None
         logits = self._class_logits(queries, embedded, text_mask)
         return unless_nothing(logits, found), boxes, found
@@ -382,12 +373,12 @@ class MDETR(nn.Module):
         hidden = layers[:, :, : self.config.queries]
         last, trace, lost = hidden[-1], None, {}
         if self.config.past:
-            past = self._past(last, remembered)
             boxes = self.bbox_embed(last).float().sigmoid()
+            past = self._past(last, boxes, remembered)
             objects, trace = self.past(last, boxes, text, text_mask, *past)
             hidden = torch.cat([hidden, objects[None]])
             if self.config.lost:
-                words, _, found = self._lost(trace, objects, text, text_mask, *past[:2])
+                words, _, found = self._lost(trace, objects, text, text_mask)
                 places = found.place.masked_fill(found.age <= 0, -1)
                 lost = {"lost": words.float(), "lost_places": places}
         query_embeddings, text_embeddings = None, None
@@ -425,9 +416,11 @@ class MDETR(nn.Module):
             memory=decoded.image,
         )
 
-    def _past(self, hidden: Tensor, remembered: Remembered | None) -> tuple[Tensor, ...]:
-        """What `Past` takes of the past of object queries [B, Q, d], of which some are others'."""
-        boxes = self.bbox_embed(hidden).float().sigmoid()
+    def _past(
+        self, hidden: Tensor, boxes: Tensor, remembered: Remembered | None
+    ) -> tuple[Tensor, ...]:
+        """What `Past` takes of the past of object queries [B, Q, d] and boxes [B, Q, 4], of which
+        some are others'."""
         if remembered is None:
             return self._nothing(hidden, boxes)
         return hidden[remembered.rows], boxes[remembered.rows], remembered.age

@@ -55,6 +55,17 @@ def encode_boxes(boxes: Tensor, width: int) -> Tensor:
     return encode_points(boxes[..., 1], boxes[..., 0], width)
 
 
+def each_its_own(known: Tensor, age: Tensor) -> tuple[Tensor, Tensor]:
+    """What is known of each object at each instant, [B, K, Q, d], as `PastLayer` takes it, with its
+    mask; age [B, K], 0 or less where there is no instant."""
+    b, _, q, _ = known.shape
+    own = known.transpose(1, 2).flatten(0, 1)
+    own = torch.cat([torch.zeros_like(own[:, :1]), own], 1)
+    kept = (age > 0).to(own.dtype)
+    kept = torch.cat([torch.ones_like(kept[:, :1]), kept], 1)
+    return own, ((1.0 - kept) * MASKED)[:, None].expand(-1, q, -1).reshape(b * q, 1, 1, -1)
+
+
 Columns = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Of matrices: their two columns, each two values [...]. ONNX has no operator that solves."""
 
@@ -106,6 +117,10 @@ class Trace:
     """[B, Q, 4], now."""
     present: Tensor
     """[B, Q], 0 to 1, whether a query has an object, whether the sentence names it or not."""
+    past: Tensor
+    """[B, K, Q, d], the object queries' hidden states then."""
+    past_boxes: Tensor
+    """[B, K, Q, 4], then."""
     age: Tensor
     """[B, K], seconds, 0 or less where there is no instant."""
     logits: Tensor
@@ -211,10 +226,11 @@ class Past(nn.Module):
         """As `Turn.shown_at`, [B, 1, Q] for boxes [B, Q, 4]."""
         return self.turn.shown_at((boxes[..., :2] - 0.5)[:, None])
 
-    def trace(self, hidden: Tensor, boxes: Tensor, *past: Tensor) -> Trace:
-        """Of object queries [B, Q, d] with boxes [B, Q, 4]; `past` as for `forward`."""
-        states, past_boxes, age = past
-        logits = self.was(hidden, boxes, states, past_boxes)
+    def trace(
+        self, hidden: Tensor, boxes: Tensor, past: Tensor, past_boxes: Tensor, past_age: Tensor
+    ) -> Trace:
+        """Of object queries [B, Q, d] with boxes [B, Q, 4]; the past as for `forward`."""
+        logits = self.was(hidden, boxes, past, past_boxes)
         share = logits.softmax(-1)
         there = share[..., 1:]
         found = there.sum(-1, keepdim=True)
@@ -224,7 +240,20 @@ class Past(nn.Module):
         shown = self.shown_at(boxes)
         turned = self.camera(shown, moved[..., :2], present[:, None, :, None] * found)
         aside = moved[..., :2] - applied(shown, turned)
-        return Trace(boxes, present, age, logits, share, found, known, moved, turned, aside)
+        return Trace(
+            boxes=boxes,
+            present=present,
+            past=past,
+            past_boxes=past_boxes,
+            age=past_age,
+            logits=logits,
+            share=share,
+            found=found,
+            known=known,
+            moved=moved,
+            turned=turned,
+            aside=aside,
+        )
 
     def facts(self, moved: Tensor, aside: Tensor, found: Tensor, past_age: Tensor) -> Tensor:
         """What is known [B, K, Q, FACTS] of each object and instant, from how its box differs now
@@ -264,18 +293,13 @@ class Past(nn.Module):
         and its mask [B, L], 1 for a token; past [B, K, Q, d], past_boxes [B, K, Q, 4], past_age
         [B, K].
         """
-        b, q, d = hidden.shape
         trace = self.trace(hidden, boxes, past, past_boxes, past_age)
         facts = self.facts(trace.moved, trace.aside, trace.found, past_age)
         own = self.displacement(facts.to(hidden.dtype))
         own = own + self.before(trace.known.to(hidden.dtype) @ past)
-        own = own.transpose(1, 2).flatten(0, 1)
-        own = torch.cat([torch.zeros_like(own[:, :1]), own], 1)
-        kept = (past_age > 0).to(own.dtype)
-        kept = torch.cat([torch.ones_like(kept[:, :1]), kept], 1)
-        own_mask = ((1.0 - kept) * MASKED)[:, None].expand(-1, q, -1).reshape(b * q, 1, 1, -1)
+        own, own_mask = each_its_own(own, past_age)
         mask = ((1.0 - text_mask.to(own.dtype)) * MASKED)[:, None, None, :]
-        place = encode_boxes(boxes, d).to(hidden.dtype)
+        place = encode_boxes(boxes, hidden.shape[-1]).to(hidden.dtype)
         x = hidden
         for layer in self.layers:
             x = layer(x, place, own, own_mask, text, mask)

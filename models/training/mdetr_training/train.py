@@ -405,9 +405,11 @@ class Trainer:
     def _batches(self, feed: Feed, stage: StageConfig) -> Iterator[list[Batch]]:
         if not stage.kept:
             return feed.parts(self.stage, stage, self.step)
-        set_modes(self.network, stage)
         seed = [self.config.seed, self.rank]
-        return kept.parts(feed, self.stage, stage, self.step, self.network, self.device, seed)
+        return kept.parts(feed, self.stage, stage, self.step, self._kept, seed)
+
+    def _kept(self, batch: Batch) -> Batch:
+        return kept.decoded(self.network, batch.to(self.device))
 
     def _look(self, feed: Feed, stage: StageConfig, row: dict[str, float]) -> None:
         """Evaluate, log and save, and keep what is best."""

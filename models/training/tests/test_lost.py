@@ -54,7 +54,7 @@ def found(config: Config, present: list[int], *instants: list[int]) -> list[tupl
     past, (hidden, boxes, *before) = scene(config, present, *instants)
     trace = past.trace(hidden, boxes, *before)
     lost = Lost(replace(config.network, past=len(instants), lost=2))
-    candidates = lost.candidates(past, trace, *before[:2])
+    candidates = lost.candidates(past, trace)
     pairs = zip(candidates.place[0].tolist(), candidates.age[0].tolist(), strict=True)
     return sorted((place, round(age, 3)) for place, age in pairs if age > 0)
 
