@@ -307,9 +307,22 @@ fn models_are_listed_shown_and_removed() {
     .unwrap();
     let listed = succeeded(user.run("models"));
     let (here, to_fetch) = listed.split_once("\n\n").unwrap();
+    let bytes: u64 = fs::read_dir(&dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|file| {
+            file.extension()
+                .is_some_and(|end| end == "onnx" || end == "json")
+        })
+        .map(|file| fs::metadata(file).unwrap().len())
+        .sum();
+    let sized = format!(
+        "{:.0} MB  grounding + segmentation + questions",
+        bytes as f64 / 1e6
+    );
     assert!(
-        here.contains("eb3") && here.contains("18 MB  grounding + segmentation + questions"),
-        "{listed}"
+        here.contains("eb3") && here.contains(&sized),
+        "{sized}: {listed}"
     );
     assert!(!to_fetch.contains(" eb3 "), "{listed}");
     let shown = succeeded(user.run("models show eb3"));
