@@ -24,8 +24,8 @@ from .past import (
     Trace,
     applied,
     each_its_own,
-    encode_age,
     encode_boxes,
+    log_age,
 )
 from .transformer import MASKED
 
@@ -55,6 +55,8 @@ class Candidates:
     """[B, G], 0 to 1, how sure it is that it was there and is not seen any more, greatest first."""
     hidden: Tensor
     """[B, G, d], what its query was then."""
+    known: Tensor
+    """[B, G, 64], by which it is known again."""
     boxes: Tensor
     """[B, G, 4], then."""
     age: Tensor
@@ -99,7 +101,7 @@ class Lost(nn.Module):
     @torch.no_grad()
     def candidates(self, reads: Past, trace: Trace) -> Candidates:
         """What is lost of what the instants show in which the present was traced."""
-        past, past_boxes = trace.past, trace.past_boxes
+        past, past_known, past_boxes = trace.past, trace.past_known, trace.past_boxes
         b, k, q, _ = past.shape
         there = reads.presence(past).float().sigmoid()[..., 0]
         kept = (trace.age > 0).to(there.dtype)
@@ -110,9 +112,9 @@ class Lost(nn.Module):
         later = (gone - FADING * order[None, :, None]).flatten(1)
         _, place = later.topk(min(WITNESSES, k * q), 1)
         chosen = one_hot(place, k * q, past.dtype)
-        states, boxes = chosen @ past.flatten(1, 2), chosen @ past_boxes.flatten(1, 2)
+        known, boxes = chosen @ past_known.flatten(1, 2), chosen @ past_boxes.flatten(1, 2)
         sure = (chosen @ gone.flatten(1)[..., None].to(past.dtype))[:, None]
-        shown = sure * reads.was(states, boxes, past, past_boxes).softmax(-1)[..., 1:]
+        shown = sure * reads.was(known, boxes, past_known, past_boxes).softmax(-1)[..., 1:]
         after = ((place // q)[:, None] < order[None, :, None]).to(there.dtype)
         since = (shown * after[..., None]).amax(2)
         score, place = (gone * (1.0 - since)).flatten(1).topk(self.count, 1)
@@ -124,6 +126,7 @@ class Lost(nn.Module):
             place=place,
             score=score,
             hidden=chosen @ past.flatten(1, 2),
+            known=chosen.to(past_known.dtype) @ past_known.flatten(1, 2),
             boxes=chosen.to(past_boxes.dtype) @ past_boxes.flatten(1, 2),
             age=(instant.to(trace.age.dtype) @ trace.age[..., None])[..., 0],
             instant=instant.to(trace.age.dtype),
@@ -162,7 +165,7 @@ class Lost(nn.Module):
         share = share[:, :, 1:, 0]
         about = torch.cat(
             [
-                encode_age(found.age),
+                log_age(found.age).tanh(),
                 found.score[..., None],
                 share.sum(-1, keepdim=True),
                 (covered * present).amax(-1, keepdim=True),
@@ -171,7 +174,7 @@ class Lost(nn.Module):
         ).to(objects.dtype)
         x = found.hidden + self.about(about) + self.hider(share.to(objects.dtype) @ objects)
         # What it did before.
-        logits = reads.was(found.hidden, found.boxes, trace.past, trace.past_boxes)
+        logits = reads.was(found.known, found.boxes, trace.past_known, trace.past_boxes)
         share = logits.softmax(-1)[..., 1:]
         was = share.sum(-1, keepdim=True)
         moved = boxes[:, None] - share / was.clamp(min=1e-4) @ trace.past_boxes

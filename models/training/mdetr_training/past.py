@@ -42,12 +42,24 @@ training."""
 
 FACTS = (4 * 2 + 2 * 3) * len(SPEEDS) + len(AGES) + 2
 """How much is known of what an object did since an instant."""
+CERTAIN = 20.0
+"""Its hyperbolic tangent is 1 in single precision."""
+FOUND, BOTH, ALWAYS = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]
+GATES = [
+    *[FOUND] * 8 * len(SPEEDS),
+    *[ALWAYS] * len(AGES),
+    FOUND,
+    *[*[FOUND] * 4, *[BOTH] * 2] * len(SPEEDS),
+    BOTH,
+]
+"""[FACTS, 3], whether a fact counts as much as the object was found then, as much as it was at
+this instant and the one before it, or always."""
 
 
-def encode_age(age: Tensor) -> Tensor:
-    """[...] seconds to [..., 7]: how far past each of AGES it is."""
+def log_age(age: Tensor) -> Tensor:
+    """[...] seconds to [..., 7]: how far past each of AGES it is, on a logarithmic scale."""
     ages = torch.tensor(AGES, device=age.device, dtype=age.dtype)
-    return (2.0 * (age.clamp(min=1e-3)[..., None] / ages).log()).tanh()
+    return 2.0 * (age.clamp(min=1e-3)[..., None] / ages).log()
 
 
 def encode_boxes(boxes: Tensor, width: int) -> Tensor:
@@ -55,34 +67,48 @@ def encode_boxes(boxes: Tensor, width: int) -> Tensor:
     return encode_points(boxes[..., 1], boxes[..., 0], width)
 
 
+def distances(here: Tensor, there: Tensor) -> Tensor:
+    """L1 distances [..., Q, P] of vectors [..., Q, c] and [..., P, c]."""
+    here, there = here.transpose(-1, -2), there.transpose(-1, -2)
+    return (here[..., None] - there[..., None, :]).abs().sum(-3)
+
+
 def each_its_own(known: Tensor, age: Tensor) -> tuple[Tensor, Tensor]:
     """What is known of each object at each instant, [B, K, Q, d], as `PastLayer` takes it, with its
     mask; age [B, K], 0 or less where there is no instant."""
     b, _, q, _ = known.shape
-    own = known.transpose(1, 2).flatten(0, 1)
-    own = torch.cat([torch.zeros_like(own[:, :1]), own], 1)
-    kept = (age > 0).to(own.dtype)
-    kept = torch.cat([torch.ones_like(kept[:, :1]), kept], 1)
-    return own, ((1.0 - kept) * MASKED)[:, None].expand(-1, q, -1).reshape(b * q, 1, 1, -1)
+    own = F.pad(known.transpose(1, 2).flatten(0, 1), (0, 0, 1, 0))
+    none = F.pad(MASKED * (age <= 0).to(own.dtype), (1, 0))
+    return own, none[:, None].expand(-1, q, -1).reshape(b * q, -1)
 
 
-Columns = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Of matrices: their two columns, each two values [...]. ONNX has no operator that solves."""
+# Matrices of two rows are written as [..., 4], row by row: engines are quicker with products by
+# these than with many small axes, and ONNX has no operator that solves.
+EACH = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]]
+"""A vector, once for each row."""
+SUMS = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
+"""The sum of each row."""
+ADJUGATE = [
+    [0.0, 0.0, 0.0, 1.0],
+    [0.0, -1.0, 0.0, 0.0],
+    [0.0, 0.0, -1.0, 0.0],
+    [1.0, 0.0, 0.0, 0.0],
+]
+"""Of a matrix."""
+COFACTORS = [ADJUGATE[0], ADJUGATE[2], ADJUGATE[1], ADJUGATE[3]]
+"""Of a matrix: their products with its entries add up to twice its determinant."""
 
 
-def applied(matrices: Columns, vectors: Tensor) -> Tensor:
-    """The products [..., 2] of matrices and vectors."""
-    (a, c), (b, d) = matrices
-    x, y = vectors.unbind(-1)
-    return torch.stack([a * x + b * y, c * x + d * y], -1)
+def applied(matrices: Tensor, vectors: Tensor) -> Tensor:
+    """The products [..., 2] of matrices [..., 4] and vectors [..., 2]."""
+    return matrices * (vectors @ vectors.new_tensor(EACH)) @ vectors.new_tensor(SUMS)
 
 
-def solved(matrices: Columns, products: Tensor) -> Tensor:
-    """The vectors [..., 2] of which the matrices, with positive determinants, make these."""
-    (a, c), (b, d) = matrices
-    x, y = products.unbind(-1)
-    scale = 1.0 / (a * d - b * c).clamp(min=0.1)
-    return torch.stack([scale * (d * x - b * y), scale * (a * y - c * x)], -1)
+def solved(matrices: Tensor, products: Tensor) -> Tensor:
+    """The vectors of which the matrices, with positive determinants, make these."""
+    twice = (matrices * (matrices @ matrices.new_tensor(COFACTORS))).sum(-1, keepdim=True)
+    adjugates = matrices @ matrices.new_tensor(ADJUGATE)
+    return applied(adjugates, products) / (0.5 * twice).clamp(min=0.1)
 
 
 class Turn(nn.Module):
@@ -100,13 +126,13 @@ class Turn(nn.Module):
         self.roll = nn.Parameter(torch.tensor(START_ROLL))
         """Of a place below the middle to the right, and of one beside it down, for a pan."""
 
-    def shown_at(self, places: Tensor) -> Columns:
-        """Displacements [...] at places [..., 2] from the middle, in picture widths and heights,
-        for a pan and for a tilt that move what is in the middle by one."""
-        x, y = places.unbind(-1)
-        pan = 1.0 + self.slant[0] * x * x + self.roll[0] * y, (self.slant[0] * y + self.roll[1]) * x
-        tilt = self.slant[1] * x * y, 1.0 + self.slant[1] * y * y
-        return pan, tilt
+    def shown_at(self, places: Tensor) -> Tensor:
+        """Matrices [..., 4] of what is seen at places [..., 2] from the middle, in picture widths
+        and heights, of a pan and a tilt that move what is in the middle by one."""
+        straight, rows = places.new_tensor([1.0, 0.0, 0.0, 1.0]), places.new_tensor(SUMS).T
+        squares = (places @ rows) * (places @ places.new_tensor(EACH))
+        rolled = places @ places.new_tensor([[0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
+        return straight + squares * self.slant.repeat(2) + rolled * self.roll.repeat_interleave(2)
 
 
 @dataclass
@@ -119,6 +145,8 @@ class Trace:
     """[B, Q], 0 to 1, whether a query has an object, whether the sentence names it or not."""
     past: Tensor
     """[B, K, Q, d], the object queries' hidden states then."""
+    past_known: Tensor
+    """[B, K, Q, 64], by which they are known again."""
     past_boxes: Tensor
     """[B, K, Q, 4], then."""
     age: Tensor
@@ -161,10 +189,8 @@ class PastLayer(nn.Module):
         self, x: Tensor, place: Tensor, own: Tensor, own_mask: Tensor, text: Tensor, mask: Tensor
     ) -> Tensor:
         """x and place [B, Q, d]; own [B * Q, 1 + K, d], an object's past, its first entry empty,
-        with the additive mask [B * Q, 1, 1, 1 + K]; text [B, L, d] with its mask [B, 1, 1, L]."""
-        b, q, d = x.shape
-        each = x.reshape(b * q, 1, d)
-        x = self._add(0, x, self.past_attn(each, own, own, own_mask).reshape(b, q, d))
+        with the additive mask [B * Q, 1 + K]; text [B, L, d] with its mask [B, 1, 1, L]."""
+        x = self._add(0, x, self.past_attn.to_own(x.flatten(0, 1), own, own_mask).view_as(x))
         at = x + place
         x = self._add(1, x, self.self_attn(at, at, at, None))
         x = self._add(2, x, self.text_attn(x, text, text, mask))
@@ -202,35 +228,33 @@ class Past(nn.Module):
         vectors = self.identity(hidden).float()
         return vectors * (vectors.square().sum(-1, keepdim=True) + 1e-12).rsqrt()
 
-    def was(self, hidden: Tensor, boxes: Tensor, past: Tensor, past_boxes: Tensor) -> Tensor:
-        """Logits [B, K, Q, 1 + Q] of which query of each instant showed the same object, the first
-        for none: hidden [B, Q, d], boxes [B, Q, 4], past [B, K, Q, d], past_boxes [B, K, Q, 4]."""
-        alike = self.known(hidden)[:, None] @ self.known(past).transpose(-1, -2)
-        here, there = boxes[:, None, :, None], past_boxes[:, :, None]
-        apart = (here - there).abs().sum(-1)
-        logits = self.likeness * alike - self.distance * apart
-        none = self.gone.expand(*logits.shape[:-1], 1)
-        return torch.cat([none, logits], -1)
+    def was(self, known: Tensor, boxes: Tensor, past_known: Tensor, past_boxes: Tensor) -> Tensor:
+        """Logits [B, K, Q, 1 + Q] of which query of each instant showed the same object, the first,
+        0, for none: known [B, Q, 64], boxes [B, Q, 4], past_known [B, K, Q, 64], past_boxes
+        [B, K, Q, 4]."""
+        alike = known[:, None] @ past_known.transpose(-1, -2)
+        apart = distances(boxes[:, None], past_boxes)
+        return F.pad(self.likeness * alike - self.distance * apart - self.gone, (1, 0))
 
-    def camera(self, shown: Columns, moved: Tensor, found: Tensor) -> Tensor:
+    def camera(self, shown: Tensor, moved: Tensor, found: Tensor) -> Tensor:
         """[B, K, 1, 2], the turn of the camera since each instant that explains what most of the
         objects that were found [B, K, Q, 1] did, of displacements [B, K, Q, 2] to boxes where
         turns are `shown_at` so."""
         turned = solved(shown, moved)
-        apart = (turned[:, :, :, None] - turned[:, :, None]).abs().sum(-1)
-        apart = (apart @ found) / (found.sum(2, keepdim=True) + 1e-4)
+        apart = (distances(turned, turned) @ found) / (found.sum(2, keepdim=True) + 1e-4)
         share = ((found + 1e-4).log() - self.agreement * apart).softmax(2)
         return (share * turned).sum(2, keepdim=True)
 
-    def shown_at(self, boxes: Tensor) -> Columns:
-        """As `Turn.shown_at`, [B, 1, Q] for boxes [B, Q, 4]."""
+    def shown_at(self, boxes: Tensor) -> Tensor:
+        """As `Turn.shown_at`, [B, 1, Q, 4] for boxes [B, Q, 4]."""
         return self.turn.shown_at((boxes[..., :2] - 0.5)[:, None])
 
     def trace(
         self, hidden: Tensor, boxes: Tensor, past: Tensor, past_boxes: Tensor, past_age: Tensor
     ) -> Trace:
         """Of object queries [B, Q, d] with boxes [B, Q, 4]; the past as for `forward`."""
-        logits = self.was(hidden, boxes, past, past_boxes)
+        past_known = self.known(past)
+        logits = self.was(self.known(hidden), boxes, past_known, past_boxes)
         share = logits.softmax(-1)
         there = share[..., 1:]
         found = there.sum(-1, keepdim=True)
@@ -244,6 +268,7 @@ class Past(nn.Module):
             boxes=boxes,
             present=present,
             past=past,
+            past_known=past_known,
             past_boxes=past_boxes,
             age=past_age,
             logits=logits,
@@ -259,23 +284,28 @@ class Past(nn.Module):
         """What is known [B, K, Q, FACTS] of each object and instant, from how its box differs now
         [B, K, Q, 4], how far it moved itself [B, K, Q, 2], whether it was found then
         [B, K, Q, 1], and the instants' ages [B, K]."""
-        age = past_age[:, :, None, None].expand(-1, -1, moved.shape[2], -1)
+        age = past_age[:, :, None, None]
         # Between an instant and the one before it.
-        earlier = torch.cat([aside[:, 1:], aside[:, -1:]], 1)
-        earlier_age = torch.cat([age[:, 1:], torch.zeros_like(age[:, -1:])], 1)
-        earlier_found = torch.cat([found[:, 1:], torch.zeros_like(found[:, -1:])], 1)
-        both = (earlier_age > 0).to(found.dtype) * found * earlier_found
-        velocity = (earlier - aside) / (earlier_age - age).clamp(min=0.05)
+        earlier = F.pad(torch.cat([aside, found], -1), (0, 0, 0, 0, 0, 1))[:, 1:]
+        earlier_age = F.pad(age, (0, 0, 0, 0, 0, 1))[:, 1:]
+        both = (earlier_age > 0).to(found.dtype) * found * earlier[..., 2:]
+        velocity = (earlier[..., :2] - aside) / (earlier_age - age).clamp(min=0.05)
         lasted = age.clamp(min=0.05)
-        seen = [(4.0 * moved, found), (moved / lasted, found)]
-        beside = [(4.0 * aside, found), (aside / lasted, found), (velocity, both)]
-
-        def at_scales(values: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
-            return [weight * (scale * x).tanh() for scale in SPEEDS for x, weight in values]
-
-        return torch.cat(
-            [*at_scales(seen), encode_age(age[..., 0]), found, *at_scales(beside), both], -1
+        seen = torch.cat([4.0 * moved, moved / lasted], -1)
+        beside = torch.cat([4.0 * aside, aside / lasted, velocity], -1)
+        none = torch.zeros_like(found)
+        known = torch.cat(
+            [
+                *(scale * seen for scale in SPEEDS),
+                log_age(age[..., 0]) + none,
+                CERTAIN + none,
+                *(scale * beside for scale in SPEEDS),
+                CERTAIN + none,
+            ],
+            -1,
         )
+        gates = torch.tensor(GATES, device=found.device, dtype=found.dtype)
+        return known.tanh() * (torch.cat([found, both, 1.0 + none], -1) @ gates.T)
 
     def forward(
         self,

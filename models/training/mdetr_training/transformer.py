@@ -41,6 +41,25 @@ class Attention(nn.Module):
         x = weights.to(v.dtype) @ v
         return self.out_proj(x.transpose(1, 2).flatten(2))
 
+    def to_own(self, query: Tensor, own: Tensor, mask: Tensor) -> Tensor:
+        """As `forward` for queries [N, d], each of which has keys, its values too, that are its
+        own, [N, S, d]; mask [N, S], added to the scores.
+
+        Not the N * S keys are projected: each head's query goes to their space, and what it reads
+        of them comes back from there. A bias of keys adds the same to all scores of a query.
+        """
+        wq, wk, wv = self.in_proj_weight.chunk(3)
+        bq, _, bv = self.in_proj_bias.chunk(3)
+        q = F.linear(query, wq, bq).unflatten(-1, (self.heads, -1)).transpose(0, 1)
+        sought = (q * q.shape[-1] ** -0.5) @ wk.unflatten(0, (self.heads, -1))
+        scores = sought.transpose(0, 1) @ own.transpose(1, 2)
+        weights = (scores + mask[:, None].to(scores.dtype)).softmax(-1)
+        if self.training and self.dropout:
+            weights = F.dropout(weights, self.dropout)
+        read = (weights.to(own.dtype) @ own).transpose(0, 1)
+        x = read @ wv.unflatten(0, (self.heads, -1)).transpose(1, 2)
+        return self.out_proj(x.transpose(0, 1).flatten(1) + bv)
+
 
 class EncoderLayer(nn.Module):
     """Post-norm self-attention and feed-forward."""

@@ -15,6 +15,7 @@ from mdetr_training.network import MDETR, Outputs
 from mdetr_training.past import Past, applied
 from mdetr_training.remembered import Remembered
 from mdetr_training.segmentation import build
+from mdetr_training.transformer import MASKED, Attention
 
 
 @pytest.fixture
@@ -54,6 +55,23 @@ def test_an_empty_past_is_none(network: MDETR):
     assert (other["logits"] - alone["logits"]).abs().max() > 1e-3
     for name in ("hidden", "present_boxes"):
         torch.testing.assert_close(other[name], alone[name])
+
+
+def test_what_is_read_of_an_own_past_is_what_attention_reads():
+    """Without projecting each key and value."""
+    torch.manual_seed(0)
+    attention = Attention(32, 4, 0.0).double()
+    torch.nn.init.normal_(attention.in_proj_bias)
+    query, own = torch.randn(6, 32).double(), torch.randn(6, 5, 32).double()
+    mask = MASKED * (torch.rand(6, 5) < 0.4)
+    mask[:, 0] = 0.0
+    found = attention.to_own(query, own, mask)
+    expected = attention(query[:, None], own, own, mask[:, None, None])[:, 0]
+    torch.testing.assert_close(found, expected)
+    loss = (found**2).sum(), (expected**2).sum()
+    for name, parameter in attention.named_parameters():
+        gradients = [torch.autograd.grad(x, parameter, retain_graph=True)[0] for x in loss]
+        torch.testing.assert_close(*gradients, msg=name)
 
 
 def at(middles: Tensor) -> Tensor:

@@ -197,11 +197,16 @@ mod tests {
     #[test]
     fn only_the_interface_of_a_graph_changes() {
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tabletop");
-        for (graph, casts) in [("text", 1), ("vision", 4), ("fusion", 16), ("mask", 6)] {
+        for graph in ["text", "vision", "fusion", "mask"] {
             let onnx = std::fs::read(models.join(format!("{graph}.onnx"))).unwrap();
             let before = ModelProto::decode(onnx.as_slice()).unwrap().graph.unwrap();
             let half = with_half_interface(&onnx).unwrap();
             let after = ModelProto::decode(half.as_slice()).unwrap().graph.unwrap();
+            let interface = before.input.iter().chain(&before.output);
+            let casts = interface
+                .filter(|value| element(value) == Some(FLOAT))
+                .count();
+            assert!(casts > 0, "{graph}");
             assert_eq!(after.node.len(), before.node.len() + casts, "{graph}");
             assert_eq!(after.initializer, before.initializer, "{graph}");
             let values = |values: &[ValueInfoProto]| -> Vec<(String, Option<i32>)> {
