@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .boxes import cxcywh_to_xyxy
 from .config import NetworkConfig
 from .past import (
     AGES,
@@ -65,18 +64,26 @@ class Candidates:
     """[B, G, K], 1 for the instant and 0 for the others."""
 
 
-def overlap(a: Tensor, b: Tensor) -> Tensor:
-    """Parts [B, G, Q] of boxes [B, G, 4] that boxes [B, Q, 4] cover, cx cy w h."""
-    a, b = cxcywh_to_xyxy(a)[:, :, None], cxcywh_to_xyxy(b)[:, None]
-    low, high = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
-    width, height = (high - low).clamp(min=0.0).unbind(-1)
-    area = (a[..., 2] - a[..., 0]) * (a[..., 3] - a[..., 1])
-    return width * height / area.clamp(min=1e-5)
+def overlap(a: Tensor, b: Tensor, factor: float = 1.0) -> Tensor:
+    """Parts [B, G, Q] of boxes [B, G, 4], cx cy w h, made so many times as wide and high, that
+    boxes [B, Q, 4] cover."""
+    ends = torch.minimum(far(a, factor)[:, :, None], far(b)[:, None])
+    sides = (ends[..., :2] + ends[..., 2:]).clamp(min=0.0)
+    area = (factor * a[..., 2:]).prod(-1, keepdim=True)
+    return sides.prod(-1) / area.clamp(min=1e-5)
 
 
-def enlarged(boxes: Tensor, factor: float) -> Tensor:
-    """Boxes [..., 4], cx cy w h, so many times as wide and high."""
-    return torch.cat([boxes[..., :2], factor * boxes[..., 2:]], -1)
+def far(boxes: Tensor, factor: float = 1.0) -> Tensor:
+    """How far boxes [..., 4], cx cy w h, so many times as wide and high, reach [..., 4] to the
+    left, up, right and down of the picture's corner: the least of two is that of their overlap."""
+    half = 0.5 * factor
+    sides = [
+        [-1.0, 0.0, 1.0, 0.0],
+        [0.0, -1.0, 0.0, 1.0],
+        [half, 0.0, half, 0.0],
+        [0.0, half, 0.0, half],
+    ]
+    return boxes @ boxes.new_tensor(sides)
 
 
 def one_hot(place: Tensor, count: int, dtype: torch.dtype) -> Tensor:
@@ -154,15 +161,15 @@ class Lost(nn.Module):
         centres = found.boxes[..., :2] + seen * swept
         boxes = torch.cat([centres, found.boxes[..., 2:]], -1)
         # What may hide it.
-        covered, near = overlap(boxes, trace.boxes), overlap(enlarged(boxes, NEAR), trace.boxes)
-        present = trace.present[:, None].expand(-1, self.count, -1)
+        covered, near = overlap(boxes, trace.boxes), overlap(boxes, trace.boxes, NEAR)
+        # Not expanded: tract fails where a product would read that as a part of what is joined.
+        present = trace.present[:, None] + torch.zeros_like(covered)
         size = boxes[:, :, None, 2:].clamp(min=1e-2)
         away = (trace.boxes[:, None, :, :2] - boxes[:, :, None, :2]) / size
         larger = (trace.boxes[:, None, :, 2:] / size).log()
         beside = torch.stack([covered, near, present], -1)
-        pair = self.pair(torch.cat([beside, (away / 2.0).tanh(), larger.tanh()], -1))
-        share = F.pad(pair + (present[..., None] + 1e-4).log(), (0, 0, 1, 0)).softmax(2)
-        share = share[:, :, 1:, 0]
+        pair = self.pair(torch.cat([beside, (away / 2.0).tanh(), larger.tanh()], -1))[..., 0]
+        share = F.pad(pair + (present + 1e-4).log(), (1, 0)).softmax(-1)[..., 1:]
         about = torch.cat(
             [
                 log_age(found.age).tanh(),
