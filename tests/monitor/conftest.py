@@ -40,7 +40,7 @@ def environment():
     }
 
 
-def wait_for(what, seconds=30, every=0.05):
+def wait_for(what, seconds=90, every=0.05):
     """The first true value of `what()`; fails after `seconds`, which only a hang should take."""
     deadline = time.monotonic() + seconds
     while True:
@@ -117,7 +117,7 @@ class Monitor:
         cameras = {camera["name"]: camera for camera in self.get("/api/status")["cameras"]}
         return cameras.get(name)
 
-    def is_in_state(self, name, state, seconds=60):
+    def is_in_state(self, name, state, seconds=180):
         return wait_for(
             lambda: (self.camera(name) or {}).get("state") == state and self.camera(name), seconds
         )

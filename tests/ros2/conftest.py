@@ -47,7 +47,7 @@ def pytest_sessionstart(session):
             )
 
 
-def wait_for(what, seconds=20, every=0.02):
+def wait_for(what, seconds=90, every=0.02):
     """The first true value of `what()`; fails after `seconds`, which only a hang should take."""
     deadline = time.monotonic() + seconds
     while True:
@@ -76,7 +76,7 @@ class Node:
     def text(self):
         return re.sub(r"\x1b\[[0-9;]*m", "", self.log.read_text(errors="replace"))
 
-    def wait_for_log(self, text, seconds=30):
+    def wait_for_log(self, text, seconds=90):
         def logged():
             assert self.process.poll() is None or text in self.text(), self.text()
             return text in self.text()
@@ -134,7 +134,7 @@ def matched(writer_or_reader, count=1):
     return writer_or_reader
 
 
-def take_until(reader, done, seconds=30):
+def take_until(reader, done, seconds=120):
     """Messages of `reader` until `done(messages)`."""
     found = []
     deadline = time.monotonic() + seconds

@@ -63,7 +63,7 @@ class Pipeline:
     def text(self):
         return re.sub(r"\x1b\[[0-9;]*m", "", self.log.read_text(errors="replace"))
 
-    def wait_for_log(self, text, seconds=30):
+    def wait_for_log(self, text, seconds=90):
         def logged():
             return text in self.text()
 
@@ -82,7 +82,7 @@ class Pipeline:
             raise AssertionError(f"does not end: {self.text()[-3000:]}") from None
         return time.monotonic() - begun
 
-    def wait(self, seconds=60):
+    def wait(self, seconds=120):
         """Waits for its end of stream."""
         code = self.process.wait(seconds)
         assert code == 0, self.text()

@@ -56,7 +56,7 @@ class FastPeer:
         self.process.stdin.write(" ".join(map(str, words)) + "\n")
         self.process.stdin.flush()
 
-    def wait(self, what, seconds=20):
+    def wait(self, what, seconds=90):
         deadline = time.monotonic() + seconds
         with self.changed:
             while not (value := what()):
@@ -92,7 +92,7 @@ class FastPeer:
         self.open("writer", asking, m.message(f"{kind}_Request"))
         self.open("reader", answering, m.message(f"{kind}_Response"))
 
-        def ask(seconds=20, **values):
+        def ask(seconds=90, **values):
             filled = {member: values.get(member, 0) for member in members}
             self.say("ask", asking, answering, request(**filled).serialize().hex())
             number = self.wait(lambda: asking in self.asked) and self.asked[asking].get(timeout=20)
