@@ -13,6 +13,10 @@ QUERIES = ["[a red ball] left of a cube", "all cones", "a purple sphere"]
 PARAMETERS = ["-p", f"queries:={json.dumps(QUERIES)}", "-p", "reliability:=reliable"]
 
 
+APART = 1000
+"""Between numbers of pictures of which one is not remembered with the next: half a minute."""
+
+
 def raw(path, number):
     picture = Picture.open(path).convert("RGB")
     width, height = picture.size
@@ -87,7 +91,7 @@ def test_every_picture_is_answered_as_the_command_answers_it(start, peer, scenes
     publisher = matched(peer.publisher(topic, kind))
     matched(detections)
     matched(results)
-    messages = [make(path, number) for number, path in enumerate(scenes)]
+    messages = [make(path, APART * number) for number, path in enumerate(scenes)]
     arrays, lines = exchange(publisher, detections, results, messages)
 
     assert [stamp(array) for array in arrays] == [stamp(message) for message in messages]
@@ -101,8 +105,6 @@ def test_every_picture_is_answered_as_the_command_answers_it(start, peer, scenes
     # Both kinds of pictures are among them: with something, and with nothing in them.
     counts = [len(array.detections) for array in arrays]
     assert max(counts) > 0 and any(not q["present"] for line in lines for q in line["queries"])
-    ids = [d.id for array in arrays for d in array.detections]
-    assert any(ids) and max(ids.count(i) for i in set(ids) - {""}) > 30
     assert node.process.poll() is None
 
 
@@ -172,7 +174,7 @@ def test_encodings_and_steps(start, peer, scenes, encoding):
     messages = []
     for number, picture in enumerate(pictures):
         step, data = encoded(picture, encoding)
-        messages.append(m.Image(header(number), 240, 320, encoding, 0, step, data))
+        messages.append(m.Image(header(APART * number), 240, 320, encoding, 0, step, data))
     arrays, _ = exchange(publisher, detections, results, messages)
     wanted = [boxes_of_line(line) for line in expected(scenes[::60])]
     assert sum(map(len, wanted)) > 0
@@ -218,7 +220,7 @@ def test_jpeg_files(start, peer, scenes, tmp_path):
         paths.append(tmp_path / f"{number:02}.jpg")
         paths[-1].write_bytes(data.getvalue())
         messages.append(
-            m.CompressedImage(header(number), "rgb8; jpeg compressed bgr8", data.getvalue())
+            m.CompressedImage(header(APART * number), "rgb8; jpeg compressed bgr8", data.getvalue())
         )
     arrays, _lines = exchange(publisher, detections, results, messages)
     for array, want in zip(arrays, expected(paths), strict=True):
