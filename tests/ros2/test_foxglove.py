@@ -338,7 +338,7 @@ def test_a_viewer_that_never_reads_holds_nobody_up(view, peer, scenes):
         for topic in (IMAGE, BOXES):
             numbers = [number for number, _ in found[topic] if number >= 100]
             assert numbers == list(range(100, 100 + len(numbers))) and len(numbers) >= 199
-        assert time.monotonic() - begun < 120
+        assert time.monotonic() - begun < 30
         # A mask has 76800 bytes; 32 messages may wait.
         assert node.rss() < before + 60
         # Replies to what it asks pile up; it may be cut off for that, and nobody else.
@@ -425,22 +425,30 @@ def test_viewers_that_send_rubbish(view, peer, scenes):
 
 
 def test_recording_and_looking_lose_no_picture(view, peer, scenes, tmp_path):
-    """300 pictures, 12 a second, with both. Pictures wait where the machine has other work."""
+    """300 pictures, 30 a second, with both. Pictures wait where the machine has other work or is
+    slow, in the queue first, and before they are sent where that is filling."""
     path = tmp_path / "run.mcap"
-    parameters = ["-p", "queue_size:=100", "-p", "short_side:=128"]
-    node, address = view(*parameters, options=["--record", path, "--record-images"])
+    node, address = view("-p", "queue_size:=100", options=["--record", path, "--record-images"])
     publisher = matched(peer.publisher("/image", m.Image))
     detections = matched(peer.subscriber("/mdetr/detections", m.Detection2DArray))
     sent = [raw(scene, number) for number, scene in enumerate(scenes)]
     with Client(address) as client:
         with collecting(client, [IMAGE, BOXES, ARRAYS], len(sent)) as found:
-            begun = time.monotonic()
+            begun, arrays = time.monotonic(), []
             for number, message in enumerate(sent):
-                time.sleep(max(begun + number / 12 - time.monotonic(), 0))
+                waits = time.monotonic()
+                if number - len(arrays) >= 80:
+                    arrays += take_until(detections, lambda found: found)
+                else:
+                    arrays += detections.take(100)
+                begun += time.monotonic() - waits
+                time.sleep(max(begun + number / 30 - time.monotonic(), 0))
                 publisher.write(message)
             took = time.monotonic() - begun
-        arrays = take_until(detections, lambda arrays: len(arrays) == len(sent))
-    assert took < len(sent) / 12 + 1
+        rest = len(sent) - len(arrays)
+        arrays += take_until(detections, lambda arrays: len(arrays) == rest)
+    # Nothing holds up who sends; reliable writers wait for ten seconds.
+    assert took < len(sent) / 30 + 5
     every = [stamp(message) for message in sent]
     assert [stamp(array) for array in arrays] == every
     for topic, each in found.items():
