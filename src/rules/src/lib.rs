@@ -28,7 +28,8 @@
 //!
 //! let query = Arc::new(Query::parse("helmet", "[a person] without a helmet")?);
 //! let bbox = BBox { x: 300.0, y: 200.0, width: 60.0, height: 150.0 };
-//! let person = Detection { bbox, score: 0.9, phrases: vec![], track: None, identity: None, mask: None };
+//! let person =
+//!     Detection { bbox, score: 0.9, phrases: vec![], track: None, identity: None, hidden_ms: None, mask: None };
 //! let result = QueryResult { query, detections: vec![person], answer: None };
 //! let grounding = Grounding { revision: 1, width: 640, height: 480, queries: vec![result] };
 //! for frame in 0..30 {

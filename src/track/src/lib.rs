@@ -18,7 +18,8 @@
 //! # let query = Arc::new(Query::parse("q", "a ball").unwrap());
 //! # let seen = |x: f32| Grounding { revision: 1, width: 320, height: 240, queries: vec![QueryResult {
 //! #     query: query.clone(), answer: None, detections: vec![Detection { score: 0.9, phrases: vec![],
-//! #     track: None, identity: None, mask: None, bbox: BBox { x, y: 50.0, width: 40.0, height: 40.0 } }] }] };
+//! #     track: None, identity: None, hidden_ms: None, mask: None,
+//! #     bbox: BBox { x, y: 50.0, width: 40.0, height: 40.0 } }] }] };
 //! let mut tracking = Tracking::new(TrackOptions::default());
 //! tracking.update(Duration::from_millis(0), &seen(10.0));
 //! tracking.update(Duration::from_millis(100), &seen(20.0));
