@@ -67,7 +67,7 @@ fn surfaces_without_their_library_are_named() {
     }
     let pipeline = pipeline(
         "appsrc name=source ! video/x-raw(memory:NVMM),format=NV12,width=64,height=48,framerate=30/1
-         ! MDETR query=\"a cube\" ! fakesink",
+         ! SMALL_MDETR query=\"a cube\" ! fakesink",
     );
     let source = pipeline.by_name("source").expect("named");
     let source = source.downcast::<gst_app::AppSrc>().expect("an appsrc");
@@ -144,7 +144,7 @@ fn bad_queries_are_named() {
         (long.as_str(), "shorten"),
     ] {
         refused(
-            &format!("{SOURCE} ! MDETR query=\"{query}\" ! fakesink"),
+            &format!("{SOURCE} ! SMALL_MDETR query=\"{query}\" ! fakesink"),
             &["q1", expected],
         );
     }
@@ -161,7 +161,7 @@ fn bad_lists_of_queries_are_named() {
         ),
     ] {
         refused(
-            &format!("{SOURCE} ! MDETR queries=\"{queries}\" ! fakesink"),
+            &format!("{SOURCE} ! SMALL_MDETR queries=\"{queries}\" ! fakesink"),
             &[expected],
         );
     }
@@ -170,7 +170,7 @@ fn bad_lists_of_queries_are_named() {
 #[test]
 fn a_bad_config_is_named() {
     refused(
-        &format!("{SOURCE} ! MDETR config=/no/such.toml ! fakesink"),
+        &format!("{SOURCE} ! SMALL_MDETR config=/no/such.toml ! fakesink"),
         &["/no/such.toml", "[[query]]"],
     );
 }
@@ -178,14 +178,14 @@ fn a_bad_config_is_named() {
 #[test]
 fn an_unwritable_cache_directory_is_named() {
     refused(
-        &format!("{SOURCE} ! MDETR query=\"a cube\" text-cache-dir=/proc/nowhere ! fakesink"),
+        &format!("{SOURCE} ! SMALL_MDETR query=\"a cube\" text-cache-dir=/proc/nowhere ! fakesink"),
         &["/proc/nowhere"],
     );
 }
 
 #[test]
 fn unsupported_caps_are_not_negotiated() {
-    let element = crate::common::mdetr("a cube");
+    let element = crate::common::small_mdetr("a cube");
     for caps in [
         "video/x-raw,format=Y444,width=64,height=48,framerate=25/1",
         "video/x-raw,format=RGB,width=1,height=16385,framerate=25/1",
@@ -214,7 +214,7 @@ fn links_to_other_media_are_refused() {
 #[test]
 fn a_frame_shorter_than_its_caps_is_an_error() {
     for mode in ["every-frame", "live"] {
-        let element = crate::common::mdetr("a cube");
+        let element = crate::common::small_mdetr("a cube");
         element.set_property_from_str("mode", mode);
         let bus = gst::Bus::new();
         element.set_bus(Some(&bus));
@@ -246,7 +246,7 @@ fn a_frame_shorter_than_its_caps_is_an_error() {
 #[test]
 fn without_queries_frames_pass_with_one_warning() {
     init();
-    let element = crate::common::mdetr("a cube");
+    let element = crate::common::small_mdetr("a cube");
     element.set_property("query", None::<String>);
     let bus = gst::Bus::new();
     element.set_bus(Some(&bus));
@@ -272,7 +272,7 @@ fn without_queries_frames_pass_with_one_warning() {
 
 #[test]
 fn a_failed_start_can_be_tried_again() {
-    let pipeline = pipeline(&format!("{SOURCE} ! MDETR query=\"[\" ! fakesink"));
+    let pipeline = pipeline(&format!("{SOURCE} ! SMALL_MDETR query=\"[\" ! fakesink"));
     assert!(pipeline.set_state(gst::State::Playing).is_err());
     assert!(next_error(&pipeline).contains("'['"));
     pipeline.set_state(gst::State::Null).expect("stops");

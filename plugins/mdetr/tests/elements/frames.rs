@@ -3,12 +3,14 @@
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoInfo, VideoMeta};
 
-use crate::common::{RGB, harness, mdetr, pad, pipeline, record, rgb_frame, run, seen};
+use crate::common::{
+    RGB, harness, mdetr, pad, pipeline, record, rgb_frame, run, seen, small_mdetr,
+};
 
 fn passes_untouched(mode: &str) {
     let pipeline = pipeline(&format!(
         "videotestsrc pattern=snow num-buffers=40 ! video/x-raw,format=NV12,width=320,height=240,framerate=30/1
-         ! MDETR mode={mode} query=\"a red cube\" ! fakesink name=sink sync=false"
+         ! SMALL_MDETR mode={mode} query=\"a red cube\" ! fakesink name=sink sync=false"
     ));
     let before = record(&pad(&pipeline, "mdetr", "sink"));
     let after = record(&pad(&pipeline, "mdetr", "src"));
@@ -38,7 +40,7 @@ fn every_format_is_grounded_at_odd_sizes() {
         "RGB", "BGR", "RGBx", "BGRx", "xRGB", "xBGR", "RGBA", "BGRA", "ARGB", "ABGR", "GRAY8",
         "NV12", "I420", "YUY2",
     ] {
-        let element = mdetr("a red cube");
+        let element = small_mdetr("a red cube");
         for (width, height) in [(1, 1), (33, 17)] {
             let caps =
                 format!("video/x-raw,format={format},width={width},height={height},framerate=25/1");
@@ -58,7 +60,7 @@ fn every_format_is_grounded_at_odd_sizes() {
 #[test]
 fn memory_that_gstreamer_maps_is_read_whatever_its_feature() {
     let size = "width=32,height=24,framerate=25/1";
-    let element = mdetr("a red cube");
+    let element = small_mdetr("a red cube");
     let bytes: Vec<u8> = (0..32 * 24 * 3 / 2)
         .map(|at| (at * 7 % 251) as u8)
         .collect();
@@ -119,7 +121,7 @@ fn with_stride(buffer: &gst::BufferRef, stride: usize) -> gst::Buffer {
 
 #[test]
 fn odd_strides_are_read_and_kept() {
-    let element = mdetr("a red cube");
+    let element = small_mdetr("a red cube");
     let mut harness = harness(&element, RGB);
     let tight = rgb_frame(64, 48, 5);
     let strided = with_stride(&tight, 64 * 3 + 7);
@@ -136,7 +138,7 @@ fn odd_strides_are_read_and_kept() {
 
 #[test]
 fn a_frame_without_pts_passes() {
-    let element = mdetr("a red cube");
+    let element = small_mdetr("a red cube");
     for mode in ["every-frame", "live"] {
         element.set_property_from_str("mode", mode);
         let mut harness = harness(&element, RGB);
@@ -152,7 +154,7 @@ fn a_frame_without_pts_passes() {
 
 #[test]
 fn a_frame_shared_with_others_is_not_copied() {
-    let element = mdetr("a red cube");
+    let element = small_mdetr("a red cube");
     for mode in ["every-frame", "live"] {
         element.set_property_from_str("mode", mode);
         let mut harness = harness(&element, RGB);
@@ -169,7 +171,7 @@ fn a_frame_shared_with_others_is_not_copied() {
 
 #[test]
 fn gap_frames_pass_without_inference() {
-    let element = mdetr("a red cube");
+    let element = small_mdetr("a red cube");
     let mut harness = harness(&element, RGB);
     let mut buffer = gst::Buffer::new();
     buffer
@@ -184,7 +186,7 @@ fn gap_frames_pass_without_inference() {
 #[test]
 fn a_new_size_mid_stream_is_taken_up() {
     for mode in ["every-frame", "live"] {
-        let element = mdetr("a red cube");
+        let element = small_mdetr("a red cube");
         element.set_property_from_str("mode", mode);
         let mut harness = harness(&element, RGB);
         for (width, height) in [(64, 48), (33, 99), (640, 20), (64, 48)] {
@@ -218,7 +220,7 @@ fn a_new_size_mid_stream_is_taken_up() {
 #[test]
 fn regions_of_frames_in_flight_keep_to_their_own_size() {
     for mode in ["every-frame", "live"] {
-        let element = mdetr("a red cube");
+        let element = small_mdetr("a red cube");
         element.set_property_from_str("mode", mode);
         element.set_property("max-in-flight", 8u32);
         element.set_property("workers", 1u32);

@@ -142,7 +142,7 @@ fn a_reference_timestamp_wins() {
 fn age_is_reported() {
     let lines = lines(
         "videotestsrc num-buffers=3 ! video/x-raw,format=RGB,width=64,height=48,framerate=25/1
-         ! MDETR inference-interval=3 query=\"a red cube\" ! mdetr2json name=json ! fakesink",
+         ! SMALL_MDETR inference-interval=3 query=\"a red cube\" ! mdetr2json name=json ! fakesink",
     );
     let ages: Vec<_> = lines
         .iter()

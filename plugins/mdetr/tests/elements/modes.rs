@@ -13,7 +13,7 @@ use crate::common::{
 fn every_frame_mode_answers_every_frame_with_its_own_result() {
     let pipeline = pipeline(
         "videotestsrc num-buffers=20 ! video/x-raw,format=RGB,width=64,height=48
-         ! MDETR query=\"a red cube\" workers=3 max-in-flight=7 ! fakesink",
+         ! SMALL_MDETR query=\"a red cube\" workers=3 max-in-flight=7 ! fakesink",
     );
     let frames = collect(&pad(&pipeline, "mdetr", "src"));
     run(&pipeline).expect("a sound pipeline");
@@ -31,7 +31,7 @@ fn every_frame_mode_answers_every_frame_with_its_own_result() {
 fn with_an_interval_frames_carry_the_last_result_and_its_age() {
     let pipeline = pipeline(
         "videotestsrc num-buffers=10 ! video/x-raw,format=RGB,width=64,height=48,framerate=25/1
-         ! MDETR query=\"a red cube\" inference-interval=3 ! fakesink",
+         ! SMALL_MDETR query=\"a red cube\" inference-interval=3 ! fakesink",
     );
     let frames = collect(&pad(&pipeline, "mdetr", "src"));
     run(&pipeline).expect("a sound pipeline");
@@ -52,7 +52,7 @@ fn with_an_interval_frames_carry_the_last_result_and_its_age() {
 fn live_mode_skips_inference_never_frames() {
     let pipeline = pipeline(
         "videotestsrc is-live=true num-buffers=1000 ! video/x-raw,format=RGB,width=640,height=480,framerate=100/1
-         ! MDETR mode=live workers=1 query=\"a red cube\" ! fakesink name=sink",
+         ! SMALL_MDETR mode=live workers=1 query=\"a red cube\" ! fakesink name=sink",
     );
     let frames = collect(&pad(&pipeline, "mdetr", "src"));
     let bus = pipeline.bus().expect("a pipeline has a bus");
@@ -83,7 +83,7 @@ fn live_mode_skips_inference_never_frames() {
 
 #[test]
 fn live_mode_attaches_the_newest_result_with_its_age() {
-    let element = mdetr("a red cube");
+    let element = small_mdetr("a red cube");
     element.set_property_from_str("mode", "live");
     let mut harness = harness(&element, RGB);
     let first = harness
@@ -109,7 +109,7 @@ fn live_mode_attaches_the_newest_result_with_its_age() {
 #[test]
 fn live_mode_adds_no_latency_and_every_frame_mode_says_its_own() {
     for (mode, expected) in [("live", 0), ("every-frame", 5 * 40)] {
-        let element = mdetr("a red cube");
+        let element = small_mdetr("a red cube");
         element.set_property_from_str("mode", mode);
         element.set_property("max-in-flight", 5u32);
         let mut harness = harness(&element, RGB);
@@ -121,7 +121,7 @@ fn live_mode_adds_no_latency_and_every_frame_mode_says_its_own() {
 
 #[test]
 fn the_latency_rises_with_slow_frames_and_falls_again() {
-    let element = mdetr("a red cube");
+    let element = small_mdetr("a red cube");
     element.set_property("workers", 1u32);
     element.set_property("max-in-flight", 1u32);
     element.set_property("short-side", 32u32);
@@ -198,7 +198,7 @@ fn no_frame_of_live_mode_waits_for_a_server_that_hangs() {
     let port = hanging.local_addr().expect("bound").port();
     let pipeline = pipeline(&format!(
         "videotestsrc is-live=true num-buffers=50 ! video/x-raw,format=RGB,width=64,height=48,framerate=100/1
-         ! MDETR mode=live query=\"a red cube\" engine=text:tract,vision:kserve,fusion:tract,mask:tract
+         ! SMALL_MDETR mode=live query=\"a red cube\" engine=text:tract,vision:kserve,fusion:tract,mask:tract
          endpoints=grpc://127.0.0.1:{port} remote-deadline=600000 fallback=none ! fakesink"
     ));
     let frames = collect(&pad(&pipeline, "mdetr", "src"));
@@ -213,7 +213,7 @@ fn no_frame_of_live_mode_waits_for_a_server_that_hangs() {
 fn the_local_engine_answers_where_there_is_no_server() {
     let pipeline = pipeline(
         "videotestsrc num-buffers=3 ! video/x-raw,format=RGB,width=64,height=48
-         ! MDETR query=\"a red cube\" engine=vision:kserve,fusion:tract endpoints=grpc://127.0.0.1:9
+         ! SMALL_MDETR query=\"a red cube\" engine=vision:kserve,fusion:tract endpoints=grpc://127.0.0.1:9
          fallback=tract workers=1 ! fakesink",
     );
     run(&pipeline).expect("a sound pipeline");
@@ -229,7 +229,7 @@ fn the_local_engine_answers_where_there_is_no_server() {
 fn statistics_outlive_the_run() {
     let pipeline = pipeline(
         "videotestsrc num-buffers=5 ! video/x-raw,format=RGB,width=64,height=48
-         ! MDETR query=\"a red cube\" ! fakesink",
+         ! SMALL_MDETR query=\"a red cube\" ! fakesink",
     );
     let element = pipeline.by_name("mdetr").expect("named");
     assert_eq!(stat::<u64>(&element, "frames"), 0);
@@ -246,7 +246,7 @@ fn statistics_are_posted_at_the_end_of_the_stream() {
     for mode in ["every-frame", "live"] {
         let pipeline = pipeline(&format!(
             "videotestsrc num-buffers=5 ! video/x-raw,format=RGB,width=64,height=48
-             ! MDETR mode={mode} query=\"a red cube\" ! fakesink"
+             ! SMALL_MDETR mode={mode} query=\"a red cube\" ! fakesink"
         ));
         let bus = pipeline.bus().expect("a pipeline has a bus");
         pipeline.set_state(gst::State::Playing).expect("plays");

@@ -85,7 +85,7 @@ fn a_change_while_playing_is_taken_up_whole() {
 #[test]
 fn a_bad_change_is_a_warning_and_the_old_queries_stay() {
     let pipeline = pipeline(&format!(
-        "{SOURCE} ! MDETR query=\"a red cube\" ! fakesink sync=true"
+        "{SOURCE} ! SMALL_MDETR query=\"a red cube\" ! fakesink sync=true"
     ));
     let element = pipeline.by_name("mdetr").expect("named");
     pipeline.set_state(gst::State::Playing).expect("plays");
@@ -107,7 +107,7 @@ fn a_bad_change_is_a_warning_and_the_old_queries_stay() {
 #[test]
 fn queries_can_all_go_and_come_back() {
     let pipeline = pipeline(&format!(
-        "{SOURCE} ! MDETR query=\"a red cube\" ! fakesink sync=true"
+        "{SOURCE} ! SMALL_MDETR query=\"a red cube\" ! fakesink sync=true"
     ));
     let element = pipeline.by_name("mdetr").expect("named");
     let frames = collect(&pad(&pipeline, "mdetr", "src"));
@@ -209,7 +209,7 @@ fn set_queries_event(queries: glib::SendValue) -> gst::Event {
 #[test]
 fn the_action_signal_replaces_all_queries_or_nothing() {
     let pipeline = pipeline(&format!(
-        "{SOURCE} ! MDETR query=\"a red cube\" ! fakesink sync=true"
+        "{SOURCE} ! SMALL_MDETR query=\"a red cube\" ! fakesink sync=true"
     ));
     let element = pipeline.by_name("mdetr").expect("named");
     // Before the start they are taken up with it.
@@ -247,7 +247,7 @@ fn the_action_signal_replaces_all_queries_or_nothing() {
 #[test]
 fn an_event_from_downstream_changes_the_queries_and_rubbish_does_not() {
     let pipeline = pipeline(&format!(
-        "{SOURCE} ! MDETR query=\"a red cube\" ! identity ! fakesink name=sink sync=true"
+        "{SOURCE} ! SMALL_MDETR query=\"a red cube\" ! identity ! fakesink name=sink sync=true"
     ));
     let frames = collect(&pad(&pipeline, "mdetr", "src"));
     let element = pipeline.by_name("mdetr").expect("named");
