@@ -32,8 +32,8 @@ pub fn model() -> PathBuf {
     }
 }
 
-/// A bundle of chance weights that remembers nothing, for tests that do not look at what is found: it loads and runs in no
-/// time.
+/// A bundle of chance weights that remembers nothing and loads and runs in no time, for tests that need neither what is
+/// found, nor a memory, nor a frame that is still in flight.
 pub fn small_model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../src/mdetr/tests/data/official/resnet101")
 }

@@ -60,7 +60,7 @@ fn every_format_is_grounded_at_odd_sizes() {
 #[test]
 fn memory_that_gstreamer_maps_is_read_whatever_its_feature() {
     let size = "width=32,height=24,framerate=25/1";
-    let element = small_mdetr("a red cube");
+    let element = mdetr("a red cube");
     let bytes: Vec<u8> = (0..32 * 24 * 3 / 2)
         .map(|at| (at * 7 % 251) as u8)
         .collect();
@@ -121,7 +121,7 @@ fn with_stride(buffer: &gst::BufferRef, stride: usize) -> gst::Buffer {
 
 #[test]
 fn odd_strides_are_read_and_kept() {
-    let element = small_mdetr("a red cube");
+    let element = mdetr("a red cube");
     let mut harness = harness(&element, RGB);
     let tight = rgb_frame(64, 48, 5);
     let strided = with_stride(&tight, 64 * 3 + 7);
@@ -186,7 +186,7 @@ fn gap_frames_pass_without_inference() {
 #[test]
 fn a_new_size_mid_stream_is_taken_up() {
     for mode in ["every-frame", "live"] {
-        let element = small_mdetr("a red cube");
+        let element = mdetr("a red cube");
         element.set_property_from_str("mode", mode);
         let mut harness = harness(&element, RGB);
         for (width, height) in [(64, 48), (33, 99), (640, 20), (64, 48)] {
@@ -220,7 +220,7 @@ fn a_new_size_mid_stream_is_taken_up() {
 #[test]
 fn regions_of_frames_in_flight_keep_to_their_own_size() {
     for mode in ["every-frame", "live"] {
-        let element = small_mdetr("a red cube");
+        let element = mdetr("a red cube");
         element.set_property_from_str("mode", mode);
         element.set_property("max-in-flight", 8u32);
         element.set_property("workers", 1u32);

@@ -13,7 +13,7 @@ use crate::common::{
 fn every_frame_mode_answers_every_frame_with_its_own_result() {
     let pipeline = pipeline(
         "videotestsrc num-buffers=20 ! video/x-raw,format=RGB,width=64,height=48
-         ! SMALL_MDETR query=\"a red cube\" workers=3 max-in-flight=7 ! fakesink",
+         ! MDETR query=\"a red cube\" workers=3 max-in-flight=7 ! fakesink",
     );
     let frames = collect(&pad(&pipeline, "mdetr", "src"));
     run(&pipeline).expect("a sound pipeline");
@@ -52,7 +52,7 @@ fn with_an_interval_frames_carry_the_last_result_and_its_age() {
 fn live_mode_skips_inference_never_frames() {
     let pipeline = pipeline(
         "videotestsrc is-live=true num-buffers=1000 ! video/x-raw,format=RGB,width=640,height=480,framerate=100/1
-         ! SMALL_MDETR mode=live workers=1 query=\"a red cube\" ! fakesink name=sink",
+         ! MDETR mode=live workers=1 query=\"a red cube\" ! fakesink name=sink",
     );
     let frames = collect(&pad(&pipeline, "mdetr", "src"));
     let bus = pipeline.bus().expect("a pipeline has a bus");
@@ -121,7 +121,7 @@ fn live_mode_adds_no_latency_and_every_frame_mode_says_its_own() {
 
 #[test]
 fn the_latency_rises_with_slow_frames_and_falls_again() {
-    let element = small_mdetr("a red cube");
+    let element = mdetr("a red cube");
     element.set_property("workers", 1u32);
     element.set_property("max-in-flight", 1u32);
     element.set_property("short-side", 32u32);

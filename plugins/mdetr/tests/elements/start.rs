@@ -4,9 +4,7 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
-use crate::common::{
-    PATIENCE, RGB, collect, harness, init, pad, pipeline, rgb_frame, small_mdetr, stat,
-};
+use crate::common::{PATIENCE, RGB, collect, harness, init, mdetr, pad, pipeline, rgb_frame, stat};
 
 /// More texts than any machine encodes while a state changes.
 const MANY: u64 = 3000;
@@ -33,7 +31,7 @@ fn neither_pausing_nor_stopping_waits_for_texts() {
     for mode in ["every-frame", "live"] {
         let pipeline = pipeline(&format!(
             "videotestsrc is-live=true ! video/x-raw,format=RGB,width=64,height=48
-             ! SMALL_MDETR mode={mode} workers=1 ! fakesink sync=false"
+             ! MDETR mode={mode} workers=1 ! fakesink sync=false"
         ));
         let element = pipeline.by_name("mdetr").expect("named");
         element.set_property("queries", many());
@@ -82,7 +80,7 @@ fn neither_pausing_nor_stopping_waits_for_texts() {
 #[test]
 fn the_first_frame_waits_for_the_queries_and_progress_ends() {
     init();
-    let element = small_mdetr("a red cube");
+    let element = mdetr("a red cube");
     let bus = gst::Bus::new();
     element.set_bus(Some(&bus));
     let mut harness = harness(&element, RGB);
@@ -105,7 +103,7 @@ fn queries_that_cannot_be_encoded_end_the_stream_with_one_error() {
         let long = "red ".repeat(900);
         let pipeline = pipeline(&format!(
             "videotestsrc is-live=true ! video/x-raw,format=RGB,width=64,height=48
-             ! SMALL_MDETR mode={mode} query=\"{long}\" ! fakesink"
+             ! MDETR mode={mode} query=\"{long}\" ! fakesink"
         ));
         let mdetr = pipeline.by_name("mdetr").expect("named");
         let bus = pipeline.bus().expect("a pipeline has a bus");
@@ -135,7 +133,7 @@ fn queries_that_cannot_be_encoded_end_the_stream_with_one_error() {
 #[test]
 fn queries_set_while_the_model_loads_follow_and_bad_ones_change_nothing() {
     init();
-    let element = small_mdetr("a red cube");
+    let element = mdetr("a red cube");
     let mut harness = harness(&element, RGB);
     element.set_property("query", "[");
     let frame = harness.push_and_pull(rgb_frame(64, 48, 0));

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 
 use crate::common::{
-    RGB, collect, harness, init, pad, pipeline, record, rgb_frame, run, small_mdetr,
+    RGB, collect, harness, init, mdetr, pad, pipeline, record, rgb_frame, run, small_mdetr,
 };
 
 #[test]
 fn eos_waits_for_every_frame() {
     for mode in ["every-frame", "live"] {
-        let element = small_mdetr("a red cube");
+        let element = mdetr("a red cube");
         element.set_property_from_str("mode", mode);
         element.set_property("max-in-flight", 8u32);
         let mut harness = harness(&element, RGB);
@@ -39,7 +39,7 @@ fn eos_waits_for_every_frame() {
 
 #[test]
 fn serialized_events_keep_their_place() {
-    let element = small_mdetr("a red cube");
+    let element = mdetr("a red cube");
     let order = record(&element.static_pad("src").expect("an always pad"));
     let mut harness = harness(&element, RGB);
     harness.push(rgb_frame(64, 48, 0)).expect("taken");
@@ -74,7 +74,7 @@ fn serialized_events_keep_their_place() {
 #[test]
 fn a_flush_drops_what_is_in_flight_and_goes_on() {
     for mode in ["every-frame", "live"] {
-        let element = small_mdetr("a red cube");
+        let element = mdetr("a red cube");
         element.set_property_from_str("mode", mode);
         let mut harness = harness(&element, RGB);
         for round in 0..10 {
@@ -143,7 +143,7 @@ fn a_flush_unblocks_a_full_element() {
 fn seeks_while_playing_do_not_hang() {
     for mode in ["every-frame", "live"] {
         let pipeline = pipeline(&format!(
-            "tabletopsrc ! video/x-raw,width=64,height=64,framerate=100/1 ! SMALL_MDETR mode={mode}
+            "tabletopsrc ! video/x-raw,width=64,height=64,framerate=100/1 ! MDETR mode={mode}
              query=\"a red cube\" ! fakesink name=sink sync=true"
         ));
         pipeline.set_state(gst::State::Playing).expect("plays");
@@ -173,7 +173,7 @@ fn stopping_in_full_flight_is_prompt() {
     for mode in ["every-frame", "live"] {
         let pipeline = pipeline(&format!(
             "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=100/1
-             ! SMALL_MDETR mode={mode} query=\"a red cube\" ! fakesink sync=false"
+             ! MDETR mode={mode} query=\"a red cube\" ! fakesink sync=false"
         ));
         for _ in 0..4 {
             pipeline.set_state(gst::State::Playing).expect("plays");
@@ -387,7 +387,7 @@ fn reverse_playback_reaches_its_end() {
     for mode in ["every-frame", "live"] {
         let pipeline = pipeline(&format!(
             "videotestsrc ! video/x-raw,format=RGB,width=64,height=48,framerate=25/1
-             ! SMALL_MDETR mode={mode} query=\"a red cube\" ! fakesink sync=true"
+             ! MDETR mode={mode} query=\"a red cube\" ! fakesink sync=true"
         ));
         pipeline.set_state(gst::State::Paused).expect("pauses");
         let (result, ..) = pipeline.state(gst::ClockTime::from_seconds(60));
