@@ -208,6 +208,15 @@ impl Clone {
         self
     }
 
+    /// What `with_data` made in another one.
+    fn with_data_of(self, other: &Clone) -> Clone {
+        let from = other.env.path().display();
+        self.run(&format!(
+            "cp -a '{from}'/{{clip.webm,scenes,train2014,finetune_refcoco_testA.json,flickr30k_entities,flickr30k-images}} ."
+        ));
+        self
+    }
+
     fn bash(&self, script: &str) -> Command {
         let stand_ins = self.env.root().join("tests/stand-ins");
         let path = std::env::var("PATH").expect("set");
@@ -289,8 +298,15 @@ fn whole(command: &str) -> String {
     }
 }
 
-fn run_commands(document: &str) {
-    let clone = Clone::new().with_data();
+fn run_commands(documents: &[impl AsRef<str>]) {
+    let data = Clone::new().with_data();
+    for document in documents {
+        run_commands_of(document.as_ref(), &data);
+    }
+}
+
+fn run_commands_of(document: &str, data: &Clone) {
+    let clone = Clone::new().with_data_of(data);
     let Document { blocks, spans } = Document::read(&clone.env, document);
     for block in &blocks {
         let first = block.lines().next().expect("not empty");
@@ -313,37 +329,37 @@ fn run_commands(document: &str) {
 
 #[test]
 fn commands_of_the_readme_run() {
-    run_commands("README.md");
+    run_commands(&["README.md"]);
 }
 
 #[test]
 fn commands_of_the_book_run() {
-    pages().iter().for_each(|page| run_commands(page));
+    run_commands(&pages());
 }
 
 #[test]
 fn commands_for_contributors_run() {
-    run_commands("CONTRIBUTING.md");
+    run_commands(&["CONTRIBUTING.md"]);
 }
 
 #[test]
 fn commands_of_the_examples_run() {
-    run_commands("examples/README.md");
+    run_commands(&["examples/README.md"]);
 }
 
 #[test]
 fn commands_for_nvidia_machines_run() {
-    run_commands("cross/README.md");
+    run_commands(&["cross/README.md"]);
 }
 
 #[test]
 fn commands_of_the_bundled_model_run() {
-    run_commands("models/tabletop/README.md");
+    run_commands(&["models/tabletop/README.md"]);
 }
 
 #[test]
 fn commands_of_the_trainer_run() {
-    run_commands("models/training/README.md");
+    run_commands(&["models/training/README.md"]);
 }
 
 /// `name=value` of an element, in documents and in what `gst-inspect-1.0` prints, can be typed so.
